@@ -1,0 +1,1 @@
+//! Benchmarks live in this crate; it exports nothing.

@@ -1,0 +1,114 @@
+//! What both machines keep of their node, whatever the phase: the link, the VM, the operation in hand, the output.
+//!
+//! Bookkeeping that keeps effects and state together; no decision is taken here.
+
+use crate::Failover;
+use crate::effect::{Effect, Effects, ExitReason, Operation};
+use crate::error::ProtocolError;
+use crate::input::InputKind;
+use crate::output::{OutputOffset, WithheldOutput};
+
+/// The state that primary and secondary have in common.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Common {
+    pub(crate) link_open: bool,
+    pub(crate) vm_running: bool,
+    pub(crate) exited: bool,
+    pub(crate) failover: Failover,
+    /// The operation in hand: asked for, and its end not yet told.
+    pub(crate) pending: Option<Operation>,
+    pub(crate) output: WithheldOutput,
+}
+
+impl Common {
+    /// A node whose VM is suspended, with an open link.
+    pub(crate) fn new(pending: Option<Operation>) -> Self {
+        Self {
+            link_open: true,
+            vm_running: false,
+            exited: false,
+            failover: Failover::None,
+            pending,
+            output: WithheldOutput::default(),
+        }
+    }
+
+    /// Asks for an effect; if it is an operation it is now in hand.
+    pub(crate) fn ask(&mut self, effects: &mut Effects, effect: Effect) {
+        if let Some(operation) = effect.operation() {
+            assert!(self.pending.is_none(), "{operation:?} asked for while {:?} is in hand", self.pending);
+            self.pending = Some(operation);
+        }
+        effects.push(effect);
+    }
+
+    /// An operation has ended. An error if it is not the one in hand.
+    pub(crate) fn end(&mut self, input: InputKind, state: &'static str) -> Result<(), ProtocolError> {
+        if self.pending.is_none() || input.ends() != self.pending {
+            return Err(ProtocolError::UnexpectedInput { input, state });
+        }
+        self.pending = None;
+        Ok(())
+    }
+
+    /// The VM may still send output until its suspension has ended; the machine counts it.
+    pub(crate) fn guest_output(
+        &mut self,
+        end: OutputOffset,
+        state: &'static str,
+    ) -> Result<(), ProtocolError> {
+        let may_run = self.vm_running || self.pending == Some(Operation::SuspendVm);
+        if !may_run {
+            return Err(ProtocolError::UnexpectedInput { input: InputKind::GuestOutput, state });
+        }
+        let produced = self.output.produced();
+        if self.output.produce(end) { Ok(()) } else { Err(ProtocolError::OutputWentBack { end, produced }) }
+    }
+
+    /// The link is gone: an operation that needs it has ended without an input.
+    pub(crate) fn link_lost(&mut self) {
+        self.link_open = false;
+        if self.pending.is_some_and(Operation::needs_link) {
+            self.pending = None;
+        }
+    }
+
+    /// Closes the link, unless it is gone already.
+    pub(crate) fn close_link(&mut self, effects: &mut Effects) {
+        if self.link_open {
+            self.link_lost();
+            effects.push(Effect::CloseLink);
+        }
+    }
+
+    pub(crate) fn suspend_vm(&mut self, effects: &mut Effects) {
+        self.vm_running = false;
+        self.ask(effects, Effect::SuspendVm);
+    }
+
+    /// Lets the VM execute, unless it does already.
+    pub(crate) fn resume_vm(&mut self, effects: &mut Effects) {
+        if !self.vm_running {
+            self.vm_running = true;
+            effects.push(Effect::ResumeVm);
+        }
+    }
+
+    /// Tells the manager, once, that the node has left COLO (QEMU emits `COLO_EXIT` once per session).
+    pub(crate) fn exit(&mut self, effects: &mut Effects, reason: ExitReason) {
+        if !self.exited {
+            self.exited = true;
+            effects.push(Effect::Exit(reason));
+        }
+    }
+
+    /// Promotion: from here on this node serves alone, and withholds nothing.
+    pub(crate) fn take_over(&mut self, effects: &mut Effects) {
+        assert!(!self.link_open, "the link is closed before a promotion");
+        self.failover = Failover::Completed;
+        effects.push(Effect::TakeOver);
+        effects.push(Effect::Release(self.output.release_all()));
+        self.resume_vm(effects);
+        self.exit(effects, ExitReason::Request);
+    }
+}

@@ -1,0 +1,252 @@
+//! What a state machine asks of its environment.
+//!
+//! The contract. Effects are carried out one at a time, in the order in which they were asked for. Most are done when
+//! they have been carried out. An [`Operation`] is only begun then; its end is told by an input, and effects of later
+//! steps do not wait for it. Closing the link overtakes: see [`crate::EffectQueue`].
+
+use crate::error::ProtocolError;
+use crate::message::{Message, MessageKind};
+use crate::output::{CheckpointNumber, OutputOffset};
+use arrayvec::ArrayVec;
+use core::fmt;
+
+/// Why a node left the COLO state: the reason in QEMU's event `COLO_EXIT`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ExitReason {
+    /// A failover was asked for and has completed.
+    Request,
+    /// An error, or the loss of the link.
+    Error,
+}
+
+impl ExitReason {
+    /// QEMU's word for it (`COLOExitReason`).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// Work that takes time, of which a node has at most one in hand. An input tells its end ([`crate::InputKind::ends`]).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Operation {
+    /// Stop the VM's execution.
+    SuspendVm,
+    /// Capture the state of the suspended VM.
+    SaveState,
+    /// Put the captured RAM on the link.
+    SendRam,
+    /// Put the captured device state on the link.
+    SendDeviceState,
+    /// Take the lock on the VM.
+    LockVm,
+    /// Apply the staged state to the VM.
+    LoadState,
+}
+
+impl Operation {
+    /// Whether it ends, without an input, when the link goes down or is closed.
+    pub const fn needs_link(self) -> bool {
+        matches!(self, Self::SendRam | Self::SendDeviceState)
+    }
+}
+
+/// One thing that a node's environment is to do.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Effect {
+    /// Put a COLO message on the link.
+    Send(Message),
+    /// Stop the VM's execution; ends with vm-suspended.
+    SuspendVm,
+    /// Capture RAM, registers and devices of the suspended VM; ends with state-saved or save-failed.
+    SaveState(CheckpointNumber),
+    /// Put the captured RAM on the link; ends with ram-sent.
+    SendRam(CheckpointNumber),
+    /// Put the captured device state on the link; ends with device-state-sent.
+    SendDeviceState(CheckpointNumber),
+    /// Take the lock on the VM; ends with vm-locked.
+    LockVm,
+    /// Apply the staged state, RAM and devices, to the VM; ends with state-loaded or load-failed.
+    LoadState(CheckpointNumber),
+    /// Throw away what has been staged of this checkpoint.
+    DiscardStaged(CheckpointNumber),
+    /// Let the VM execute (again).
+    ResumeVm,
+    /// Give the world the withheld output that stands before this offset.
+    Release(OutputOffset),
+    /// Tell checkpoint-due after this many milliseconds.
+    ArmCheckpointTimer {
+        /// The delay, milliseconds.
+        delay_ms: u32,
+    },
+    /// Close both directions of the link at once, also under a send that is stuck.
+    CloseLink,
+    /// From now on this node is the one that serves: its promotion.
+    TakeOver,
+    /// Tell the manager that the node has left the COLO state (QEMU's event `COLO_EXIT`).
+    Exit(ExitReason),
+}
+
+/// [`Effect`] without what it carries, but for a message's kind: what points and tables name.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[allow(missing_docs, reason = "each is the effect of the same name")]
+pub enum EffectKind {
+    Send(MessageKind),
+    SuspendVm,
+    SaveState,
+    SendRam,
+    SendDeviceState,
+    LockVm,
+    LoadState,
+    DiscardStaged,
+    ResumeVm,
+    Release,
+    ArmCheckpointTimer,
+    CloseLink,
+    TakeOver,
+    Exit,
+}
+
+impl Effect {
+    /// The effect without what it carries.
+    pub const fn kind(self) -> EffectKind {
+        match self {
+            Self::Send(message) => EffectKind::Send(message.kind()),
+            Self::SuspendVm => EffectKind::SuspendVm,
+            Self::SaveState(_) => EffectKind::SaveState,
+            Self::SendRam(_) => EffectKind::SendRam,
+            Self::SendDeviceState(_) => EffectKind::SendDeviceState,
+            Self::LockVm => EffectKind::LockVm,
+            Self::LoadState(_) => EffectKind::LoadState,
+            Self::DiscardStaged(_) => EffectKind::DiscardStaged,
+            Self::ResumeVm => EffectKind::ResumeVm,
+            Self::Release(_) => EffectKind::Release,
+            Self::ArmCheckpointTimer { .. } => EffectKind::ArmCheckpointTimer,
+            Self::CloseLink => EffectKind::CloseLink,
+            Self::TakeOver => EffectKind::TakeOver,
+            Self::Exit(_) => EffectKind::Exit,
+        }
+    }
+
+    /// The number that it carries, if it carries one: a checkpoint, an offset, a length, a delay.
+    pub const fn value(self) -> Option<u64> {
+        match self {
+            Self::Send(message) => message.value(),
+            Self::SaveState(checkpoint)
+            | Self::SendRam(checkpoint)
+            | Self::SendDeviceState(checkpoint)
+            | Self::LoadState(checkpoint)
+            | Self::DiscardStaged(checkpoint) => Some(checkpoint.0),
+            Self::Release(up_to) => Some(up_to.0),
+            Self::ArmCheckpointTimer { delay_ms } => Some(delay_ms as u64),
+            _ => None,
+        }
+    }
+
+    /// The operation that carrying the effect out begins, if it begins one.
+    pub const fn operation(self) -> Option<Operation> {
+        match self {
+            Self::SuspendVm => Some(Operation::SuspendVm),
+            Self::SaveState(_) => Some(Operation::SaveState),
+            Self::SendRam(_) => Some(Operation::SendRam),
+            Self::SendDeviceState(_) => Some(Operation::SendDeviceState),
+            Self::LockVm => Some(Operation::LockVm),
+            Self::LoadState(_) => Some(Operation::LoadState),
+            _ => None,
+        }
+    }
+
+    /// Whether it means nothing without a link.
+    pub const fn needs_link(self) -> bool {
+        match self.operation() {
+            Some(operation) => operation.needs_link(),
+            None => matches!(self, Self::Send(_)),
+        }
+    }
+}
+
+impl EffectKind {
+    /// Every kind but the messages.
+    const PLAIN: [Self; 13] = [
+        Self::SuspendVm,
+        Self::SaveState,
+        Self::SendRam,
+        Self::SendDeviceState,
+        Self::LockVm,
+        Self::LoadState,
+        Self::DiscardStaged,
+        Self::ResumeVm,
+        Self::Release,
+        Self::ArmCheckpointTimer,
+        Self::CloseLink,
+        Self::TakeOver,
+        Self::Exit,
+    ];
+
+    /// Every kind: the messages by number, then the rest.
+    pub fn all() -> impl Iterator<Item = Self> {
+        MessageKind::ALL.into_iter().map(Self::Send).chain(Self::PLAIN)
+    }
+
+    /// The kind's name: a message's is QEMU's.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Send(kind) => kind.name(),
+            Self::SuspendVm => "suspend-vm",
+            Self::SaveState => "save-state",
+            Self::SendRam => "send-ram",
+            Self::SendDeviceState => "send-device-state",
+            Self::LockVm => "lock-vm",
+            Self::LoadState => "load-state",
+            Self::DiscardStaged => "discard-staged",
+            Self::ResumeVm => "resume-vm",
+            Self::Release => "release",
+            Self::ArmCheckpointTimer => "arm-checkpoint-timer",
+            Self::CloseLink => "close-link",
+            Self::TakeOver => "take-over",
+            Self::Exit => "colo-exit",
+        }
+    }
+
+    /// The kind of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::all().find(|kind| kind.name() == name)
+    }
+}
+
+impl fmt::Display for EffectKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Send(message) => message.fmt(f),
+            Self::SaveState(checkpoint)
+            | Self::SendRam(checkpoint)
+            | Self::SendDeviceState(checkpoint)
+            | Self::LoadState(checkpoint)
+            | Self::DiscardStaged(checkpoint) => write!(f, "{} {checkpoint}", self.kind()),
+            Self::Release(up_to) => write!(f, "release {up_to}"),
+            Self::ArmCheckpointTimer { delay_ms } => write!(f, "arm-checkpoint-timer {delay_ms}"),
+            Self::Exit(reason) => write!(f, "colo-exit {}", reason.name()),
+            _ => self.kind().fmt(f),
+        }
+    }
+}
+
+/// The effects of one step, in order, inline.
+pub type Effects = ArrayVec<Effect, 8>;
+
+/// What one input led to. An error comes with effects too: the node says that it has left COLO and closes the link.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Step {
+    /// What the environment is to do, in order.
+    pub effects: Effects,
+    /// What was wrong with the input, if anything was.
+    pub error: Option<ProtocolError>,
+}

@@ -1,0 +1,65 @@
+//! The COLO protocol: the two state machines and the wire codec.
+//!
+//! COLO (COarse-grain LOck-stepping) keeps a secondary virtual machine ready to take over from a primary, checkpoint
+//! by checkpoint. Every decision of the protocol - what may be sent, saved, released, loaded, resumed, failed over,
+//! and when - is taken in this crate and nowhere else. It does no I/O, reads no clock, starts no thread and draws no
+//! random number; its environment (a model checker, a simulator, a pair of real virtual machines) brings [`Input`]s
+//! in and carries [`Effect`]s out.
+//!
+//! ```text
+//!               Primary                                   Secondary
+//!                                                         initial state loaded
+//!     running   <------------- checkpoint-ready ---------
+//!               -------------- checkpoint-request ------>
+//!               <------------- checkpoint-reply ---------
+//!     suspend, save
+//!               -------------- vmstate-send ------------>
+//!               -------------- RAM --------------------->  staged, not applied
+//!               -------------- vmstate-size, devices --->  staged, not applied
+//!               <------------- vmstate-received ---------  promised
+//!     release                                              lock, load
+//!               <------------- vmstate-loaded -----------
+//!     resume
+//! ```
+#![no_std]
+#![forbid(unsafe_code)]
+extern crate alloc;
+
+mod common;
+mod effect;
+mod error;
+mod input;
+mod message;
+mod node;
+mod output;
+mod presets;
+mod primary;
+mod property;
+mod rules;
+mod secondary;
+pub mod table;
+pub mod wire;
+
+pub use effect::{Effect, EffectKind, Effects, ExitReason, Operation, Step};
+pub use error::ProtocolError;
+pub use input::{Input, InputKind};
+pub use message::{Dialect, Message, MessageKind};
+pub use node::{EffectQueue, Machine, Node, NodeName};
+pub use output::{Arrival, CheckpointNumber, OutputBuffer, OutputOffset, OutputReceiver, WithheldOutput};
+pub use presets::{BUGS, Bug, PRESETS, Preset, rules_named};
+pub use primary::{Primary, PrimaryPhase};
+pub use property::Property;
+pub use rules::{Detection, FailoverDeferral, ReleasePoint, Rules};
+pub use secondary::{Secondary, SecondaryPhase};
+
+/// How far a failover has come on one node (`FailoverStatus` in QEMU, as far as this core distinguishes it).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Failover {
+    /// No failover has been asked for.
+    #[default]
+    None,
+    /// A failover was accepted and waits until an operation on the VM has ended (QEMU: relaunch).
+    Deferred,
+    /// The node serves alone.
+    Completed,
+}

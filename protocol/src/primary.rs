@@ -1,0 +1,323 @@
+//! The primary: runs the VM, takes checkpoints of it, withholds its output until the secondary has its state.
+//!
+//! Source: `colo_process_checkpoint` and `colo_do_checkpoint_transaction` in QEMU, `primary_vm_do_failover` for the
+//! failover; phases P0 to P5 are those of the protocol book.
+
+use crate::Failover;
+use crate::common::Common;
+use crate::effect::{Effect, Effects, ExitReason, Step};
+use crate::error::ProtocolError;
+use crate::input::Input;
+use crate::message::{Message, MessageKind};
+use crate::output::{CheckpointNumber, WithheldOutput};
+use crate::rules::{Detection, ReleasePoint, Rules};
+
+/// Where the primary stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum PrimaryPhase {
+    /// P0: the secondary is loading the initial state; the VM is suspended.
+    WaitReady,
+    /// P1: the VM runs, until a checkpoint is due.
+    Running,
+    /// P2: a checkpoint has been requested; the VM still runs.
+    WaitReply,
+    /// P3: the VM is being suspended.
+    Suspending,
+    /// P3: the VM's state is being captured.
+    Saving,
+    /// P3: the RAM is being sent.
+    SendingRam,
+    /// P3: the device state is being sent.
+    SendingDeviceState,
+    /// P4: the state is on its way.
+    WaitReceived,
+    /// P5: the secondary is applying the state.
+    WaitLoaded,
+    /// Out of COLO after an error or the loss of the link; only x-colo-lost-heartbeat leads on.
+    Error,
+    /// A failover waits for the end of the operation on the VM that is in hand.
+    TakingOver,
+    /// Failed over: serves alone, and its output leaves at once.
+    Alone,
+}
+
+impl PrimaryPhase {
+    /// Every phase.
+    pub const ALL: [Self; 12] = [
+        Self::WaitReady,
+        Self::Running,
+        Self::WaitReply,
+        Self::Suspending,
+        Self::Saving,
+        Self::SendingRam,
+        Self::SendingDeviceState,
+        Self::WaitReceived,
+        Self::WaitLoaded,
+        Self::Error,
+        Self::TakingOver,
+        Self::Alone,
+    ];
+
+    /// The phase's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::WaitReady => "wait-ready",
+            Self::Running => "running",
+            Self::WaitReply => "wait-reply",
+            Self::Suspending => "suspending",
+            Self::Saving => "saving",
+            Self::SendingRam => "sending-ram",
+            Self::SendingDeviceState => "sending-device-state",
+            Self::WaitReceived => "wait-received",
+            Self::WaitLoaded => "wait-loaded",
+            Self::Error => "error",
+            Self::TakingOver => "taking-over",
+            Self::Alone => "alone",
+        }
+    }
+
+    /// The message that the phase waits for.
+    const fn expected(self) -> Option<MessageKind> {
+        match self {
+            Self::WaitReady => Some(MessageKind::CheckpointReady),
+            Self::WaitReply => Some(MessageKind::CheckpointReply),
+            Self::WaitReceived => Some(MessageKind::VmstateReceived),
+            Self::WaitLoaded => Some(MessageKind::VmstateLoaded),
+            _ => None,
+        }
+    }
+
+    /// Whether the node is in COLO: protected, or on the way there.
+    const fn in_session(self) -> bool {
+        !matches!(self, Self::Error | Self::TakingOver | Self::Alone)
+    }
+}
+
+/// The primary's state machine.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Primary {
+    phase: PrimaryPhase,
+    /// A checkpoint has been asked for while another was under way: an event, not a counter.
+    due: bool,
+    checkpoint: CheckpointNumber,
+    /// Length of the captured device state, bytes, until it is announced.
+    device_bytes: u64,
+    common: Common,
+}
+
+impl Default for Primary {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Primary {
+    /// A primary whose initial state is with the secondary, its VM suspended until the secondary is ready.
+    pub fn new() -> Self {
+        Self {
+            phase: PrimaryPhase::WaitReady,
+            due: false,
+            checkpoint: CheckpointNumber::default(),
+            device_bytes: 0,
+            common: Common::new(None),
+        }
+    }
+
+    /// Where the primary stands.
+    pub const fn phase(&self) -> PrimaryPhase {
+        self.phase
+    }
+
+    /// The latest checkpoint requested.
+    pub const fn checkpoint(&self) -> CheckpointNumber {
+        self.checkpoint
+    }
+
+    /// How far a failover has come.
+    pub const fn failover(&self) -> Failover {
+        self.common.failover
+    }
+
+    /// The marks in the output stream.
+    pub const fn output(&self) -> WithheldOutput {
+        self.common.output
+    }
+
+    /// Takes one input: the effects to carry out, and what was wrong with it.
+    pub fn step(&mut self, rules: &Rules, input: Input) -> Step {
+        let mut effects = Effects::new();
+        let error = self.take(rules, input, &mut effects).err();
+        if error.is_some_and(|error| !error.is_refusal()) && self.phase.in_session() {
+            self.common.close_link(&mut effects);
+            self.leave_with_error(&mut effects);
+        }
+        Step { effects, error }
+    }
+
+    fn take(&mut self, rules: &Rules, input: Input, effects: &mut Effects) -> Result<(), ProtocolError> {
+        match input {
+            Input::Message(message) => self.message(rules, message, effects),
+            Input::CheckpointDue => {
+                self.checkpoint_due(effects);
+                Ok(())
+            }
+            Input::GuestOutput { end } => {
+                self.common.guest_output(end, self.phase.name())?;
+                if self.phase == PrimaryPhase::Alone {
+                    effects.push(Effect::Release(self.common.output.release_all()));
+                }
+                Ok(())
+            }
+            Input::LostHeartbeat => self.lost_heartbeat(effects),
+            Input::LinkDown => {
+                self.link_down(rules, effects);
+                Ok(())
+            }
+            _ => self.operation_ended(rules, input, effects),
+        }
+    }
+
+    fn message(
+        &mut self,
+        rules: &Rules,
+        message: Message,
+        effects: &mut Effects,
+    ) -> Result<(), ProtocolError> {
+        let (got, expected) = (message.kind(), self.phase.expected());
+        if expected != Some(got) {
+            return Err(ProtocolError::UnexpectedMessage { got, expected });
+        }
+        match self.phase {
+            PrimaryPhase::WaitReady => self.run(rules, effects),
+            PrimaryPhase::WaitReply => {
+                self.phase = PrimaryPhase::Suspending;
+                self.common.suspend_vm(effects);
+            }
+            PrimaryPhase::WaitReceived => {
+                self.phase = PrimaryPhase::WaitLoaded;
+                self.release(rules, ReleasePoint::AfterReceived, effects);
+            }
+            _ => {
+                self.release(rules, ReleasePoint::AfterLoaded, effects);
+                self.run(rules, effects);
+            }
+        }
+        Ok(())
+    }
+
+    /// The VM runs until the next checkpoint is due, which it may be already.
+    fn run(&mut self, rules: &Rules, effects: &mut Effects) {
+        self.phase = PrimaryPhase::Running;
+        self.common.resume_vm(effects);
+        if self.due {
+            self.request(effects);
+        } else {
+            effects.push(Effect::ArmCheckpointTimer { delay_ms: rules.checkpoint_delay_ms });
+        }
+    }
+
+    fn request(&mut self, effects: &mut Effects) {
+        self.due = false;
+        self.checkpoint = self.checkpoint.next();
+        self.phase = PrimaryPhase::WaitReply;
+        effects.push(Effect::Send(Message::CheckpointRequest));
+    }
+
+    fn checkpoint_due(&mut self, effects: &mut Effects) {
+        match self.phase {
+            PrimaryPhase::Running => self.request(effects),
+            // A timer that was armed before the node left COLO.
+            phase if !phase.in_session() => {}
+            _ => self.due = true,
+        }
+    }
+
+    fn operation_ended(
+        &mut self,
+        rules: &Rules,
+        input: Input,
+        effects: &mut Effects,
+    ) -> Result<(), ProtocolError> {
+        self.common.end(input.kind(), self.phase.name())?;
+        match (self.phase, input) {
+            (PrimaryPhase::Suspending, _) => {
+                self.release(rules, ReleasePoint::AtSuspend, effects);
+                self.phase = PrimaryPhase::Saving;
+                self.common.ask(effects, Effect::SaveState(self.checkpoint));
+            }
+            (PrimaryPhase::Saving, Input::StateSaved { device_bytes }) => {
+                self.common.output.seal();
+                self.device_bytes = device_bytes;
+                self.phase = PrimaryPhase::SendingRam;
+                effects.push(Effect::Send(Message::VmstateSend));
+                self.common.ask(effects, Effect::SendRam(self.checkpoint));
+            }
+            (PrimaryPhase::Saving, _) => {
+                self.common.close_link(effects);
+                self.leave_with_error(effects);
+            }
+            (PrimaryPhase::SendingRam, _) => {
+                self.phase = PrimaryPhase::SendingDeviceState;
+                effects.push(Effect::Send(Message::VmstateSize(self.device_bytes)));
+                self.device_bytes = 0;
+                self.common.ask(effects, Effect::SendDeviceState(self.checkpoint));
+            }
+            (PrimaryPhase::SendingDeviceState, _) => self.phase = PrimaryPhase::WaitReceived,
+            (PrimaryPhase::TakingOver, _) => self.promote(effects),
+            // What was in hand when the node left COLO.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Lets go what the latest captured checkpoint covers, if the rules say that this is the moment.
+    fn release(&mut self, rules: &Rules, point: ReleasePoint, effects: &mut Effects) {
+        if rules.release != point {
+            return;
+        }
+        if point == ReleasePoint::AtSuspend {
+            self.common.output.seal();
+        }
+        effects.push(Effect::Release(self.common.output.release_sealed()));
+    }
+
+    fn lost_heartbeat(&mut self, effects: &mut Effects) -> Result<(), ProtocolError> {
+        if self.common.failover != Failover::None {
+            return Err(ProtocolError::FailoverAlreadyActivated);
+        }
+        self.fail_over(effects);
+        Ok(())
+    }
+
+    /// Goes on alone: at once, or when the operation on the VM that is in hand has ended.
+    fn fail_over(&mut self, effects: &mut Effects) {
+        self.common.close_link(effects);
+        if self.common.pending.is_some() {
+            self.common.failover = Failover::Deferred;
+            self.phase = PrimaryPhase::TakingOver;
+        } else {
+            self.promote(effects);
+        }
+    }
+
+    fn promote(&mut self, effects: &mut Effects) {
+        self.phase = PrimaryPhase::Alone;
+        self.common.take_over(effects);
+    }
+
+    fn link_down(&mut self, rules: &Rules, effects: &mut Effects) {
+        self.common.link_lost();
+        if !self.phase.in_session() {
+            return;
+        }
+        match rules.detection {
+            Detection::External => self.leave_with_error(effects),
+            Detection::LinkClosed => self.fail_over(effects),
+        }
+    }
+
+    fn leave_with_error(&mut self, effects: &mut Effects) {
+        self.phase = PrimaryPhase::Error;
+        self.common.exit(effects, ExitReason::Error);
+    }
+}

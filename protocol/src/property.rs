@@ -1,0 +1,97 @@
+//! The properties that are claimed of the protocol: their names, what they state, and where each comes from.
+//!
+//! How a property is checked is the business of whoever watches a run (the model, the oracle).
+
+/// A safety property.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Property {
+    /// See [`Property::statement`], as for all of them.
+    OutputCommit,
+    /// At most one node serves.
+    SingleServer,
+    /// A running VM is of one checkpoint.
+    CheckpointAtomicity,
+    /// No way back behind a promise.
+    Promise,
+    /// Nothing runs while it is captured.
+    StillDuringCapture,
+    /// Without a fault, no error.
+    NoErrorWithoutFault,
+}
+
+impl Property {
+    /// Every property.
+    pub const ALL: [Self; 6] = [
+        Self::OutputCommit,
+        Self::SingleServer,
+        Self::CheckpointAtomicity,
+        Self::Promise,
+        Self::StillDuringCapture,
+        Self::NoErrorWithoutFault,
+    ];
+
+    /// The name, as the command line and `--json` print it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OutputCommit => "output commit",
+            Self::SingleServer => "single server",
+            Self::CheckpointAtomicity => "checkpoint atomicity",
+            Self::Promise => "promise",
+            Self::StillDuringCapture => "still during capture",
+            Self::NoErrorWithoutFault => "no error without a fault",
+        }
+    }
+
+    /// What must hold, in a sentence.
+    pub const fn statement(self) -> &'static str {
+        match self {
+            Self::OutputCommit => {
+                "when a node is promoted, all output that its peer has released is in the history it starts from"
+            }
+            Self::SingleServer => "never do two nodes release output that is not yet committed",
+            Self::CheckpointAtomicity => {
+                "a VM that runs runs from RAM and devices of one checkpoint, all of them"
+            }
+            Self::Promise => {
+                "the secondary never runs, and is never promoted, from a checkpoint older than its latest promise"
+            }
+            Self::StillDuringCapture => "no VM executes while its state is being captured",
+            Self::NoErrorWithoutFault => {
+                "without a fault no protocol error occurs and no message is unexpected"
+            }
+        }
+    }
+
+    /// What breaks when it does not hold, in a sentence for a reader of a counterexample.
+    pub const fn broken(self) -> &'static str {
+        match self {
+            Self::OutputCommit => {
+                "the world has seen output that the promoted node's history does not contain"
+            }
+            Self::SingleServer => "both nodes serve the world",
+            Self::CheckpointAtomicity => {
+                "the running VM is torn: its RAM and its devices are of different checkpoints"
+            }
+            Self::Promise => "the secondary went back behind a checkpoint that it had promised",
+            Self::StillDuringCapture => "the VM executed while its state was being captured",
+            Self::NoErrorWithoutFault => "a protocol error occurred although nothing had failed",
+        }
+    }
+
+    /// Where it comes from.
+    pub const fn source(self) -> &'static str {
+        match self {
+            Self::OutputCommit => "Remus (NSDI 2008), QEMU commit 4fa8ed25b8",
+            Self::SingleServer => "VMware FT (OSR 2010): test-and-set before going live",
+            Self::CheckpointAtomicity => "QEMU commits 13af18f222, 24fa16f8cc, a8664ba510",
+            Self::Promise => "QEMU docs/COLO-FT: a sync-point's sender never knows that its peer has acted",
+            Self::StillDuringCapture => "Remus (NSDI 2008)",
+            Self::NoErrorWithoutFault => "QEMU: Unexpected COLO message %d, expected %d",
+        }
+    }
+
+    /// The property of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|property| property.name() == name)
+    }
+}

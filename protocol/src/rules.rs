@@ -1,0 +1,93 @@
+//! The rules of the protocol that somebody, at some time, decided differently: one field a decision.
+//!
+//! A variant of COLO is a value of [`Rules`]. Nothing here acts; the state machines look a rule up at the one place
+//! where it decides. A rule is not part of the state that a model checker hashes.
+
+use crate::message::Dialect;
+
+/// When the primary lets the output leave that it has withheld since the last checkpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+pub enum ReleasePoint {
+    /// As soon as the primary's VM is suspended, before any state has been sent: QEMU 3.1 to 5.0, wrong
+    /// (fixed by 4fa8ed25b8). A primary that dies after it has shown the world output that the secondary cannot repeat.
+    AtSuspend,
+    /// On vmstate-received: the diagram of series v12, and QEMU since 5.1. Safe only if the secondary never goes back
+    /// behind a checkpoint that it has confirmed: the confirmation is its promise.
+    #[default]
+    AfterReceived,
+    /// On vmstate-loaded: the final code of series v12 (patch 37). The promise then is vmstate-loaded.
+    AfterLoaded,
+}
+
+/// While what a failover of the secondary waits for the checkpoint in hand.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+pub enum FailoverDeferral {
+    /// It does not wait, not even while state is being loaded: series v12 before patch 27, QEMU before a8664ba510.
+    /// Wrong: the VM that runs on is torn between two checkpoints.
+    Never,
+    /// From the beginning of the load to its end (`vmstate_loading`): patch 27 of series v12, and QEMU today.
+    WhileLoading,
+    /// From the moment at which the secondary has the whole state, before it says so, until the state is applied.
+    #[default]
+    FromReceived,
+}
+
+/// Who finds out that the peer is gone.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+pub enum Detection {
+    /// A manager outside: a lost link leads to the error state, only x-colo-lost-heartbeat promotes. QEMU.
+    #[default]
+    External,
+    /// A closed connection is taken for the peer's death. Safe only when the peer is known to be fenced.
+    LinkClosed,
+}
+
+/// A variant of the protocol. [`crate::PRESETS`] and [`crate::BUGS`] name those that this crate knows.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields, default)
+)]
+pub struct Rules {
+    /// Which vocabulary is spoken on the link.
+    pub dialect: Dialect,
+    /// When withheld output leaves.
+    pub release: ReleasePoint,
+    /// While what a failover of the secondary waits.
+    pub deferral: FailoverDeferral,
+    /// Who finds out that the peer is gone.
+    pub detection: Detection,
+    /// Milliseconds from the end of one checkpoint to the request of the next (`x-checkpoint-delay`; 200 in v12).
+    pub checkpoint_delay_ms: u32,
+}
+
+impl Rules {
+    /// Series v12 as its cover diagram describes it: periodic, released on vmstate-received, promised before that.
+    pub const V12: Self = Self {
+        dialect: Dialect::V12,
+        release: ReleasePoint::AfterReceived,
+        deferral: FailoverDeferral::FromReceived,
+        detection: Detection::External,
+        checkpoint_delay_ms: 200,
+    };
+
+    /// Series v12 as its final code releases: only on vmstate-loaded.
+    pub const LATE_RELEASE: Self =
+        Self { release: ReleasePoint::AfterLoaded, deferral: FailoverDeferral::WhileLoading, ..Self::V12 };
+
+    /// Whether sending vmstate-received already is the secondary's promise never to go back behind the checkpoint;
+    /// otherwise vmstate-loaded is. It follows from when the primary dares to release.
+    pub const fn promises_at_received(&self) -> bool {
+        !matches!(self.release, ReleasePoint::AfterLoaded)
+    }
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self::V12
+    }
+}
