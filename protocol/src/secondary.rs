@@ -285,12 +285,10 @@ impl Secondary {
     /// Whether a failover waits for the end of what is being loaded. Of the initial state it always does: there is
     /// no VM before it.
     fn must_wait(&self, rules: &Rules) -> bool {
-        match (rules.deferral, self.phase) {
-            (_, SecondaryPhase::Incoming) => true,
-            (FailoverDeferral::WhileLoading | FailoverDeferral::FromReceived, SecondaryPhase::Loading) => {
-                true
-            }
-            (FailoverDeferral::FromReceived, SecondaryPhase::WaitLock) => true,
+        match self.phase {
+            SecondaryPhase::Incoming => true,
+            SecondaryPhase::WaitLock => rules.deferral == FailoverDeferral::FromReceived,
+            SecondaryPhase::Loading => rules.deferral != FailoverDeferral::Never,
             _ => false,
         }
     }

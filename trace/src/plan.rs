@@ -1,0 +1,218 @@
+//! Fault plans: what is to go wrong in a run, and where.
+//!
+//! A plan is a TOML file that a person can read and write. [`PlanCursor`] follows one run through it; carrying a
+//! fault out is the business of whoever runs.
+
+use crate::point::{Event, Moment, Point};
+use colo_protocol::{CheckpointNumber, NodeName};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use thiserror::Error;
+
+/// The largest plan file that is read, bytes.
+const MAX_PLAN_BYTES: usize = 1 << 20;
+
+/// The version of the plan format.
+const PLAN_SCHEMA: u32 = 1;
+
+/// What goes wrong.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum FaultAction {
+    /// A node dies, and all that it has not yet put on the link with it.
+    Crash {
+        /// The node.
+        node: NodeName,
+    },
+    /// The link is cut: what is in flight is lost, both ends see it closed.
+    Cut,
+    /// The link delivers nothing for a while, and then goes on.
+    Stall {
+        /// How long, milliseconds.
+        for_ms: u32,
+    },
+    /// The manager sends x-colo-lost-heartbeat, whether or not the peer is dead.
+    LostHeartbeat {
+        /// The node that is told to go on alone.
+        node: NodeName,
+    },
+    /// The staged state turns out not to be loadable: the load in hand, or the next one, fails.
+    FailLoad,
+}
+
+impl fmt::Display for FaultAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Crash { node } => write!(f, "crash of the {node}"),
+            Self::Cut => f.write_str("cut of the link"),
+            Self::Stall { for_ms } => write!(f, "stall of the link for {for_ms} ms"),
+            Self::LostHeartbeat { node } => write!(f, "lost-heartbeat to the {node}"),
+            Self::FailLoad => f.write_str("failure of the load"),
+        }
+    }
+}
+
+/// One fault of a plan.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct Fault {
+    /// Where it strikes.
+    pub at: Point,
+    /// What goes wrong.
+    #[serde(flatten)]
+    pub action: FaultAction,
+}
+
+/// A list of faults, each at its point.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// The version of the format.
+    pub schema: u32,
+    /// The faults.
+    #[serde(default, rename = "fault")]
+    pub faults: Vec<Fault>,
+}
+
+/// A plan that cannot be read.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum PlanError {
+    /// Not TOML, or not a plan.
+    #[error("not a fault plan: {0}")]
+    Syntax(String),
+    /// Written for another version of this tool.
+    #[error("a fault plan of schema {0}, expected {PLAN_SCHEMA}")]
+    Schema(u32),
+    /// Larger than any sensible plan.
+    #[error("a fault plan of {0} bytes, expected at most {MAX_PLAN_BYTES}")]
+    TooLarge(usize),
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
+}
+
+impl Plan {
+    /// A plan of these faults.
+    pub const fn new(faults: Vec<Fault>) -> Self {
+        Self { schema: PLAN_SCHEMA, faults }
+    }
+
+    /// Reads a plan from TOML.
+    pub fn from_toml(text: &str) -> Result<Self, PlanError> {
+        if text.len() > MAX_PLAN_BYTES {
+            return Err(PlanError::TooLarge(text.len()));
+        }
+        let plan: Self = toml::from_str(text).map_err(|error| PlanError::Syntax(error.to_string()))?;
+        if plan.schema == PLAN_SCHEMA { Ok(plan) } else { Err(PlanError::Schema(plan.schema)) }
+    }
+
+    /// Writes the plan as TOML.
+    pub fn to_toml(&self) -> Result<String, PlanError> {
+        toml::to_string(self).map_err(|error| PlanError::Syntax(error.to_string()))
+    }
+}
+
+/// Follows one run: counts the events at each node, and says which faults strike.
+#[derive(Clone, Debug, Default)]
+pub struct PlanCursor {
+    faults: Vec<Fault>,
+    seen: BTreeMap<(NodeName, CheckpointNumber, Moment, Event), u32>,
+}
+
+impl PlanCursor {
+    /// A cursor at the beginning of `plan`.
+    pub fn new(plan: &Plan) -> Self {
+        Self { faults: plan.faults.clone(), seen: BTreeMap::new() }
+    }
+
+    /// The run has come to this event at this node; returns the point, and what strikes there.
+    pub fn arrive(
+        &mut self,
+        node: NodeName,
+        checkpoint: CheckpointNumber,
+        moment: Moment,
+        event: Event,
+    ) -> (Point, Vec<FaultAction>) {
+        let occurrence = self.seen.entry((node, checkpoint, moment, event)).or_insert(0);
+        *occurrence += 1;
+        let point = Point { node, checkpoint, moment, event, occurrence: *occurrence };
+        (point, self.strike(point))
+    }
+
+    /// The faults that have not struck: after a run, those whose point it never reached.
+    pub fn left(&self) -> &[Fault] {
+        &self.faults
+    }
+
+    fn strike(&mut self, point: Point) -> Vec<FaultAction> {
+        if self.faults.is_empty() {
+            return Vec::new();
+        }
+        let struck = self.faults.iter().filter(|fault| fault.at == point).map(|fault| fault.action).collect();
+        self.faults.retain(|fault| fault.at != point);
+        struck
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use colo_protocol::{EffectKind, MessageKind};
+
+    const TEXT: &str = r#"schema = 1
+
+[[fault]]
+at = "primary checkpoint 3 after effect vmstate-size"
+action = "crash"
+node = "primary"
+
+[[fault]]
+at = "secondary checkpoint 2 before effect lock-vm"
+action = "stall"
+for_ms = 40
+"#;
+
+    #[test]
+    fn a_plan_reads_as_it_is_written() {
+        let plan = Plan::from_toml(TEXT).unwrap();
+        assert_eq!(plan.to_toml().unwrap(), TEXT);
+    }
+
+    #[test]
+    fn a_bad_plan_says_what_is_wrong() {
+        for (text, problem) in [
+            ("schema = 2", "a fault plan of schema 2, expected 1"),
+            ("schema = 1\nfoult = 3", "unknown field `foult`"),
+            (
+                "schema = 1\n[[fault]]\nat = \"primary\"\naction = \"cut\"",
+                "cannot read the point \"primary\"",
+            ),
+            (
+                "schema = 1\n[[fault]]\nat = \"primary checkpoint 1 after effect release\"\naction = \"explode\"",
+                "unknown variant `explode`",
+            ),
+            ("\0", "not a fault plan"),
+        ] {
+            let error = Plan::from_toml(text).unwrap_err().to_string();
+            assert!(error.contains(problem), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_fault_strikes_once_at_its_occurrence() {
+        let at = "primary checkpoint 1 after effect release occurrence 2".parse().unwrap();
+        let plan = Plan::new(vec![Fault { at, action: FaultAction::Cut }]);
+        let mut cursor = PlanCursor::new(&plan);
+        let mut arrive = |effect| {
+            cursor.arrive(NodeName::Primary, CheckpointNumber(1), Moment::After, Event::Effect(effect)).1
+        };
+        assert_eq!(arrive(EffectKind::Release), []);
+        assert_eq!(arrive(EffectKind::Send(MessageKind::VmstateSend)), []);
+        assert_eq!(arrive(EffectKind::Release), [FaultAction::Cut]);
+        assert_eq!(arrive(EffectKind::Release), []);
+        assert_eq!(cursor.left(), []);
+    }
+}

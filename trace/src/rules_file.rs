@@ -1,0 +1,141 @@
+//! Rules by name or from a TOML file: `base = "v12"`, then the fields that differ. Unknown keys are refused.
+
+use colo_protocol::{BUGS, PRESETS, Rules, rules_named};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use thiserror::Error;
+use toml::Table;
+
+/// The largest rules file that is read, bytes.
+const MAX_RULES_BYTES: u64 = 1 << 16;
+
+/// Rules and what they are called.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NamedRules {
+    /// A preset's or bug's name, or the file's.
+    pub name: String,
+    /// The rules.
+    pub rules: Rules,
+}
+
+/// Rules that cannot be found or read.
+#[derive(Debug, Error)]
+pub enum RulesError {
+    /// Neither a name nor a file.
+    #[error("there are no rules {name:?}; expected one of {known}, or a TOML file")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// The names that there are.
+        known: String,
+    },
+    /// The file cannot be read.
+    #[error("{path}: {error}")]
+    Io {
+        /// The file.
+        path: String,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// The file is not rules.
+    #[error("{path}: {problem}")]
+    Syntax {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// The rules that `name` means: a preset, a known bug, or the path of a TOML file.
+pub fn load_rules(name: &str) -> Result<NamedRules, RulesError> {
+    if let Some(rules) = rules_named(name) {
+        return Ok(NamedRules { name: name.to_owned(), rules });
+    }
+    let path = Path::new(name);
+    if !path.exists() {
+        return Err(RulesError::Unknown { name: name.to_owned(), known: known_names() });
+    }
+    let io = |error| RulesError::Io { path: name.to_owned(), error };
+    let size = path.metadata().map_err(io)?.len();
+    if size > MAX_RULES_BYTES {
+        let problem = format!("{size} bytes, expected at most {MAX_RULES_BYTES}");
+        return Err(RulesError::Syntax { path: name.to_owned(), problem });
+    }
+    let text = std::fs::read_to_string(path).map_err(io)?;
+    let rules =
+        rules_from_toml(&text).map_err(|problem| RulesError::Syntax { path: name.to_owned(), problem })?;
+    Ok(NamedRules { name: name.to_owned(), rules })
+}
+
+/// All names of presets and bugs, for a person.
+fn known_names() -> String {
+    let presets = PRESETS.iter().map(|preset| preset.name);
+    presets.chain(BUGS.iter().map(|bug| bug.name)).collect::<Vec<_>>().join(", ")
+}
+
+/// Rules as the fields of a TOML file, without a base.
+pub fn rules_to_toml(rules: &Rules) -> Result<String, toml::ser::Error> {
+    toml::to_string(rules)
+}
+
+/// A file's fields, laid over those of its base.
+fn rules_from_toml(text: &str) -> Result<Rules, String> {
+    let mut fields: Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
+    let base = match fields.remove("base") {
+        None => Rules::default(),
+        Some(toml::Value::String(name)) => {
+            rules_named(&name).ok_or_else(|| format!("base = {name:?}, expected one of {}", known_names()))?
+        }
+        Some(other) => return Err(format!("base = {other}, expected a name in quotes")),
+    };
+    let mut merged = Table::try_from(Base { rules: base }).map_err(|error| error.to_string())?;
+    if let Some(toml::Value::Table(rules)) = merged.get_mut("rules") {
+        rules.extend(fields);
+    }
+    merged.try_into().map(|Base { rules }| rules).map_err(|error: toml::de::Error| error.message().to_owned())
+}
+
+#[derive(Serialize, Deserialize)]
+struct Base {
+    rules: Rules,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use colo_protocol::ReleasePoint;
+
+    #[test]
+    fn fields_are_laid_over_the_base() {
+        let rules = rules_from_toml("base = \"v12\"\nrelease = \"after-loaded\"").unwrap();
+        assert_eq!(rules, Rules { release: ReleasePoint::AfterLoaded, ..Rules::V12 });
+    }
+
+    #[test]
+    fn rules_read_as_they_are_written() {
+        for preset in PRESETS {
+            assert_eq!(rules_from_toml(&rules_to_toml(&preset.rules).unwrap()), Ok(preset.rules));
+        }
+    }
+
+    #[test]
+    fn bad_rules_say_what_is_wrong() {
+        for (text, problem) in [
+            ("base = \"v13\"", "base = \"v13\", expected one of v12, late-release"),
+            ("base = 12", "base = 12, expected a name in quotes"),
+            ("releese = \"after-loaded\"", "unknown field `releese`"),
+            ("release = \"sometimes\"", "unknown variant `sometimes`"),
+            ("release =", "TOML parse error at line 1"),
+        ] {
+            let error = rules_from_toml(text).unwrap_err();
+            assert!(error.contains(problem), "{error}");
+        }
+    }
+
+    #[test]
+    fn unknown_names_list_the_known_ones() {
+        let error = load_rules("v14").unwrap_err().to_string();
+        assert!(error.contains("v12, late-release, bug:release-at-suspend"), "{error}");
+    }
+}
