@@ -1,1 +1,23 @@
-#![doc = "placeholder"]
+//! The COLO core under the model checker: every interleaving of a pair, its link, its manager and its faults.
+//!
+//! [`Pair`] is a `stateright` model around `colo_protocol`: it carries inputs in and effects out, one at a time, in
+//! every order that a real environment could, and it watches what the world sees. It takes no decision of the
+//! protocol. [`search`] explores it breadth first; [`check`] does so and reports.
+#![forbid(unsafe_code)]
+
+mod action;
+mod bounds;
+mod check;
+mod observe;
+mod pair;
+mod search;
+mod state;
+mod story;
+
+pub use action::Action;
+pub use bounds::{Bounds, Budgets};
+pub use check::{Check, Goal, PropertyReport, Verdict, check};
+pub use pair::Pair;
+pub use search::{Limits, Outcome, Search, search};
+pub use state::State;
+pub use story::story;

@@ -46,7 +46,7 @@ pub use input::{Input, InputKind};
 pub use message::{Dialect, Message, MessageKind};
 pub use node::{EffectQueue, Machine, Node, NodeName};
 pub use output::{Arrival, CheckpointNumber, OutputBuffer, OutputOffset, OutputReceiver, WithheldOutput};
-pub use presets::{BUGS, Bug, PRESETS, Preset, rules_named};
+pub use presets::{BUGS, Bug, PRESETS, Preset, bug_named, rules_named};
 pub use primary::{Primary, PrimaryPhase};
 pub use property::Property;
 pub use rules::{Detection, FailoverDeferral, ReleasePoint, Rules};

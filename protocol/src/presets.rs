@@ -27,8 +27,8 @@ pub struct Bug {
     pub symptom: &'static str,
     /// The field of the rules that differs from the preset, and its value there.
     pub field: &'static str,
-    /// The property that it breaks.
-    pub breaks: Property,
+    /// The properties that it breaks: first the one that it is named for, then what follows from it.
+    pub breaks: &'static [Property],
     /// The rules.
     pub rules: Rules,
 }
@@ -55,7 +55,7 @@ pub const BUGS: &[Bug] = &[
         fix: "4fa8ed25b8",
         symptom: "client connections are reset at failover",
         field: "release = \"at-suspend\"",
-        breaks: Property::OutputCommit,
+        breaks: &[Property::OutputCommit, Property::SingleServer],
         rules: Rules { release: ReleasePoint::AtSuspend, ..Rules::V12 },
     },
     Bug {
@@ -64,7 +64,7 @@ pub const BUGS: &[Bug] = &[
         fix: "a8664ba510",
         symptom: "the secondary goes on from a torn VM",
         field: "deferral = \"never\"",
-        breaks: Property::CheckpointAtomicity,
+        breaks: &[Property::CheckpointAtomicity, Property::OutputCommit, Property::Promise],
         rules: Rules { deferral: FailoverDeferral::Never, ..Rules::V12 },
     },
 ];
@@ -73,4 +73,9 @@ pub const BUGS: &[Bug] = &[
 pub fn rules_named(name: &str) -> Option<Rules> {
     let preset = PRESETS.iter().find(|preset| preset.name == name).map(|preset| preset.rules);
     preset.or_else(|| BUGS.iter().find(|bug| bug.name == name).map(|bug| bug.rules))
+}
+
+/// The known bug of this name.
+pub fn bug_named(name: &str) -> Option<&'static Bug> {
+    BUGS.iter().find(|bug| bug.name == name)
 }

@@ -4,6 +4,7 @@
 //! where it decides. A rule is not part of the state that a model checker hashes.
 
 use crate::message::Dialect;
+use crate::property::Property;
 
 /// When the primary lets the output leave that it has withheld since the last checkpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -83,6 +84,15 @@ impl Rules {
     /// otherwise vmstate-loaded is. It follows from when the primary dares to release.
     pub const fn promises_at_received(&self) -> bool {
         !matches!(self.release, ReleasePoint::AfterLoaded)
+    }
+}
+
+impl Rules {
+    /// Whether a protocol of these rules stands for `property`, when the manager may or may not take a node that is
+    /// alive for dead. Nothing fences a node here: two servers are possible whenever a wrong suspicion is.
+    pub fn claims(&self, property: Property, wrong_suspicions: bool) -> bool {
+        let suspects_wrongly = wrong_suspicions || self.detection == Detection::LinkClosed;
+        property != Property::SingleServer || !suspects_wrongly
     }
 }
 

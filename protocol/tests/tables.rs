@@ -1,5 +1,7 @@
 //! The transition tables of both machines under every preset: what they are today, and that a change is seen.
 
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
 use colo_protocol::{NodeName, PRESETS, table};
 
 fn print(node: NodeName, name: &str) -> String {

@@ -1,0 +1,89 @@
+//! A path of the model as a trace: the same records that a simulated or a real run leaves.
+
+use crate::action::Action;
+use crate::pair::Pair;
+use crate::state::{Packet, State};
+use colo_protocol::{Input, NodeName, Operation, OutputOffset, Property};
+use colo_trace::{Header, Kind, Record, SCHEMA, Trace, Way};
+use stateright::Model;
+
+/// The trace of `path` from the initial state; what breaks on the way is a record of its own.
+pub fn story(pair: &Pair, rules_name: &str, path: &[Action]) -> Trace {
+    let header = Header {
+        schema: SCHEMA,
+        rules_name: rules_name.to_owned(),
+        rules: pair.rules,
+        seed: None,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        way: Way::Model,
+    };
+    let mut records = Vec::new();
+    let mut state = State::initial();
+    for (step, action) in (1..).zip(path) {
+        let Some(next) = pair.next_state(&state, *action) else { break };
+        records.push(record(step, *action, &state, &next));
+        for property in Property::ALL {
+            if state.world.holds(property) && !next.world.holds(property) {
+                records.push(violation(step, property));
+            }
+        }
+        state = next;
+    }
+    Trace { header, records }
+}
+
+fn violation(step: u64, property: Property) -> Record {
+    Record::other(step, None, 0, Kind::Violation, property.name())
+}
+
+fn record(step: u64, action: Action, before: &State, after: &State) -> Record {
+    let checkpoint = |name| after.side(name).node.machine().checkpoint().0;
+    let input = |name, input| Record::input(step, name, checkpoint(name), input);
+    let fault = |node, name: String| Record::other(step, node, node.map_or(0, checkpoint), Kind::Fault, name);
+    match action {
+        Action::CarryOut(name) => match before.side(name).node.queue().first() {
+            Some(effect) => Record::effect(step, name, checkpoint(name), effect),
+            None => unreachable!("only a waiting effect is carried out"),
+        },
+        Action::ApplyRam(name) => {
+            Record::other(step, Some(name), checkpoint(name), Kind::Guest, "RAM applied")
+        }
+        Action::EndOperation(name) => input(name, ended(before, name)),
+        Action::FailLoad(name) => input(name, Input::LoadFailed),
+        Action::Deliver(name) => input(name, delivered(before, name)),
+        Action::SeeLinkDown(name) => input(name, Input::LinkDown),
+        Action::Output(name) => {
+            input(name, Input::GuestOutput { end: OutputOffset(after.side(name).vm.output.into()) })
+        }
+        Action::TimerFires => input(NodeName::Primary, Input::CheckpointDue),
+        Action::Crash(name) => fault(Some(name), format!("crash of the {name}")),
+        Action::Cut => fault(None, "cut of the link".to_owned()),
+        Action::LostHeartbeat(name) => input(name, Input::LostHeartbeat),
+    }
+}
+
+/// The input with which the operation in hand has ended.
+fn ended(before: &State, name: NodeName) -> Input {
+    let side = before.side(name);
+    match side.in_hand.map(|in_hand| in_hand.operation) {
+        Some(Operation::SuspendVm) => Input::VmSuspended,
+        Some(Operation::SaveState) => Input::StateSaved { device_bytes: 1 },
+        Some(Operation::SendRam) => Input::RamSent,
+        Some(Operation::SendDeviceState) => Input::DeviceStateSent,
+        Some(Operation::LockVm) => Input::VmLocked,
+        Some(Operation::LoadState) => {
+            let output = side.load.map_or(0, |[_, devices]| devices.output.into());
+            Input::StateLoaded { output: OutputOffset(output) }
+        }
+        None => unreachable!("only an operation in hand ends"),
+    }
+}
+
+fn delivered(before: &State, name: NodeName) -> Input {
+    match before.side(name).inbox.first() {
+        Some(Packet::Message(message)) => Input::Message(*message),
+        Some(Packet::Ram(_)) => Input::RamReceived,
+        Some(Packet::DeviceState(_)) => Input::DeviceStateReceived,
+        None => unreachable!("only what is on the link is delivered"),
+    }
+}
