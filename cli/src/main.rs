@@ -1,2 +1,52 @@
-//! placeholder
-fn main() {}
+//! The command `colo`: one COLO protocol core, run three ways.
+//!
+//! Every subcommand prints for a person, or one JSON document (or JSON lines) with `--json`; progress and prose go to
+//! stderr. Exit codes: 0 holds, 1 violated, 2 wrong usage or unreadable input, 3 the environment lacks something,
+//! 4 incomplete.
+#![forbid(unsafe_code)]
+
+mod check;
+mod decode;
+mod report;
+mod rules;
+
+use clap::{Parser, Subcommand};
+use report::Failure;
+use std::process::ExitCode;
+
+/// One COLO protocol core, run three ways: model-checked, simulated, and on real KVM virtual machines.
+#[derive(Parser)]
+#[command(name = "colo", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check a variant of the protocol in every interleaving: is it safe?
+    Check(check::Arguments),
+    /// Decode a captured migration stream, message by message.
+    Decode(decode::Arguments),
+    /// List the presets and the known bugs, or print one with its transition tables.
+    Rules(rules::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        Some(Command::Check(arguments)) => check::run(&arguments),
+        Some(Command::Decode(arguments)) => decode::run(&arguments),
+        Some(Command::Rules(arguments)) => rules::run(&arguments),
+        None => Ok(report::Exit::Holds),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        // Whoever read our output has heard enough.
+        Err(Failure::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("colo: {failure}");
+            failure.exit().into()
+        }
+    }
+}

@@ -51,7 +51,7 @@ pub enum Detection {
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "kebab-case", deny_unknown_fields, default)
+    serde(deny_unknown_fields, default)
 )]
 pub struct Rules {
     /// Which vocabulary is spoken on the link.

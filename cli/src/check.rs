@@ -1,0 +1,272 @@
+//! `colo check`: explore a variant in every interleaving, print the verdicts and the shortest counterexample.
+
+use crate::report::{Exit, Failure, counted, cpu_seconds, grouped, print, print_json};
+use colo_model::{Bounds, Budgets, Check, Goal, Limits, Pair, PropertyReport, Verdict, check, story};
+use colo_protocol::{Property, bug_named};
+use colo_trace::{NamedRules, Trace, diagram, load_rules, write_trace};
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+/// Check a variant of the protocol in every interleaving.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// A preset, a known bug (`colo rules` lists them), or a TOML file.
+    #[arg(default_value = "v12")]
+    rules: String,
+    /// Checkpoints that the primary begins.
+    #[arg(long, default_value_t = Bounds::default().checkpoints, value_name = "N")]
+    checkpoints: u64,
+    /// Units of output that the guests produce.
+    #[arg(long, default_value_t = Bounds::default().budgets.outputs, value_name = "N")]
+    outputs: u8,
+    /// Deaths of a node.
+    #[arg(long, default_value_t = Bounds::default().budgets.crashes, value_name = "N")]
+    crashes: u8,
+    /// Cuts of the link.
+    #[arg(long, default_value_t = Bounds::default().budgets.cuts, value_name = "N")]
+    cuts: u8,
+    /// Times that the manager takes a node that is alive for dead.
+    #[arg(long, default_value_t = Bounds::default().budgets.wrong_suspicions, value_name = "N")]
+    wrong_suspicions: u8,
+    /// Loads of a checkpoint that fail.
+    #[arg(long, default_value_t = Bounds::default().budgets.load_errors, value_name = "N")]
+    load_errors: u8,
+    /// Threads that share the work; the result does not depend on it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+    /// Stop after this many steps from the beginning; the verdict is then incomplete.
+    #[arg(long, value_name = "N")]
+    max_depth: Option<usize>,
+    /// Stop when the states take this much memory; the verdict is then incomplete.
+    #[arg(long, value_name = "MiB")]
+    max_memory: Option<usize>,
+    /// Where to write the traces of counterexamples.
+    #[arg(long, default_value = "colo-traces", value_name = "DIR")]
+    trace_dir: PathBuf,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Arguments {
+    fn bounds(&self) -> Bounds {
+        let budgets = Budgets {
+            outputs: self.outputs,
+            crashes: self.crashes,
+            cuts: self.cuts,
+            wrong_suspicions: self.wrong_suspicions,
+            load_errors: self.load_errors,
+        };
+        Bounds { checkpoints: self.checkpoints, budgets }
+    }
+
+    fn limits(&self) -> Limits {
+        let available = || std::thread::available_parallelism().map_or(1, usize::from);
+        Limits {
+            threads: self.threads.map_or_else(available, usize::from),
+            max_depth: self.max_depth,
+            max_memory_bytes: self.max_memory.map(|mib| mib.saturating_mul(1 << 20)),
+        }
+    }
+}
+
+/// A counterexample, drawn and written.
+struct Story {
+    property: Property,
+    trace: Trace,
+    file: PathBuf,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
+    let rules = load_rules(&arguments.rules)?;
+    let check = check(&rules.rules, &arguments.bounds(), &arguments.limits());
+    let stories = write_stories(&rules, &check, &arguments.trace_dir)?;
+    if arguments.json {
+        print_json(&document(&rules, &check, &stories))?;
+    } else {
+        print(&summary(&rules, &check))?;
+        print(&ending(&rules, &check, &stories))?;
+    }
+    Ok(match check.verdict() {
+        Verdict::Holds => Exit::Holds,
+        Verdict::Violated => Exit::Violated,
+        Verdict::Incomplete => Exit::Incomplete,
+    })
+}
+
+fn write_stories(rules: &NamedRules, check: &Check, directory: &Path) -> Result<Vec<Story>, Failure> {
+    let pair = Pair { rules: check.rules, bounds: check.bounds };
+    let broken =
+        check.properties.iter().filter_map(|report| Some((report.property, report.counterexample.as_ref()?)));
+    broken
+        .map(|(property, path)| {
+            let trace = story(&pair, &rules.name, path);
+            let file = directory.join(file_name(&rules.name, property));
+            write_story(&trace, &file)
+                .map_err(|problem| Failure::Input(format!("cannot write {}: {problem}", file.display())))?;
+            Ok(Story { property, trace, file })
+        })
+        .collect()
+}
+
+fn file_name(rules: &str, property: Property) -> String {
+    let plain = |text: &str| -> String {
+        text.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect()
+    };
+    let stem = Path::new(rules)
+        .file_stem()
+        .map_or_else(|| rules.to_owned(), |stem| stem.to_string_lossy().into_owned());
+    format!("{}.{}.jsonl", plain(&stem), plain(property.name()))
+}
+
+fn write_story(trace: &Trace, file: &Path) -> Result<(), String> {
+    let mut bytes = Vec::new();
+    write_trace(trace, &mut bytes).map_err(|error| error.to_string())?;
+    if let Some(directory) = file.parent() {
+        std::fs::create_dir_all(directory).map_err(|error| error.to_string())?;
+    }
+    std::fs::write(file, bytes).map_err(|error| error.to_string())
+}
+
+/// What was explored, and the verdict on each property.
+pub(crate) fn summary(rules: &NamedRules, check: &Check) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "rules      {}", rules.name);
+    let _ = writeln!(out, "bounds     {}", bounds_in_words(&check.bounds));
+    let _ = writeln!(
+        out,
+        "explored   {} states, {} steps, {} deep, in {:.2} s{}",
+        grouped(check.distinct),
+        grouped(check.transitions),
+        check.depth,
+        check.elapsed.as_secs_f64(),
+        if check.complete { ": all there is" } else { ": NOT all there is, a limit was reached" },
+    );
+    for report in &check.properties {
+        let _ = writeln!(out, "{:10} {:24} {}", verdict_word(report), report.property.name(), note(report));
+    }
+    let required = Goal::required().count();
+    let reached = required - check.never_fired.len();
+    let _ = writeln!(out, "reached    {reached} of {required}: every message, a failover in every phase");
+    for goal in &check.never_fired {
+        let _ = writeln!(out, "           never reached: {goal}");
+    }
+    out
+}
+
+fn verdict_word(report: &PropertyReport) -> &'static str {
+    match (report.verdict, report.claimed) {
+        (Verdict::Holds, _) => "holds",
+        (Verdict::Violated, true) => "VIOLATED",
+        (Verdict::Violated, false) => "violated",
+        (Verdict::Incomplete, _) => "unbroken",
+    }
+}
+
+fn note(report: &PropertyReport) -> String {
+    match (&report.counterexample, report.claimed) {
+        (Some(path), true) => format!("in {} steps: {}", path.len(), report.property.broken()),
+        (Some(path), false) => format!("in {} steps, as expected: not claimed without fencing", path.len()),
+        (None, _) => report.property.statement().to_owned(),
+    }
+}
+
+fn bounds_in_words(bounds: &Bounds) -> String {
+    let Budgets { outputs, crashes, cuts, wrong_suspicions, load_errors } = bounds.budgets;
+    [
+        counted(bounds.checkpoints, "checkpoint", "checkpoints"),
+        counted(outputs.into(), "output", "outputs"),
+        counted(crashes.into(), "crash", "crashes"),
+        counted(cuts.into(), "cut", "cuts"),
+        counted(wrong_suspicions.into(), "wrong suspicion", "wrong suspicions"),
+        counted(load_errors.into(), "load error", "load errors"),
+    ]
+    .join(", ")
+}
+
+/// The verdict on the whole, with the story that leads to it.
+fn ending(rules: &NamedRules, check: &Check, stories: &[Story]) -> String {
+    let mut out = String::new();
+    if let Some(story) = told_story(rules, check, stories) {
+        let _ = writeln!(
+            out,
+            "\nThe shortest way to break \"{}\":\n\n{}",
+            story.property.name(),
+            diagram(&story.trace)
+        );
+        let _ = writeln!(out, "broken     {}", story.property.broken());
+        let _ = writeln!(out, "claimed    {} ({})", story.property.statement(), story.property.source());
+        if let Some(bug) = bug_named(&rules.name) {
+            let _ = writeln!(out, "rule       {}; fixed in QEMU by {}: {}", bug.field, bug.fix, bug.symptom);
+        }
+    }
+    let _ = match check.verdict() {
+        Verdict::Holds if check.never_fired.is_empty() => writeln!(out, "verdict    {} holds", rules.name),
+        Verdict::Holds => {
+            writeln!(out, "verdict    {} holds, but these bounds do not reach everything", rules.name)
+        }
+        Verdict::Violated => writeln!(out, "verdict    {} is violated", rules.name),
+        Verdict::Incomplete => writeln!(out, "verdict    incomplete: nothing broken so far, nothing claimed"),
+    };
+    for story in stories {
+        let _ = writeln!(out, "trace      {}", story.file.display());
+    }
+    out
+}
+
+/// The counterexample to show: of a known bug the one that it is named for, else the shortest of those that count.
+fn told_story<'a>(rules: &NamedRules, check: &Check, stories: &'a [Story]) -> Option<&'a Story> {
+    let named = bug_named(&rules.name).map(|bug| bug.breaks[0]);
+    let by_name = stories.iter().find(|story| Some(story.property) == named);
+    let claimed = |story: &&Story| {
+        check.properties.iter().any(|report| report.property == story.property && report.claimed)
+    };
+    let length = |story: &&Story| (!claimed(story), story.trace.records.len());
+    by_name.or_else(|| stories.iter().min_by_key(length))
+}
+
+fn document(rules: &NamedRules, check: &Check, stories: &[Story]) -> Value {
+    let reachable = Goal::required().map(|goal| {
+        let verdict = if check.never_fired.contains(&goal) { "vacuous" } else { "holds" };
+        json!({
+            "name": goal.to_string(), "kind": "reachable", "verdict": verdict, "claimed": true, "expected": "holds",
+            "length": null, "trace": null,
+        })
+    });
+    let safety = check.properties.iter().map(|report| property_document(rules, report, stories));
+    let mut bounds = json!({ "checkpoints": check.bounds.checkpoints });
+    for (name, budget) in check.bounds.budgets.named() {
+        bounds[name] = budget.into();
+    }
+    json!({
+        "schema": 1,
+        "rules": rules.name,
+        "verdict": check.verdict().name(),
+        "properties": safety.chain(reachable).collect::<Vec<_>>(),
+        "generated": check.generated,
+        "distinct": check.distinct,
+        "transitions": check.transitions,
+        "depth": check.depth,
+        "seconds": check.elapsed.as_secs_f64(),
+        "cpu_seconds": cpu_seconds(),
+        "bytes_per_state": check.bytes_per_state,
+        "collision_probability": check.collision_probability(),
+        "bounds": bounds,
+        "never_fired": check.never_fired.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+fn property_document(rules: &NamedRules, report: &PropertyReport, stories: &[Story]) -> Value {
+    let expected_broken = bug_named(&rules.name).is_some_and(|bug| bug.breaks.contains(&report.property));
+    let story = stories.iter().find(|story| story.property == report.property);
+    json!({
+        "name": report.property.name(),
+        "kind": "safety",
+        "verdict": report.verdict.name(),
+        "claimed": report.claimed,
+        "expected": if expected_broken || !report.claimed { "violated" } else { "holds" },
+        "length": report.counterexample.as_ref().map(Vec::len),
+        "trace": story.map(|story| story.file.display().to_string()),
+    })
+}

@@ -1,0 +1,106 @@
+//! What all subcommands share: exit codes, failures, and writing to stdout without a panic.
+
+use serde::Serialize;
+use std::io::Write;
+use std::process::ExitCode;
+use thiserror::Error;
+
+/// How a command ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Exit {
+    /// What was asked for holds.
+    Holds = 0,
+    /// A violation was found.
+    Violated = 1,
+    /// Wrong usage or unreadable input.
+    Usage = 2,
+    /// The environment lacks something.
+    Environment = 3,
+    /// A limit was reached before a verdict.
+    Incomplete = 4,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command could not do its work.
+#[derive(Debug, Error)]
+pub(crate) enum Failure {
+    /// What the user gave cannot be used.
+    #[error("{0}")]
+    Input(String),
+    /// The machine lacks something.
+    #[error("{0}")]
+    Environment(String),
+    /// Our own output cannot be written.
+    #[error("cannot write the output: {0}")]
+    Output(#[from] std::io::Error),
+}
+
+impl Failure {
+    pub(crate) const fn exit(&self) -> Exit {
+        match self {
+            Self::Input(_) => Exit::Usage,
+            Self::Environment(_) | Self::Output(_) => Exit::Environment,
+        }
+    }
+}
+
+impl From<colo_trace::RulesError> for Failure {
+    fn from(error: colo_trace::RulesError) -> Self {
+        Self::Input(error.to_string())
+    }
+}
+
+/// Writes text to stdout as it stands.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// Writes one JSON document, or one line of several, to stdout.
+pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value).map_err(std::io::Error::from)?;
+    print(&format!("{text}\n"))
+}
+
+/// CPU seconds that this process has used.
+pub(crate) fn cpu_seconds() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    std::time::Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+        .as_secs_f64()
+}
+
+/// 1234567 as "1,234,567".
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// "1 crash", "2 crashes".
+pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_grouped_by_three() {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+}

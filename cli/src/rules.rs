@@ -1,0 +1,137 @@
+//! `colo rules`: the presets and the known bugs; one of them with its fields and transition tables; `--check`.
+
+use crate::report::{Exit, Failure, print, print_json};
+use colo_model::{Bounds, Limits, check};
+use colo_protocol::table::{Row, transitions};
+use colo_protocol::{BUGS, Bug, NodeName, PRESETS, Rules};
+use colo_trace::{NamedRules, load_rules, rules_to_toml};
+use comfy_table::{Table, presets::NOTHING};
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// List the presets and the known bugs, or print one with its transition tables.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// A preset, a known bug, or a TOML file.
+    name: Option<String>,
+    /// Run the checker on every known bug.
+    #[arg(long, conflicts_with = "name")]
+    check: bool,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
+    if let Some(name) = &arguments.name {
+        return one(&load_rules(name)?, arguments.json);
+    }
+    let findings: Vec<Finding> = BUGS.iter().map(|bug| Finding::of(bug, arguments.check)).collect();
+    if arguments.json {
+        print_json(&document(&findings))?;
+    } else {
+        print(&list(&findings))?;
+    }
+    let missed = findings.iter().any(|finding| finding.status == "missed");
+    Ok(if missed { Exit::Violated } else { Exit::Holds })
+}
+
+/// A known bug, and whether the checker finds it.
+struct Finding {
+    bug: &'static Bug,
+    status: &'static str,
+    length: Option<usize>,
+    seconds: Option<f64>,
+}
+
+impl Finding {
+    fn of(bug: &'static Bug, run: bool) -> Self {
+        if !run {
+            return Self { bug, status: "expressible", length: None, seconds: None };
+        }
+        let check = check(&bug.rules, &Bounds::default(), &Limits::default());
+        let report = check.properties.iter().find(|report| report.property == bug.breaks[0]);
+        let length = report.and_then(|report| report.counterexample.as_ref()).map(Vec::len);
+        let status = if length.is_some() { "found" } else { "missed" };
+        Self { bug, status, length, seconds: Some(check.elapsed.as_secs_f64()) }
+    }
+}
+
+fn list(findings: &[Finding]) -> String {
+    let mut out = String::from("Presets\n");
+    for preset in PRESETS {
+        let _ = writeln!(out, "  {:28} {}", preset.name, preset.summary);
+    }
+    out.push_str("\nKnown bugs\n");
+    for finding in findings {
+        let bug = finding.bug;
+        let _ = writeln!(out, "  {:28} {}", bug.name, bug.symptom);
+        let _ = writeln!(out, "  {:28} {}, breaks {}", "", bug.field, bug.breaks[0].name());
+        let _ = writeln!(out, "  {:28} PROTOCOL {}, fixed in QEMU by {}", "", bug.section, bug.fix);
+        if let (Some(length), Some(seconds)) = (finding.length, finding.seconds) {
+            let _ = writeln!(out, "  {:28} {} in {length} steps, {seconds:.2} s", "", finding.status);
+        } else if finding.seconds.is_some() {
+            let _ = writeln!(out, "  {:28} {}", "", finding.status.to_uppercase());
+        }
+    }
+    out
+}
+
+fn document(findings: &[Finding]) -> Value {
+    let presets: Vec<_> =
+        PRESETS.iter().map(|preset| json!({ "name": preset.name, "fields": preset.rules })).collect();
+    let bugs: Vec<_> = findings
+        .iter()
+        .map(|finding| {
+            let bug = finding.bug;
+            json!({
+                "name": bug.name, "section": bug.section, "fix": bug.fix, "symptom": bug.symptom, "field": bug.field,
+                "kind": "safety", "status": finding.status, "reason": null, "property": bug.breaks[0].name(),
+                "length": finding.length, "seconds": finding.seconds,
+            })
+        })
+        .collect();
+    json!({ "schema": 1, "presets": presets, "bugs": bugs })
+}
+
+fn one(named: &NamedRules, json: bool) -> Result<Exit, Failure> {
+    if json {
+        let table = |node| transitions(node, &named.rules).iter().map(row_document).collect::<Vec<_>>();
+        print_json(&json!({
+            "schema": 1, "name": named.name, "fields": named.rules,
+            "primary": table(NodeName::Primary), "secondary": table(NodeName::Secondary),
+        }))?;
+    } else {
+        print(&described(named)?)?;
+    }
+    Ok(Exit::Holds)
+}
+
+fn row_document(row: &Row) -> Value {
+    let effects: Vec<_> = row.effects.iter().map(|effect| effect.name()).collect();
+    json!({
+        "phase": row.phase, "input": row.input.name(), "effects": effects, "next": row.next, "refused": row.refused,
+    })
+}
+
+fn described(named: &NamedRules) -> Result<String, Failure> {
+    let fields = rules_to_toml(&named.rules).map_err(|error| Failure::Input(error.to_string()))?;
+    let mut out = format!("# {}\n{fields}", named.name);
+    for node in NodeName::ALL {
+        let _ = write!(out, "\n{}", tabulated(node, &named.rules));
+    }
+    out.push_str("\nEvery other input is a protocol error: the link is closed, and the node waits for lost-heartbeat.\n");
+    Ok(out)
+}
+
+fn tabulated(node: NodeName, rules: &Rules) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header([node.name(), "input", "next", "effects"]);
+    for row in transitions(node, rules) {
+        let effects: Vec<_> = row.effects.iter().map(|effect| effect.name()).collect();
+        let effects = if row.refused { "refused".to_owned() } else { effects.join(", ") };
+        table.add_row([row.phase, row.input.name(), row.next, &effects]);
+    }
+    let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
+    lines.concat()
+}
