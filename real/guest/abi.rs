@@ -1,0 +1,183 @@
+//! What the host and the guest agree on: addresses, ring slots, doorbell ports, the parameter block.
+//!
+//! Compiled into both sides (`real/src/lib.rs` and `real/guest/main.rs`), so it is `no_std`, holds no pointer and does
+//! no I/O. Everything in guest memory is a little-endian `u64`; every counter counts from zero and never goes back.
+//!
+//! ```text
+//!   0x0000_1000  page tables        PML4, PDPT, one page directory per GiB; written by the host before start
+//!   0x0000_8000  PARAMETERS         written by the host before start, read once by the guest
+//!   0x0000_9000  HOST_COUNTERS      written by the host: requests put, replies taken, ticks
+//!   0x0000_A000  GUEST_COUNTERS     written by the guest: requests taken, replies put
+//!   0x0001_0000  REQUEST_RING       RING_SLOTS slots of SLOT_BYTES
+//!   0x0002_0000  REPLY_RING         likewise
+//!   0x0004_0000  STATE              the guest's own: clients, keys, cursors
+//!   0x0010_0000  IMAGE              the guest's program; its stack grows down from STACK_TOP
+//!   0x0020_0000  WORK               the working area, to the end of memory
+//! ```
+//!
+//! Who writes a counter owns it; the other side only reads it. A ring holds `put - taken` entries; the entry with
+//! number `n` lies in slot `n % RING_SLOTS`. The number of replies ever put is the offset in the output stream.
+
+/// Bytes in a page of guest memory, the unit of dirty tracking.
+pub const PAGE_BYTES: u64 = 4096;
+/// First page table (PML4); the PDPT and the page directories follow, one page each.
+pub const PAGE_TABLES: u64 = 0x1000;
+/// Address of the parameter block.
+pub const PARAMETERS: u64 = 0x8000;
+/// Requests ever put into the request ring (host).
+pub const REQUESTS_PUT: u64 = 0x9000;
+/// Replies ever taken from the reply ring (host).
+pub const REPLIES_TAKEN: u64 = 0x9008;
+/// Ticks ever given (host): for each, the guest dirties [`Parameters::dirty_pages_per_tick`] pages.
+pub const TICKS_GIVEN: u64 = 0x9010;
+/// Requests ever taken from the request ring (guest).
+pub const REQUESTS_TAKEN: u64 = 0xA000;
+/// Replies ever put into the reply ring (guest): the offset in the output stream.
+pub const REPLIES_PUT: u64 = 0xA008;
+/// Ticks ever worked off (guest).
+pub const TICKS_DONE: u64 = 0xA010;
+/// Address of the request ring.
+pub const REQUEST_RING: u64 = 0x1_0000;
+/// Address of the reply ring.
+pub const REPLY_RING: u64 = 0x2_0000;
+/// Address of the guest's own state.
+pub const STATE: u64 = 0x4_0000;
+/// Where the program is loaded and entered.
+pub const IMAGE: u64 = 0x10_0000;
+/// Greatest size of the program in bytes (the rest up to [`STACK_TOP`] is stack).
+pub const IMAGE_BYTES_MAX: u64 = 0xE_0000;
+/// The stack grows down from here.
+pub const STACK_TOP: u64 = 0x20_0000;
+/// First address of the working area, which ends with the memory.
+pub const WORK: u64 = 0x20_0000;
+
+/// Slots in either ring (a power of two).
+pub const RING_SLOTS: u64 = 1024;
+/// Bytes in a slot, which is a [`Slot`]; no slot straddles two pages.
+pub const SLOT_BYTES: u64 = 64;
+/// Clients are numbered below this.
+pub const CLIENTS: usize = 256;
+/// Keys are numbered below this.
+pub const KEYS: usize = 8192;
+
+/// Port of the doorbell: nothing to do until the host writes something. The value says why.
+pub const PORT_DOORBELL: u16 = 0x510;
+/// Port of a request by the guest to be shut down.
+pub const PORT_SHUTDOWN: u16 = 0x511;
+/// Port of a failed check inside the guest; the value is the source line.
+pub const PORT_PANIC: u16 = 0x512;
+/// Doorbell value: all requests are answered and all ticks done.
+pub const DOORBELL_IDLE: u32 = 0;
+/// Doorbell value: the reply ring is full, the host has to take replies first.
+pub const DOORBELL_REPLY_RING_FULL: u32 = 1;
+
+/// The content of a ring slot or of the parameter block, as words.
+pub type Slot = [u64; 8];
+
+/// Operation: store `value` under `key`; the answer is the old value.
+pub const OP_PUT: u64 = 1;
+/// Operation: read `key`.
+pub const OP_GET: u64 = 2;
+/// Operation: add `value` to `key`, wrapping; the answer is the new value.
+pub const OP_ADD: u64 = 3;
+/// Operation: answer, then ask to be shut down.
+pub const OP_SHUTDOWN: u64 = 4;
+
+/// Status: done.
+pub const STATUS_OK: u64 = 0;
+/// Status: no such operation; nothing was changed.
+pub const STATUS_UNKNOWN_OPERATION: u64 = 1;
+/// Status: the key is not below [`KEYS`]; nothing was changed.
+pub const STATUS_BAD_KEY: u64 = 2;
+/// Status: the client is not below [`CLIENTS`]; nothing was changed.
+pub const STATUS_BAD_CLIENT: u64 = 3;
+
+/// A client's request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Request {
+    /// Who asks; must be below [`CLIENTS`].
+    pub client: u64,
+    /// The client's own numbering, from 1; a retry carries the same number.
+    pub sequence: u64,
+    /// One of the `OP_` constants.
+    pub operation: u64,
+    /// Which key; must be below [`KEYS`].
+    pub key: u64,
+    /// The operand.
+    pub value: u64,
+}
+
+impl Request {
+    /// The request as it lies in a slot.
+    pub const fn to_slot(self) -> Slot {
+        [self.client, self.sequence, self.operation, self.key, self.value, 0, 0, 0]
+    }
+
+    /// The request that lies in a slot; any content is a request, if perhaps one to be refused.
+    pub const fn from_slot(slot: Slot) -> Self {
+        let [client, sequence, operation, key, value, ..] = slot;
+        Self { client, sequence, operation, key, value }
+    }
+}
+
+/// The answer to a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// The client that asked.
+    pub client: u64,
+    /// The sequence number of its request.
+    pub sequence: u64,
+    /// The place of the operation in the one order in which all were applied, from 1; 0 when it was refused.
+    pub serial: u64,
+    /// One of the `STATUS_` constants.
+    pub status: u64,
+    /// The value asked for.
+    pub value: u64,
+}
+
+impl Reply {
+    /// The reply as it lies in a slot.
+    pub const fn to_slot(self) -> Slot {
+        [self.client, self.sequence, self.serial, self.status, self.value, 0, 0, 0]
+    }
+
+    /// The reply that lies in a slot.
+    pub const fn from_slot(slot: Slot) -> Self {
+        let [client, sequence, serial, status, value, ..] = slot;
+        Self { client, sequence, serial, status, value }
+    }
+}
+
+/// What the host tells the guest before it starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Parameters {
+    /// Size of guest memory in bytes, a multiple of [`PAGE_BYTES`]; filled in by the host side of this crate.
+    pub memory_bytes: u64,
+    /// Pages of the working area to write one word into per applied request.
+    pub dirty_pages_per_request: u64,
+    /// The same per tick.
+    pub dirty_pages_per_tick: u64,
+}
+
+impl Parameters {
+    /// The parameters as they lie in guest memory.
+    pub const fn to_slot(self) -> Slot {
+        [self.memory_bytes, self.dirty_pages_per_request, self.dirty_pages_per_tick, 0, 0, 0, 0, 0]
+    }
+
+    /// The parameters that lie in guest memory.
+    pub const fn from_slot(slot: Slot) -> Self {
+        let [memory_bytes, dirty_pages_per_request, dirty_pages_per_tick, ..] = slot;
+        Self { memory_bytes, dirty_pages_per_request, dirty_pages_per_tick }
+    }
+
+    /// Pages in the working area.
+    pub const fn work_pages(&self) -> u64 {
+        self.memory_bytes.saturating_sub(WORK) / PAGE_BYTES
+    }
+}
+
+/// Address of the slot that holds entry number `n` of the ring at `ring`.
+pub const fn slot_address(ring: u64, n: u64) -> u64 {
+    ring + (n % RING_SLOTS) * SLOT_BYTES
+}

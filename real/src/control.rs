@@ -1,0 +1,137 @@
+//! The control channel between the harness and a node's process: JSON lines over a Unix socket.
+//!
+//! The harness stands for the world: clients, the manager, faults. It is trusted; the peer behind the link is not.
+
+use crate::link::{Address, LinkKind};
+use colo_protocol::{NodeName, Rules};
+use colo_trace::{FaultAction, Plan, Point, Record};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::io::{self, BufRead, BufReader, ErrorKind, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
+/// The longest line accepted, bytes.
+const MAX_LINE_BYTES: usize = 1 << 20;
+
+/// How a node is to run.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct NodeConfig {
+    /// Which side it is.
+    pub name: NodeName,
+    /// The variant of the protocol.
+    pub rules: Rules,
+    /// Guest memory, MiB.
+    pub memory_mib: u64,
+    /// Pages that the guest dirties per checkpoint, besides those of its service.
+    pub dirty_pages: u64,
+    /// What is to go wrong.
+    pub plan: Plan,
+    /// Whether to send a record of every event.
+    pub record: bool,
+    /// The secondary: what to listen on. The primary: where to connect to.
+    pub link: LinkConfig,
+}
+
+/// A node's end of the link.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum LinkConfig {
+    /// Listen, in this directory if on a Unix socket.
+    Listen(LinkKind, PathBuf),
+    /// Connect.
+    Connect(Address),
+}
+
+/// A client's request as it is carried: client, sequence, operation, key, value.
+pub(crate) type RawRequest = [u64; 5];
+
+/// A reply as it is carried: client, sequence, serial, status, value.
+pub(crate) type RawReply = [u64; 5];
+
+/// What the harness tells a node.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) enum ToNode {
+    /// How to run; the first message.
+    Start(Box<NodeConfig>),
+    /// A client's request has come in.
+    Request(RawRequest),
+    /// The manager's command x-colo-lost-heartbeat.
+    LostHeartbeat,
+    /// Shut the link down and forget what has not been read from it.
+    Cut,
+    /// Neither read from the link nor write to it for so long.
+    Stall {
+        /// How long, milliseconds.
+        for_ms: u32,
+    },
+    /// The load in hand, or the next one, is to fail.
+    FailLoad,
+    /// Go on from the point at which the node waits.
+    GoOn,
+}
+
+/// What a node tells the harness.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) enum FromNode {
+    /// The process is there.
+    Hello(NodeName),
+    /// The secondary listens here.
+    Listening(Address),
+    /// The node is in COLO: its initial state is loaded, or its VM runs.
+    Started,
+    /// Output has been released: the offset of the first unit, and the units.
+    Output(u64, Vec<RawReply>),
+    /// A fault's point has been reached; the node waits for [`ToNode::GoOn`].
+    AtPoint(Point, Vec<FaultAction>),
+    /// A checkpoint has been completed (told by the primary).
+    Checkpoint(CheckpointFigures),
+    /// The node has been promoted.
+    TookOver,
+    /// QEMU's event `COLO_EXIT`, with its reason.
+    ColoExit(String),
+    /// An event, when records were asked for.
+    Record(Record),
+    /// The node cannot go on; its process ends.
+    Failed(String),
+}
+
+/// One checkpoint in figures.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CheckpointFigures {
+    /// Its number.
+    pub checkpoint: u64,
+    /// Pages sent.
+    pub dirty_pages: u64,
+    /// Bytes put on the link from the primary.
+    pub bytes: u64,
+    /// How long the primary's VM stood still, microseconds.
+    pub pause_us: u64,
+    /// From the request to vmstate-loaded, microseconds.
+    pub transaction_us: u64,
+    /// From the request to the release of its output, microseconds.
+    pub release_us: u64,
+}
+
+/// Writes one message.
+pub(crate) fn send(stream: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    stream.write_all(&line)
+}
+
+/// Reads one message; none at the end of the stream.
+pub(crate) fn receive<T: DeserializeOwned>(stream: &mut BufReader<UnixStream>) -> io::Result<Option<T>> {
+    let mut line = Vec::new();
+    let mut limited = io::Read::take(&mut *stream, MAX_LINE_BYTES as u64);
+    limited.read_until(b'\n', &mut line)?;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    if line.last() != Some(&b'\n') {
+        return Err(io::Error::new(
+            ErrorKind::UnexpectedEof,
+            "the control channel ended in the middle of a line",
+        ));
+    }
+    Ok(Some(serde_json::from_slice(&line)?))
+}

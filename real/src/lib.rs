@@ -1,0 +1,48 @@
+//! The COLO core on two KVM virtual machines, in two processes that really die.
+//!
+//! ```text
+//!   pair      the harness: starts both processes, is the clients and the manager, carries out the faults of a plan
+//!   control   what harness and nodes tell each other
+//!   node      a node's process: the core, a VM, an end of the link
+//!   link      the socket between the nodes
+//!   vm        one virtual machine under /dev/kvm, and the guest's ABI
+//! ```
+//!
+//! No protocol here: what is saved, sent, released or resumed, and when, is decided in `colo-protocol`; this crate
+//! carries it out. On anything but x86-64 Linux the crate compiles, and says that there is no KVM.
+
+#[path = "../guest/abi.rs"]
+pub mod abi;
+mod error;
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod control;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod link;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod node;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod pair;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod vm;
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub use control::CheckpointFigures;
+pub use error::{Error, Result};
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub use link::LinkKind;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub use node::{NodeError, run_node};
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub use pair::{NodeCommand, RunError, RunOptions, RunOutcome, run_pair};
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub use vm::kvm_usable;
+
+/// Whether virtual machines can be run here: on this target they cannot.
+///
+/// # Errors
+/// Always [`Error::Unsupported`].
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+pub fn kvm_usable() -> Result<()> {
+    Err(Error::Unsupported)
+}

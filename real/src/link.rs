@@ -1,0 +1,150 @@
+//! The link between the two nodes: a stream socket, Unix or TCP on loopback, that never blocks its user.
+//!
+//! Bytes only; what they mean is the codec's and the core's business.
+
+use serde::{Deserialize, Serialize};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+/// What sort of socket the link is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkKind {
+    /// A Unix stream socket.
+    Unix,
+    /// TCP over the loopback interface, with `TCP_NODELAY`.
+    Tcp,
+}
+
+/// Where the secondary listens.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Address {
+    /// The path of a Unix socket.
+    Unix(PathBuf),
+    /// A loopback address.
+    Tcp(SocketAddr),
+}
+
+/// A socket that waits for the primary.
+#[derive(Debug)]
+pub(crate) enum Listener {
+    /// See [`LinkKind::Unix`].
+    Unix(UnixListener),
+    /// See [`LinkKind::Tcp`].
+    Tcp(TcpListener),
+}
+
+impl Listener {
+    /// Listens on a socket of this kind; a Unix socket is made in `directory`.
+    pub(crate) fn bind(kind: LinkKind, directory: &Path) -> io::Result<(Self, Address)> {
+        match kind {
+            LinkKind::Unix => {
+                let path = directory.join("link");
+                Ok((Self::Unix(UnixListener::bind(&path)?), Address::Unix(path)))
+            }
+            LinkKind::Tcp => {
+                let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+                let address = listener.local_addr()?;
+                Ok((Self::Tcp(listener), Address::Tcp(address)))
+            }
+        }
+    }
+
+    /// Waits for the primary.
+    pub(crate) fn accept(self) -> io::Result<Link> {
+        match self {
+            Self::Unix(listener) => Link::unix(listener.accept()?.0),
+            Self::Tcp(listener) => Link::tcp(listener.accept()?.0),
+        }
+    }
+}
+
+/// One end of the link.
+#[derive(Debug)]
+pub(crate) enum Link {
+    /// See [`LinkKind::Unix`].
+    Unix(UnixStream),
+    /// See [`LinkKind::Tcp`].
+    Tcp(TcpStream),
+}
+
+/// What an attempt to move bytes came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Moved {
+    /// This many bytes, at least one.
+    Bytes(usize),
+    /// None now; the socket is to be polled.
+    WouldBlock,
+    /// The link is gone.
+    Gone,
+}
+
+impl Link {
+    /// Connects to a listening secondary.
+    pub(crate) fn connect(address: &Address) -> io::Result<Self> {
+        match address {
+            Address::Unix(path) => Self::unix(UnixStream::connect(path)?),
+            Address::Tcp(address) => Self::tcp(TcpStream::connect(address)?),
+        }
+    }
+
+    fn unix(stream: UnixStream) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        Ok(Self::Unix(stream))
+    }
+
+    fn tcp(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        Ok(Self::Tcp(stream))
+    }
+
+    /// Reads what is there.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Moved {
+        moved(match self {
+            Self::Unix(stream) => stream.read(buffer),
+            Self::Tcp(stream) => stream.read(buffer),
+        })
+    }
+
+    /// Writes what there is room for.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Moved {
+        moved(match self {
+            Self::Unix(stream) => stream.write(bytes),
+            Self::Tcp(stream) => stream.write(bytes),
+        })
+    }
+
+    /// Shuts both directions down, so that both ends see the link closed.
+    pub(crate) fn shut_down(&self) {
+        // It fails when the peer has closed already: then there is nothing left to do.
+        let _ = match self {
+            Self::Unix(stream) => stream.shutdown(Shutdown::Both),
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Both),
+        };
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Unix(stream) => stream.as_fd(),
+            Self::Tcp(stream) => stream.as_fd(),
+        }
+    }
+}
+
+fn moved(result: io::Result<usize>) -> Moved {
+    match result {
+        Ok(0) => Moved::Gone,
+        Ok(bytes) => Moved::Bytes(bytes),
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+            Moved::WouldBlock
+        }
+        Err(_) => Moved::Gone,
+    }
+}

@@ -1,0 +1,113 @@
+//! One node's process: the core, a VM, an end of the link, and a line to the harness.
+//!
+//! ```text
+//!   driver      gives inputs to the core, carries its effects out, one at a time
+//!     |-- vcpu      the guest's thread, suspended and resumed
+//!     |-- outgoing  bytes on their way to the link
+//!     `-- staging   the checkpoint that is coming in
+//! ```
+//!
+//! No decision of the protocol is taken here.
+
+mod driver;
+mod outgoing;
+mod staging;
+mod vcpu;
+
+use crate::abi::Parameters;
+use crate::control::{FromNode, LinkConfig, NodeConfig, ToNode, receive, send};
+use crate::link::{Link, Listener};
+use crate::vm::{GUEST, Machine, MachineConfig};
+use colo_protocol::NodeName;
+use std::io::{self, BufReader};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use thiserror::Error;
+
+pub(crate) use driver::monotonic_us;
+
+/// Why a node's process cannot go on.
+#[derive(Debug, Error)]
+pub enum NodeError {
+    /// The virtual machine.
+    #[error(transparent)]
+    Machine(#[from] crate::Error),
+    /// The harness.
+    #[error("the control channel: {0}")]
+    Control(io::Error),
+    /// The harness has gone: nobody needs this node any more.
+    #[error("the harness has gone")]
+    Orphaned,
+    /// The link could not be set up.
+    #[error("the link: {0}")]
+    Link(io::Error),
+    /// The guest.
+    #[error("{0}")]
+    Guest(String),
+    /// Something that must not happen.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// The line to the harness.
+struct Control {
+    input: BufReader<UnixStream>,
+    output: UnixStream,
+}
+
+impl Control {
+    fn connect(path: &Path) -> io::Result<Self> {
+        let output = UnixStream::connect(path)?;
+        Ok(Self { input: BufReader::new(output.try_clone()?), output })
+    }
+
+    fn tell(&mut self, message: &FromNode) -> Result<(), NodeError> {
+        send(&mut self.output, message).map_err(|_| NodeError::Orphaned)
+    }
+
+    /// Waits for the next message.
+    fn listen(&mut self) -> Result<ToNode, NodeError> {
+        receive(&mut self.input).map_err(NodeError::Control)?.ok_or(NodeError::Orphaned)
+    }
+
+    /// Whether a message has been read from the socket already.
+    fn has_buffered(&self) -> bool {
+        self.input.buffer().contains(&b'\n')
+    }
+}
+
+/// Runs a node that is told by the harness at `control` what to do, until the harness goes.
+pub fn run_node(control: &Path, name: NodeName) -> Result<(), NodeError> {
+    let mut control = Control::connect(control).map_err(NodeError::Control)?;
+    control.tell(&FromNode::Hello(name))?;
+    let ToNode::Start(config) = control.listen()? else {
+        return Err(NodeError::Internal("the harness did not begin with Start".to_owned()));
+    };
+    let result = start(&mut control, *config).and_then(|driver| driver.run(&mut control));
+    match result {
+        Err(NodeError::Orphaned) => Ok(()),
+        Err(error) => {
+            // If the harness has gone as well there is nobody left to tell.
+            let _ = control.tell(&FromNode::Failed(error.to_string()));
+            Err(error)
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Both sides boot the same program: that is the initial state, and nothing of it has to be sent.
+fn start(control: &mut Control, config: NodeConfig) -> Result<driver::Driver, NodeError> {
+    let mut machine = Machine::new(&MachineConfig { memory_mib: config.memory_mib, prefault: true })?;
+    let parameters = Parameters { dirty_pages_per_tick: config.dirty_pages, ..Parameters::default() };
+    machine.boot(GUEST, &parameters)?;
+    machine.forget_dirty()?;
+    let link = match &config.link {
+        LinkConfig::Listen(kind, directory) => {
+            let (listener, address) = Listener::bind(*kind, directory).map_err(NodeError::Link)?;
+            control.tell(&FromNode::Listening(address))?;
+            listener.accept().map_err(NodeError::Link)?
+        }
+        LinkConfig::Connect(address) => Link::connect(address).map_err(NodeError::Link)?,
+    };
+    driver::Driver::new(config, machine, link)
+}

@@ -1,0 +1,196 @@
+//! The thread in which a node's guest executes, and the switch by which it is suspended and resumed.
+//!
+//! While the guest runs, the thread holds the machine; while it stands still, the node does. When a suspension has
+//! ended, every reply that the guest has produced has been handed over.
+
+use crate::abi::{Reply, Request};
+use crate::vm::{Exit, Kicker, Machine};
+use crate::{Error, Result};
+use rustix::event::{EventfdFlags, eventfd};
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// Requests that may wait for the guest; the network drops what comes beyond.
+const MAX_WAITING_REQUESTS: usize = 4096;
+
+/// The guest's thread, seen from the node.
+pub(super) struct VcpuThread {
+    shared: Arc<Shared>,
+    kicker: Kicker,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    machine: Mutex<Machine>,
+    switch: Mutex<Switch>,
+    changed: Condvar,
+    /// Readable when there are replies, or when the guest has failed.
+    event: OwnedFd,
+}
+
+/// What the node wants, and what the thread reports.
+#[derive(Default)]
+struct Switch {
+    run: bool,
+    quit: bool,
+    stands_still: bool,
+    requests: VecDeque<Request>,
+    replies: Vec<Reply>,
+    failure: Option<String>,
+}
+
+impl VcpuThread {
+    /// Starts the thread; the guest stands still.
+    pub(super) fn start(machine: Machine) -> Result<Self> {
+        let kicker = machine.kicker();
+        let flags = EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC;
+        let event =
+            eventfd(0, flags).map_err(|source| Error::Kvm { call: "eventfd", source: source.into() })?;
+        let shared = Arc::new(Shared {
+            machine: Mutex::new(machine),
+            switch: Mutex::new(Switch { stands_still: true, ..Switch::default() }),
+            changed: Condvar::new(),
+            event,
+        });
+        let for_thread = Arc::clone(&shared);
+        let thread = Some(std::thread::spawn(move || for_thread.work()));
+        Ok(Self { shared, kicker, thread })
+    }
+
+    /// The event that tells of replies or a failure.
+    pub(super) fn event(&self) -> &OwnedFd {
+        &self.shared.event
+    }
+
+    /// The machine; to be taken only while the guest stands still.
+    pub(super) fn machine(&self) -> MutexGuard<'_, Machine> {
+        lock(&self.shared.machine)
+    }
+
+    /// Lets the guest execute.
+    pub(super) fn resume(&self) {
+        let mut switch = lock(&self.shared.switch);
+        (switch.run, switch.stands_still) = (true, false);
+        self.shared.changed.notify_all();
+    }
+
+    /// Stops the guest, and waits until it stands still.
+    pub(super) fn suspend(&self) {
+        let mut switch = lock(&self.shared.switch);
+        switch.run = false;
+        self.kicker.kick();
+        self.shared.changed.notify_all();
+        while !switch.stands_still {
+            switch = self.shared.changed.wait(switch).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// A request has come in from the network.
+    pub(super) fn request(&self, request: Request) {
+        let mut switch = lock(&self.shared.switch);
+        if switch.requests.len() < MAX_WAITING_REQUESTS {
+            switch.requests.push_back(request);
+        }
+        self.shared.changed.notify_all();
+    }
+
+    /// The replies that the guest has produced since the last call, to the end of `replies`; an error if it has failed.
+    pub(super) fn take_replies(&self, replies: &mut Vec<Reply>) -> std::result::Result<(), String> {
+        // It is readable at most once per write: an empty one has been read already.
+        let _ = rustix::io::read(&self.shared.event, &mut [0; 8]);
+        let mut switch = lock(&self.shared.switch);
+        replies.append(&mut switch.replies);
+        switch.failure.take().map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for VcpuThread {
+    fn drop(&mut self) {
+        lock(&self.shared.switch).quit = true;
+        self.suspend();
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been printed already.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn work(&self) {
+        while self.wait_for_run() {
+            if let Err(failure) = self.run_guest(&mut lock(&self.machine)) {
+                let mut switch = lock(&self.switch);
+                (switch.failure, switch.run) = (Some(failure), false);
+                self.signal();
+            }
+            lock(&self.switch).stands_still = true;
+            self.changed.notify_all();
+        }
+    }
+
+    /// Whether to run; false when the thread is to end.
+    fn wait_for_run(&self) -> bool {
+        let mut switch = lock(&self.switch);
+        while !switch.run && !switch.quit {
+            switch.stands_still = true;
+            self.changed.notify_all();
+            switch = self.changed.wait(switch).unwrap_or_else(PoisonError::into_inner);
+        }
+        switch.stands_still = switch.quit;
+        !switch.quit
+    }
+
+    /// Runs the guest until it is to stand still. What it has produced by then has been handed over.
+    fn run_guest(&self, machine: &mut Machine) -> std::result::Result<(), String> {
+        while self.supply(machine).map_err(|error| error.to_string())? {
+            match machine.run().map_err(|error| error.to_string())? {
+                Exit::Doorbell(_) | Exit::Kicked => {
+                    self.hand_over(machine).map_err(|error| error.to_string())?
+                }
+                Exit::Shutdown => return Err("the guest has shut down".to_owned()),
+                Exit::Failed(failure) => return Err(failure.to_string()),
+            }
+        }
+        machine.settle().and_then(|()| self.hand_over(machine)).map_err(|error| error.to_string())
+    }
+
+    /// Gives the guest its requests; waits while it would only ring the doorbell. False when it is to stand still.
+    fn supply(&self, machine: &mut Machine) -> Result<bool> {
+        let mut switch = lock(&self.switch);
+        loop {
+            if !switch.run || switch.quit {
+                return Ok(false);
+            }
+            while let Some(request) = switch.requests.front() {
+                if !machine.put_request(request)? {
+                    break;
+                }
+                switch.requests.pop_front();
+            }
+            if machine.has_work()? {
+                return Ok(true);
+            }
+            switch = self.changed.wait(switch).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn hand_over(&self, machine: &mut Machine) -> Result<()> {
+        let mut switch = lock(&self.switch);
+        if machine.take_replies(&mut switch.replies)? > 0 {
+            self.signal();
+        }
+        Ok(())
+    }
+
+    fn signal(&self) {
+        // It fails only at 2^64 - 1 unread signals.
+        let _ = rustix::io::write(&self.event, &1_u64.to_ne_bytes());
+    }
+}
+
+/// A thread that panicked holding a lock has ended the process's use anyway; its data is still whole here.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

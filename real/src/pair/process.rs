@@ -1,0 +1,131 @@
+//! A node's process as the harness sees it: started, told, listened to, and killed for real.
+
+use crate::control::{FromNode, NodeConfig, ToNode, receive, send};
+use colo_protocol::NodeName;
+use std::ffi::OsString;
+use std::io::{self, BufReader};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+/// How long a process may take to say hello.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the harness hears.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// A message of a node.
+    Message(NodeName, FromNode),
+    /// A node's control channel is closed: its process is gone.
+    Gone(NodeName),
+}
+
+/// The command that starts a node; the harness adds the control channel's path and the node's name.
+#[derive(Clone, Debug)]
+pub struct NodeCommand {
+    /// The program.
+    pub program: OsString,
+    /// Its first arguments.
+    pub arguments: Vec<OsString>,
+}
+
+/// A running node. It is killed when this is dropped.
+#[derive(Debug)]
+pub(super) struct Process {
+    name: NodeName,
+    child: Child,
+    control: UnixStream,
+    alive: bool,
+}
+
+impl Process {
+    /// Starts a node, which connects to a socket in `directory`, and a thread that listens to it.
+    pub(super) fn start(
+        name: NodeName,
+        command: &NodeCommand,
+        directory: &Path,
+        heard: Sender<Heard>,
+    ) -> io::Result<Self> {
+        let path = directory.join(name.name());
+        let listener = UnixListener::bind(&path)?;
+        listener.set_nonblocking(true)?;
+        let mut child = Command::new(&command.program)
+            .args(&command.arguments)
+            .arg("--control")
+            .arg(&path)
+            .arg("--name")
+            .arg(name.name())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()?;
+        let control = accept(&listener, &mut child)?;
+        let mut reader = BufReader::new(control.try_clone()?);
+        std::thread::spawn(move || {
+            while let Ok(Some(message)) = receive(&mut reader) {
+                if heard.send(Heard::Message(name, message)).is_err() {
+                    return;
+                }
+            }
+            // If the harness no longer listens there is nobody to tell.
+            let _ = heard.send(Heard::Gone(name));
+        });
+        Ok(Self { name, child, control, alive: true })
+    }
+
+    /// Tells the node something; a dead one hears nothing.
+    pub(super) fn tell(&mut self, message: &ToNode) {
+        if self.alive {
+            // A node that has just died is told of by its reader.
+            let _ = send(&mut self.control, message);
+        }
+    }
+
+    /// Tells the node how to run.
+    pub(super) fn configure(&mut self, config: NodeConfig) {
+        debug_assert_eq!(config.name, self.name);
+        self.tell(&ToNode::Start(Box::new(config)));
+    }
+
+    /// Whether the harness has not killed it and has not heard of its death.
+    pub(super) const fn is_alive(&self) -> bool {
+        self.alive
+    }
+
+    /// Kills the process with SIGKILL and waits until it is gone.
+    pub(super) fn kill(&mut self) {
+        self.alive = false;
+        // It fails when the process has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn accept(listener: &UnixListener, child: &mut Child) -> io::Result<UnixStream> {
+    let deadline = Instant::now() + HELLO_TIMEOUT;
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false)?;
+                return Ok(stream);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+        if let Some(status) = child.try_wait()? {
+            return Err(io::Error::other(format!("the node's process ended at once: {status}")));
+        }
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the node's process did not connect"));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}

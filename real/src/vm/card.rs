@@ -1,0 +1,105 @@
+//! The host's end of the guest's rings: its network card.
+//!
+//! The counters live in guest memory and are read afresh each time, so that a restored machine needs no other state.
+//! The guest can overwrite all of them; an impossible count is an error, never an access outside a ring.
+
+use super::Machine;
+use crate::abi::{self, RING_SLOTS, Reply, Request, Slot};
+use crate::{Error, Result};
+
+impl Machine {
+    /// Puts a request into the ring; `false` when the ring is full. The guest sees it when it runs.
+    ///
+    /// # Errors
+    /// [`Error::Ring`] when the guest has corrupted the ring.
+    pub fn put_request(&mut self, request: &Request) -> Result<bool> {
+        let (put, waiting) = self.requests()?;
+        if waiting == RING_SLOTS {
+            return Ok(false);
+        }
+        self.write(abi::slot_address(abi::REQUEST_RING, put), &to_bytes(request.to_slot()))?;
+        self.write(abi::REQUESTS_PUT, &put.wrapping_add(1).to_le_bytes())?;
+        Ok(true)
+    }
+
+    /// Takes all replies out of the ring, in order, to the end of `replies`; says how many. Their offsets in the output
+    /// stream end at [`Machine::output_end`].
+    ///
+    /// # Errors
+    /// [`Error::Ring`] when the guest has corrupted the ring; then nothing is taken.
+    pub fn take_replies(&mut self, replies: &mut Vec<Reply>) -> Result<u64> {
+        let put = self.output_end()?;
+        let waiting = self.replies_waiting(put)?;
+        for n in (0..waiting).map(|back| put.wrapping_sub(waiting - back)) {
+            let mut bytes = [0; size_of::<Slot>()];
+            self.memory().read(abi::slot_address(abi::REPLY_RING, n), &mut bytes)?;
+            replies.push(Reply::from_slot(from_bytes(&bytes)));
+        }
+        if waiting > 0 {
+            self.write(abi::REPLIES_TAKEN, &put.to_le_bytes())?;
+        }
+        Ok(waiting)
+    }
+
+    /// Replies that the guest has ever put into the ring: the offset of the end of its output stream.
+    ///
+    /// # Errors
+    /// None in practice: the counter lies in memory.
+    pub fn output_end(&self) -> Result<u64> {
+        self.memory().read_word(abi::REPLIES_PUT)
+    }
+
+    /// Gives the guest a tick: it dirties its pages per tick when it next runs.
+    ///
+    /// # Errors
+    /// None in practice: the counter lies in memory.
+    pub fn tick(&mut self) -> Result<()> {
+        let given = self.memory().read_word(abi::TICKS_GIVEN)?;
+        self.write(abi::TICKS_GIVEN, &given.wrapping_add(1).to_le_bytes())
+    }
+
+    /// Whether an idle guest would find something to do: running it without is a waste of an exit.
+    ///
+    /// # Errors
+    /// [`Error::Ring`] when the guest has corrupted a ring.
+    pub fn has_work(&self) -> Result<bool> {
+        let ticks = self.memory().read_word(abi::TICKS_GIVEN)? != self.memory().read_word(abi::TICKS_DONE)?;
+        let (_, requests) = self.requests()?;
+        let room = self.replies_waiting(self.output_end()?)? < RING_SLOTS;
+        Ok(ticks || (requests > 0 && room))
+    }
+
+    /// Requests ever put, and how many of them still wait.
+    fn requests(&self) -> Result<(u64, u64)> {
+        let put = self.memory().read_word(abi::REQUESTS_PUT)?;
+        let taken = self.memory().read_word(abi::REQUESTS_TAKEN)?;
+        Ok((put, waiting("request", put, taken)?))
+    }
+
+    /// How many of `put` replies still wait.
+    fn replies_waiting(&self, put: u64) -> Result<u64> {
+        waiting("reply", put, self.memory().read_word(abi::REPLIES_TAKEN)?)
+    }
+}
+
+/// Entries in a ring, if the counters can be true.
+fn waiting(ring: &'static str, put: u64, taken: u64) -> Result<u64> {
+    let waiting = put.wrapping_sub(taken);
+    if waiting > RING_SLOTS {
+        return Err(Error::Ring { ring, put, taken, slots: RING_SLOTS });
+    }
+    Ok(waiting)
+}
+
+fn to_bytes(slot: Slot) -> [u8; size_of::<Slot>()] {
+    let mut bytes = [0; size_of::<Slot>()];
+    for (to, word) in bytes.chunks_exact_mut(8).zip(slot) {
+        to.copy_from_slice(&word.to_le_bytes());
+    }
+    bytes
+}
+
+fn from_bytes(bytes: &[u8; size_of::<Slot>()]) -> Slot {
+    let (words, _) = bytes.as_chunks::<8>();
+    std::array::from_fn(|index| words.get(index).map_or(0, |word| u64::from_le_bytes(*word)))
+}

@@ -1,0 +1,230 @@
+//! One virtual machine under /dev/kvm: made, booted, run until it exits, saved, restored.
+//!
+//! One thread owns it and drives it; others may hold its [`Kicker`] and read its [`Memory`]. It never runs by itself:
+//! the guest executes inside [`Machine::run`] and nowhere else.
+
+use std::fmt;
+use std::sync::Arc;
+
+use kvm_bindings::{KVM_MAX_CPUID_ENTRIES, KVM_MEM_LOG_DIRTY_PAGES, Msrs, kvm_userspace_memory_region};
+use kvm_ioctls::{VcpuFd, VmFd};
+
+use super::boot;
+use super::cpu::{self, CpuState};
+use super::dirty::DirtyLog;
+use super::exit::{Exit, translate};
+use super::host::{check_extended_state, kvm_error, open_kvm};
+use super::kick::{KickTarget, Kicker};
+use super::memory::{Memory, Page};
+use crate::abi::{PAGE_BYTES, Parameters};
+use crate::{Error, Result};
+
+/// The one memory slot.
+const SLOT: u32 = 0;
+
+/// How to make a machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MachineConfig {
+    /// Guest memory in MiB, from `MEMORY_MIB_MIN` to `MEMORY_MIB_MAX`.
+    pub memory_mib: u64,
+    /// Whether to back all of it at once: first touches cost microseconds each, in the middle of a measurement.
+    pub prefault: bool,
+}
+
+impl Default for MachineConfig {
+    fn default() -> Self {
+        Self { memory_mib: 128, prefault: true }
+    }
+}
+
+/// A virtual machine with one vCPU.
+// Fields are dropped in order: the vCPU and the VM before the memory that they use.
+pub struct Machine {
+    vcpu: VcpuFd,
+    vm: VmFd,
+    memory: Arc<Memory>,
+    dirty: DirtyLog,
+    kick: KickTarget,
+    /// The MSRs to save, as a template.
+    msrs: Msrs,
+    /// Whether nothing is half done (a port access waits for the next `KVM_RUN` to complete it) and the page that
+    /// `KVM_RUN` shares with this process shows the registers as they are.
+    settled: bool,
+}
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Machine").field("memory_bytes", &self.memory.bytes()).finish_non_exhaustive()
+    }
+}
+
+impl Machine {
+    /// Makes a machine with zeroed memory and a fresh vCPU, ready to be booted or restored.
+    ///
+    /// # Errors
+    /// When /dev/kvm is unusable, memory cannot be had, or KVM refuses a call.
+    pub fn new(config: &MachineConfig) -> Result<Self> {
+        let kvm = open_kvm()?;
+        let memory = Memory::new(config.memory_mib, config.prefault)?;
+        let vm = kvm.create_vm().map_err(kvm_error("KVM_CREATE_VM"))?;
+        check_extended_state(&vm)?;
+        let region = kvm_userspace_memory_region {
+            slot: SLOT,
+            flags: KVM_MEM_LOG_DIRTY_PAGES,
+            guest_phys_addr: 0,
+            memory_size: memory.bytes(),
+            userspace_addr: memory.host_address(),
+        };
+        // SAFETY: the range is the whole of the mapping, which `self` keeps until after the VM is gone.
+        unsafe { vm.set_user_memory_region(region) }.map_err(kvm_error("KVM_SET_USER_MEMORY_REGION"))?;
+        let mut vcpu = vm.create_vcpu(0).map_err(kvm_error("KVM_CREATE_VCPU"))?;
+        let cpuid =
+            kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES).map_err(kvm_error("KVM_GET_SUPPORTED_CPUID"))?;
+        vcpu.set_cpuid2(&cpuid).map_err(kvm_error("KVM_SET_CPUID2"))?;
+        let msrs = cpu::saveable_msrs(&kvm, &vcpu)?;
+        cpu::show_registers(&mut vcpu);
+        let dirty = DirtyLog::new(&memory);
+        Ok(Self { vcpu, vm, memory: Arc::new(memory), dirty, kick: KickTarget::new()?, msrs, settled: false })
+    }
+
+    /// Loads a program and its parameters and sets the vCPU to its first instruction. On a machine that has run, memory
+    /// that the program expects to be zero is not cleared.
+    ///
+    /// # Errors
+    /// [`Error::Image`] for a program that does not fit, [`Error::Kvm`].
+    pub fn boot(&mut self, image: &[u8], parameters: &Parameters) -> Result<()> {
+        self.settle()?;
+        self.settled = false;
+        boot::write_memory(&self.memory, image, parameters)?;
+        let mut sregs = self.vcpu.get_sregs().map_err(kvm_error("KVM_GET_SREGS"))?;
+        boot::enter_ring_3(&mut sregs);
+        self.vcpu.set_sregs(&sregs).map_err(kvm_error("KVM_SET_SREGS"))?;
+        self.vcpu.set_regs(&boot::entry_registers()).map_err(kvm_error("KVM_SET_REGS"))
+    }
+
+    /// A handle that ends `run` from another thread.
+    pub fn kicker(&self) -> Kicker {
+        self.kick.kicker()
+    }
+
+    /// Runs the guest until it exits. A kick that came before ends it at once.
+    ///
+    /// # Errors
+    /// [`Error::Kvm`] when KVM itself fails; what the guest does wrong is [`Exit::Failed`].
+    pub fn run(&mut self) -> Result<Exit> {
+        let immediate_exit = &raw mut self.vcpu.get_kvm_run().immediate_exit;
+        let _armed = self.kick.arm(immediate_exit);
+        while !self.kick.take() {
+            match self.vcpu.run() {
+                Ok(exit) => {
+                    self.settled = false;
+                    return Ok(translate(&exit));
+                }
+                Err(error) if error.errno() == libc::EINTR => {
+                    // On its way in, KVM_RUN has completed what was pending; on its way out, shown the registers.
+                    self.settled = true;
+                    self.vcpu.set_kvm_immediate_exit(0);
+                }
+                Err(error) => return Err(kvm_error("KVM_RUN")(error)),
+            }
+        }
+        Ok(Exit::Kicked)
+    }
+
+    /// Completes a port access that the last exit has left half done, without executing anything of the guest. `save`,
+    /// `restore` and `boot` do it themselves.
+    ///
+    /// # Errors
+    /// [`Error::Kvm`].
+    pub fn settle(&mut self) -> Result<()> {
+        if self.settled {
+            return Ok(());
+        }
+        self.vcpu.set_kvm_immediate_exit(1);
+        let outcome = self.vcpu.run().map(|exit| format!("{exit:?}"));
+        self.vcpu.set_kvm_immediate_exit(0);
+        match outcome {
+            Err(error) if error.errno() == libc::EINTR => {
+                self.settled = true;
+                Ok(())
+            }
+            Err(error) => Err(kvm_error("KVM_RUN (settling)")(error)),
+            Ok(exit) => {
+                let source = std::io::Error::other(format!("instead of being interrupted it exited: {exit}"));
+                Err(Error::Kvm { call: "KVM_RUN (settling)", source })
+            }
+        }
+    }
+
+    /// An empty state to save into, again and again.
+    pub fn cpu_state(&self) -> CpuState {
+        CpuState::with_msrs(self.msrs.clone())
+    }
+
+    /// Saves the processor's state, settled. Allocates nothing when `state` comes from this machine.
+    ///
+    /// # Errors
+    /// [`Error::Kvm`], [`Error::Msr`].
+    pub fn save(&mut self, state: &mut CpuState) -> Result<()> {
+        self.settle()?;
+        state.read(&self.vcpu)
+    }
+
+    /// Replaces the processor's state. After an error the machine must not be run.
+    ///
+    /// # Errors
+    /// [`Error::Kvm`], [`Error::Msr`] when the state comes from an unlike processor.
+    pub fn restore(&mut self, state: &CpuState) -> Result<()> {
+        self.settle()?;
+        self.settled = false;
+        state.write(&self.vcpu)
+    }
+
+    /// The pages written by guest or host since the last harvest (or since the start), ascending; `pages` is cleared
+    /// first. The next harvest begins here.
+    ///
+    /// # Errors
+    /// [`Error::Kvm`]; then pages may have been lost from the log, and only a copy of all memory is complete.
+    pub fn harvest(&mut self, pages: &mut Vec<u64>) -> Result<()> {
+        self.dirty.harvest(&self.vm, SLOT, &self.memory, pages)
+    }
+
+    /// Forgets what was written so far: for a memory that has just become equal to another.
+    ///
+    /// # Errors
+    /// As for [`Machine::harvest`].
+    pub fn forget_dirty(&mut self) -> Result<()> {
+        self.dirty.read_and_reset(&self.vm, SLOT, &self.memory)
+    }
+
+    /// Guest memory, for reading by other threads (pre-copy, say) even while the guest runs.
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    /// A page as it is, without copying: the guest stands still while the reference lives.
+    ///
+    /// # Errors
+    /// [`Error::Address`] beyond the end.
+    pub fn page(&self, page: u64) -> Result<&Page> {
+        // SAFETY: the guest writes in `run` only, the host through `write` only (`Memory::write` is private to this
+        // folder); both need `&mut self`, which the returned borrow of `self` excludes.
+        unsafe { self.memory.page(page) }
+    }
+
+    /// Overwrites a page, and marks it as written.
+    ///
+    /// # Errors
+    /// [`Error::Address`] beyond the end.
+    pub fn write_page(&mut self, page: u64, content: &Page) -> Result<()> {
+        self.write(page.saturating_mul(PAGE_BYTES), content)
+    }
+
+    /// Writes guest memory, and marks its pages as written.
+    ///
+    /// # Errors
+    /// [`Error::Address`] beyond the end; then nothing is written.
+    pub fn write(&mut self, address: u64, bytes: &[u8]) -> Result<()> {
+        self.memory.write(address, bytes)
+    }
+}

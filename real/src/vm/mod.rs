@@ -1,0 +1,43 @@
+//! One virtual machine, and all of its state: the lower half of the runner.
+//!
+//! ```text
+//!   card        the host's end of the guest's rings: requests in, replies out, ticks
+//!   machine     one VM under /dev/kvm: boot, run until an exit, settle, save, restore
+//!     |-- host      what /dev/kvm must offer
+//!     |-- boot      ring 3 in long mode, page tables, the program
+//!     |-- exit      why the guest is not running
+//!     |-- kick      out of the guest from another thread
+//!     |-- cpu       the processor's state, complete
+//!     |-- dirty     KVM's dirty log and the host's own writes, as one list of pages
+//!     `-- memory    guest memory in a memfd; no write without a mark
+//!   blob        a processor's state and the withheld output as checked bytes
+//! ```
+//!
+//! Two rules hold the parts together. Whoever holds [`&mut Machine`](Machine) holds the guest still: [`Machine::run`]
+//! needs it, and so do all host writes into guest memory, so no capture can race with either. And host writes, which
+//! KVM's dirty log does not see, have one door, which marks them.
+//!
+//! No protocol here: nothing in this folder decides what to save, send, release or resume.
+
+mod blob;
+mod boot;
+mod card;
+mod cpu;
+mod dirty;
+mod exit;
+mod host;
+mod kick;
+mod machine;
+mod memory;
+
+pub use blob::{BLOB_BYTES_MAX, BlobError, Decoded, decode, encode};
+pub use cpu::CpuState;
+pub use exit::{Doorbell, Exit, Failure};
+pub use host::kvm_usable;
+pub use kick::Kicker;
+pub use machine::{Machine, MachineConfig};
+pub use memory::{MEMORY_MIB_MAX, MEMORY_MIB_MIN, Memory, Page};
+
+/// The guest's program (`real/guest/main.rs`), compiled by this crate's build script: a flat image for
+/// [`Machine::boot`].
+pub static GUEST: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/guest.bin"));
