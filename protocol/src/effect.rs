@@ -47,6 +47,18 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// The effect that begins it.
+    pub const fn effect(self) -> EffectKind {
+        match self {
+            Self::SuspendVm => EffectKind::SuspendVm,
+            Self::SaveState => EffectKind::SaveState,
+            Self::SendRam => EffectKind::SendRam,
+            Self::SendDeviceState => EffectKind::SendDeviceState,
+            Self::LockVm => EffectKind::LockVm,
+            Self::LoadState => EffectKind::LoadState,
+        }
+    }
+
     /// Whether it ends, without an input, when the link goes down or is closed.
     pub const fn needs_link(self) -> bool {
         matches!(self, Self::SendRam | Self::SendDeviceState)
