@@ -9,6 +9,7 @@ mod check;
 mod decode;
 mod report;
 mod rules;
+mod run;
 
 use clap::{Parser, Subcommand};
 use report::Failure;
@@ -30,6 +31,11 @@ enum Command {
     Decode(decode::Arguments),
     /// List the presets and the known bugs, or print one with its transition tables.
     Rules(rules::Arguments),
+    /// Run a pair of real virtual machines: checkpoints, their latencies, and faults from a plan.
+    Run(run::Arguments),
+    /// One process of a pair; started by `colo run`.
+    #[command(hide = true)]
+    Node(run::NodeArguments),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +44,8 @@ fn main() -> ExitCode {
         Some(Command::Check(arguments)) => check::run(&arguments),
         Some(Command::Decode(arguments)) => decode::run(&arguments),
         Some(Command::Rules(arguments)) => rules::run(&arguments),
+        Some(Command::Run(arguments)) => run::run(&arguments),
+        Some(Command::Node(arguments)) => run::node(&arguments),
         None => Ok(report::Exit::Holds),
     };
     match result {

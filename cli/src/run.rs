@@ -1,0 +1,269 @@
+//! `colo run`: a real pair, checkpointed and failed over; and `colo node`, one of its processes.
+
+use crate::report::{Exit, Failure, counted, grouped, print, print_json};
+use colo_protocol::NodeName;
+use colo_real::{
+    CheckpointFigures, LinkKind, NodeCommand, RunError, RunOptions, RunOutcome, kvm_usable, run_node,
+    run_pair,
+};
+use colo_trace::{NamedRules, Plan, load_rules, write_trace};
+use hdrhistogram::Histogram;
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+/// Run a pair of real virtual machines: checkpoints, their latencies, and faults from a plan.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// A preset, a known bug (`colo rules` lists them), or a TOML file.
+    #[arg(default_value = "v12")]
+    rules: String,
+    /// Checkpoints to take.
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    checkpoints: u64,
+    /// Milliseconds between checkpoints, instead of the rules' own.
+    #[arg(long, value_name = "N")]
+    interval_ms: Option<u32>,
+    /// Bytes that the guest dirties per checkpoint, besides those of its service.
+    #[arg(long, default_value_t = 0, value_name = "BYTES")]
+    dirty: u64,
+    /// The guest's memory.
+    #[arg(long, default_value_t = 128, value_name = "MiB")]
+    memory_mib: u64,
+    /// What the link is.
+    #[arg(long, value_enum, default_value_t = Link::Unix)]
+    link: Link,
+    /// Clients with a request open each.
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    clients: u32,
+    /// A plan of faults, carried out with SIGKILL and shutdown(2).
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
+    /// Write a record of every event.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Link {
+    /// A Unix socket.
+    Unix,
+    /// TCP over loopback.
+    Tcp,
+}
+
+/// One process of a pair; started by `colo run`.
+#[derive(clap::Args)]
+pub(crate) struct NodeArguments {
+    /// The socket of the harness.
+    #[arg(long)]
+    control: PathBuf,
+    /// "primary" or "secondary".
+    #[arg(long, value_parser = parse_name)]
+    name: NodeName,
+}
+
+fn parse_name(text: &str) -> Result<NodeName, String> {
+    let found = NodeName::ALL.into_iter().find(|node| node.name() == text);
+    found.ok_or_else(|| "expected primary or secondary".to_owned())
+}
+
+pub(crate) fn node(arguments: &NodeArguments) -> Result<Exit, Failure> {
+    run_node(&arguments.control, arguments.name)
+        .map(|()| Exit::Holds)
+        .map_err(|error| Failure::Environment(format!("{}: {error}", arguments.name)))
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
+    let mut rules = load_rules(&arguments.rules)?;
+    if let Some(delay) = arguments.interval_ms {
+        rules.rules.checkpoint_delay_ms = delay;
+    }
+    let options = arguments.options(rules)?;
+    kvm_usable().map_err(|error| Failure::Environment(error.to_string()))?;
+    let outcome = run_once(&options, &mut |_| {})?;
+    if let (Some(file), Some(trace)) = (&arguments.trace, &outcome.trace) {
+        let mut bytes = Vec::new();
+        write_trace(trace, &mut bytes).map_err(|error| Failure::Input(error.to_string()))?;
+        std::fs::write(file, bytes)
+            .map_err(|error| Failure::Input(format!("{}: {error}", file.display())))?;
+    }
+    if arguments.json {
+        print_json(&document(&options, &outcome))?;
+    } else {
+        print(&summary(&options, &outcome))?;
+    }
+    Ok(if outcome.violation.is_some() { Exit::Violated } else { Exit::Holds })
+}
+
+impl Arguments {
+    fn options(&self, rules: NamedRules) -> Result<RunOptions, Failure> {
+        let plan = match &self.plan {
+            None => Plan::default(),
+            Some(file) => read_plan(file)?,
+        };
+        let memory_bytes = self.memory_mib.saturating_mul(1 << 20);
+        if self.dirty > memory_bytes / 2 {
+            let most = grouped(memory_bytes / 2);
+            return Err(Failure::Input(format!(
+                "--dirty {}: at most half of the memory, {most}",
+                self.dirty
+            )));
+        }
+        Ok(RunOptions {
+            rules,
+            checkpoints: self.checkpoints,
+            memory_mib: self.memory_mib,
+            dirty_pages: self.dirty.div_ceil(4096),
+            link: match self.link {
+                Link::Unix => LinkKind::Unix,
+                Link::Tcp => LinkKind::Tcp,
+            },
+            plan,
+            clients: self.clients,
+            record: self.trace.is_some(),
+            node: node_command()?,
+        })
+    }
+}
+
+/// A plan from a TOML file.
+pub(crate) fn read_plan(file: &std::path::Path) -> Result<Plan, Failure> {
+    let bad = |problem: String| Failure::Input(format!("{}: {problem}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| bad(error.to_string()))?;
+    Plan::from_toml(&text).map_err(|error| bad(error.to_string()))
+}
+
+/// How to start this very program as a node.
+pub(crate) fn node_command() -> Result<NodeCommand, Failure> {
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::Environment(format!("this program does not find itself: {error}")))?;
+    Ok(NodeCommand { program: program.into_os_string(), arguments: vec!["node".into()] })
+}
+
+/// One run in a private directory of its own.
+pub(crate) fn run_once(
+    options: &RunOptions,
+    progress: &mut dyn FnMut(&CheckpointFigures),
+) -> Result<RunOutcome, Failure> {
+    let directory = TempDir::with_prefix("colo-")
+        .map_err(|error| Failure::Environment(format!("no directory for the sockets: {error}")))?;
+    run_pair(options, directory.path().to_owned(), progress).map_err(|error| match error {
+        RunError::Environment(error) => Failure::Environment(error.to_string()),
+        other => Failure::Environment(format!("the pair could not run: {other}")),
+    })
+}
+
+/// Percentiles of some values.
+struct Percentiles {
+    p50: u64,
+    p90: u64,
+    p99: u64,
+    max: u64,
+}
+
+impl Percentiles {
+    fn of(values: impl Iterator<Item = u64>) -> Option<Self> {
+        // 3 significant digits, any value that a u64 of microseconds can have.
+        let mut histogram = Histogram::<u64>::new(3).ok()?;
+        for value in values {
+            histogram.record(value).ok()?;
+        }
+        let at = |quantile| histogram.value_at_quantile(quantile);
+        (!histogram.is_empty()).then(|| Self {
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            max: histogram.max(),
+        })
+    }
+
+    fn json(&self) -> Value {
+        json!({ "p50": self.p50, "p90": self.p90, "p99": self.p99, "max": self.max })
+    }
+}
+
+/// The columns of figures of a run: name, heading, and where to find it in a checkpoint's.
+type Column = (&'static str, &'static str, fn(&CheckpointFigures) -> u64);
+
+const COLUMNS: [Column; 5] = [
+    ("dirty_pages", "dirty pages", |figures| figures.dirty_pages),
+    ("pause_us", "pause, us", |figures| figures.pause_us),
+    ("transaction_us", "transaction, us", |figures| figures.transaction_us),
+    ("release_us", "release, us", |figures| figures.release_us),
+    ("bytes", "bytes", |figures| figures.bytes),
+];
+
+fn summary(options: &RunOptions, outcome: &RunOutcome) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "rules        {}", options.rules.name);
+    let _ = writeln!(
+        out,
+        "pair         {} MiB guest, {} over {:?}, every {} ms",
+        options.memory_mib,
+        counted(outcome.checkpoints.len() as u64, "checkpoint", "checkpoints"),
+        options.link,
+        options.rules.rules.checkpoint_delay_ms,
+    );
+    let _ = writeln!(out, "\n{:>28} {:>12} {:>12} {:>12}", "p50", "p90", "p99", "max");
+    for (_, heading, column) in COLUMNS {
+        if let Some(Percentiles { p50, p90, p99, max }) =
+            Percentiles::of(outcome.checkpoints.iter().map(column))
+        {
+            let [p50, p90, p99, max] = [p50, p90, p99, max].map(grouped);
+            let _ = writeln!(out, "{heading:<15} {p50:>12} {p90:>12} {p99:>12} {max:>12}");
+        }
+    }
+    out.push('\n');
+    for (point, action) in &outcome.struck {
+        let _ = writeln!(out, "fault        {action}, {point}");
+    }
+    if outcome.missed > 0 {
+        let _ = writeln!(
+            out,
+            "             {} of the plan never came to pass",
+            counted(outcome.missed as u64, "fault", "faults")
+        );
+    }
+    if outcome.failovers > 0 {
+        let first =
+            outcome.takeover_us.first().map(|micros| format!(", first reply {} us later", grouped(*micros)));
+        let failovers = counted(outcome.failovers, "failover", "failovers");
+        let _ = writeln!(out, "failover     {failovers}{}", first.unwrap_or_default());
+    }
+    let _ = writeln!(out, "clients      {} replies seen", grouped(outcome.replies));
+    let _ = match &outcome.violation {
+        None => writeln!(out, "verdict      holds: nothing that a client saw was lost or contradicted"),
+        Some(sentence) => writeln!(out, "verdict      VIOLATED: {sentence}"),
+    };
+    out
+}
+
+fn document(options: &RunOptions, outcome: &RunOutcome) -> Value {
+    let mut document = json!({
+        "schema": 1,
+        "rules": options.rules.name,
+        "guest_bytes": options.memory_mib << 20,
+        "checkpoints": outcome.checkpoints.len(),
+        "failovers": outcome.failovers,
+        "takeover_us": outcome.takeover_us,
+        "faults_struck": outcome.struck.iter().map(|(point, _)| point.to_string()).collect::<Vec<_>>(),
+        "faults_missed": outcome.missed,
+        "replies": {
+            "seen": outcome.replies,
+            "lost": 0,
+            "contradicted": u64::from(outcome.violation.is_some()),
+        },
+        "violation": outcome.violation,
+        "verdict": if outcome.violation.is_some() { "violated" } else { "holds" },
+    });
+    for (name, _, column) in COLUMNS {
+        let percentiles = Percentiles::of(outcome.checkpoints.iter().map(column));
+        document[name] = percentiles.map_or(Value::Null, |percentiles| percentiles.json());
+    }
+    document
+}
