@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod crash_points;
 mod decode;
 mod report;
 mod rules;

@@ -1,5 +1,6 @@
 //! `colo run`: a real pair, checkpointed and failed over; and `colo node`, one of its processes.
 
+use crate::crash_points;
 use crate::report::{Exit, Failure, counted, grouped, print, print_json};
 use colo_protocol::NodeName;
 use colo_real::{
@@ -40,12 +41,21 @@ pub(crate) struct Arguments {
     /// A plan of faults, carried out with SIGKILL and shutdown(2).
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
+    /// Kill a node at every protocol point of a checkpoint, a fresh pair each time.
+    #[arg(long, value_enum, conflicts_with_all = ["plan", "trace"], value_name = "WHICH")]
+    crash_points: Option<CrashPoints>,
     /// Write a record of every event.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     /// Print one JSON document.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum CrashPoints {
+    /// All of them.
+    All,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -85,6 +95,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     }
     let options = arguments.options(rules)?;
     kvm_usable().map_err(|error| Failure::Environment(error.to_string()))?;
+    if arguments.crash_points.is_some() {
+        return run_crash_points(&options, arguments.json);
+    }
     let outcome = run_once(&options, &mut |_| {})?;
     if let (Some(file), Some(trace)) = (&arguments.trace, &outcome.trace) {
         let mut bytes = Vec::new();
@@ -98,6 +111,27 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         print(&summary(&options, &outcome))?;
     }
     Ok(if outcome.violation.is_some() { Exit::Violated } else { Exit::Holds })
+}
+
+fn run_crash_points(options: &RunOptions, json: bool) -> Result<Exit, Failure> {
+    let crashes = crash_points::crashes(options)?;
+    let outcomes = crashes
+        .into_iter()
+        .map(|fault| crash_points::crash(options, fault))
+        .collect::<Result<Vec<_>, _>>()?;
+    if json {
+        for outcome in &outcomes {
+            let mut document = document(options, &outcome.outcome);
+            document["killed"] = outcome.killed.name().into();
+            document["at"] = outcome.at.to_string().into();
+            document["problem"] = outcome.problem().into();
+            print_json(&document)?;
+        }
+    } else {
+        print(&crash_points::table(&outcomes))?;
+    }
+    let bad = outcomes.iter().any(|outcome| outcome.problem().is_some());
+    Ok(if bad { Exit::Violated } else { Exit::Holds })
 }
 
 impl Arguments {

@@ -47,6 +47,21 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Every operation.
+    pub const ALL: [Self; 6] = [
+        Self::SuspendVm,
+        Self::SaveState,
+        Self::SendRam,
+        Self::SendDeviceState,
+        Self::LockVm,
+        Self::LoadState,
+    ];
+
+    /// The operation that this effect begins, if it begins one.
+    pub fn of(effect: EffectKind) -> Option<Self> {
+        Self::ALL.into_iter().find(|operation| operation.effect() == effect)
+    }
+
     /// The effect that begins it.
     pub const fn effect(self) -> EffectKind {
         match self {

@@ -6,12 +6,14 @@
 #![forbid(unsafe_code)]
 
 mod diagram;
+mod enumerate;
 mod plan;
 mod point;
 mod record;
 mod rules_file;
 
 pub use diagram::diagram;
+pub use enumerate::points_of;
 pub use plan::{Fault, FaultAction, Plan, PlanCursor, PlanError};
 pub use point::{Event, Moment, Point, PointError};
 pub use record::{Header, Kind, Record, SCHEMA, Trace, TraceError, Way, read_trace, write_trace};

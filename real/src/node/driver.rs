@@ -53,6 +53,8 @@ pub(super) struct Driver {
     outgoing: Outgoing,
     staging: Staging,
     staged: Option<StagedDevices>,
+    /// What the load in hand applies; it keeps it whatever becomes of what is staged. None of the initial state.
+    loading: Option<(Staging, StagedDevices)>,
     output: OutputBuffer<Reply>,
     in_hand: Option<InHand>,
     timer: Option<Instant>,
@@ -117,6 +119,7 @@ impl Driver {
             outgoing: Outgoing::default(),
             staging: Staging::default(),
             staged: None,
+            loading: None,
             output: OutputBuffer::default(),
             in_hand: (name == NodeName::Secondary).then_some(loading),
             timer: None,
@@ -325,7 +328,13 @@ impl Driver {
                 self.during(operation, control)
             }
             Operation::SaveState | Operation::LockVm => self.during(operation, control),
-            Operation::LoadState => Ok(()),
+            Operation::LoadState => {
+                let Some(devices) = self.staged.take() else {
+                    return Err(NodeError::Internal("a load of a checkpoint that is not whole".to_owned()));
+                };
+                self.loading = Some((std::mem::take(&mut self.staging), devices));
+                Ok(())
+            }
             Operation::SendRam => {
                 let start = self.outgoing.buffer().len();
                 self.encode_ram()?;
@@ -375,7 +384,9 @@ impl Driver {
                 self.end(input, control)
             }
             Operation::LoadState => {
-                self.staging.apply_ram(&mut self.vcpu.machine())?;
+                if let Some((pages, _)) = &self.loading {
+                    self.vcpu.while_still(|machine| pages.apply_ram(machine))?;
+                }
                 self.in_hand = Some(InHand { halfway: true, ..in_hand });
                 self.during(in_hand.operation, control)
             }
@@ -428,22 +439,19 @@ impl Driver {
         if std::mem::take(&mut self.fail_load) {
             return Err("the load fails, as the plan has it".to_owned());
         }
-        let Some(devices) = self.staged.take() else {
+        let (output, end) = match self.loading.take() {
+            Some((mut pages, devices)) => {
+                let loaded = self.vcpu.while_still(|machine| restore(machine, &devices));
+                pages.clear();
+                self.staging = pages;
+                loaded?;
+                (buffered(&devices)?, devices.output_end)
+            }
             // The initial state: both sides have booted the same program.
-            return Ok(OutputOffset(self.vcpu.machine().output_end().map_err(|error| error.to_string())?));
+            None => (OutputBuffer::default(), 0),
         };
-        self.staging.clear();
-        let mut machine = self.vcpu.machine();
-        machine.restore(&devices.cpu).map_err(|error| error.to_string())?;
-        let held = machine.output_end().map_err(|error| error.to_string())?;
-        if held != devices.output_end {
-            return Err(format!(
-                "RAM has output up to {held}, the device state up to {}",
-                devices.output_end
-            ));
-        }
-        self.output = buffered(&devices)?;
-        Ok(OutputOffset(devices.output_end))
+        self.output = output;
+        Ok(OutputOffset(end))
     }
 
     // The link.
@@ -613,6 +621,16 @@ impl Driver {
         }
         control.tell(&FromNode::Record(record(monotonic_us())))
     }
+}
+
+/// Gives the processor its staged state, and sees that it fits the memory.
+fn restore(machine: &mut Machine, devices: &StagedDevices) -> Result<(), String> {
+    machine.restore(&devices.cpu).map_err(|error| error.to_string())?;
+    let held = machine.output_end().map_err(|error| error.to_string())?;
+    if held != devices.output_end {
+        return Err(format!("RAM has output up to {held}, the device state up to {}", devices.output_end));
+    }
+    Ok(())
 }
 
 /// The units of output that came with a checkpoint.

@@ -87,6 +87,19 @@ impl VcpuThread {
         }
     }
 
+    /// Does something to the machine while the guest stands still: if it runs, it is stopped for so long.
+    pub(super) fn while_still<T>(&self, work: impl FnOnce(&mut Machine) -> T) -> T {
+        let running = lock(&self.shared.switch).run;
+        if running {
+            self.suspend();
+        }
+        let done = work(&mut self.machine());
+        if running {
+            self.resume();
+        }
+        done
+    }
+
     /// A request has come in from the network.
     pub(super) fn request(&self, request: Request) {
         let mut switch = lock(&self.shared.switch);

@@ -21,7 +21,7 @@ pub(super) struct Clients {
     checker: Checker,
     /// No new requests: the run is to drain.
     draining: bool,
-    /// Replies accepted.
+    /// Replies seen, each once.
     pub(super) seen: u64,
 }
 
@@ -58,18 +58,24 @@ impl Clients {
         Ok(due)
     }
 
-    /// Output has left the service; an error is a sentence that says what is wrong with it.
-    pub(super) fn output(&mut self, first: u64, units: &[RawReply]) -> Result<(), String> {
+    /// Output has left the service; says how much of it is new. An error is a sentence that says what is wrong with it.
+    pub(super) fn output(&mut self, first: u64, units: &[RawReply]) -> Result<u64, String> {
+        let mut new = 0;
         for (place, unit) in (first..).zip(units) {
             let offset = OutputOffset(place);
-            if let Arrival::Gap(next) = self.receiver.accept(offset) {
-                return Err(format!(
-                    "the output goes on at {offset}, but only what is before {next} has been seen"
-                ));
+            match self.receiver.accept(offset) {
+                Arrival::New => new += 1,
+                Arrival::Duplicate => {}
+                Arrival::Gap(next) => {
+                    let problem =
+                        format!("the output goes on at {offset}, but only what is before {next} was seen");
+                    return Err(problem);
+                }
             }
             self.reply(offset, *unit)?;
         }
-        Ok(())
+        self.seen += new;
+        Ok(new)
     }
 
     fn reply(
@@ -85,7 +91,6 @@ impl Clients {
         self.checker
             .accepted(offset, Reply { client, sequence, serial, value })
             .map_err(|violation| violation.to_string())?;
-        self.seen += 1;
         let asked = self.clients.iter_mut().find(|asked| asked.number == client);
         if let Some(asked) = asked {
             asked.open = asked.open.filter(|(request, _)| request.sequence != sequence);

@@ -63,7 +63,7 @@ pub struct RunOutcome {
     pub failovers: u64,
     /// Replies that clients have seen.
     pub replies: u64,
-    /// From each promotion to the first reply of the survivor, microseconds.
+    /// From each promotion to the survivor's first new reply, microseconds.
     pub takeover_us: Vec<u64>,
     /// The points at which faults struck.
     pub struck: Vec<(Point, FaultAction)>,
@@ -265,11 +265,15 @@ impl<'a> Pair<'a> {
     }
 
     fn output(&mut self, name: NodeName, first: u64, units: &[crate::control::RawReply]) {
-        if let Some(promoted) = self.promoted.take_if(|_| name == self.serving) {
-            self.outcome.takeover_us.push(u64::try_from(promoted.elapsed().as_micros()).unwrap_or(u64::MAX));
-        }
-        if let Err(sentence) = self.clients.output(first, units) {
-            self.violate(sentence);
+        match self.clients.output(first, units) {
+            Ok(0) => {}
+            Ok(_) => {
+                if let Some(promoted) = self.promoted.take_if(|_| name == self.serving) {
+                    let elapsed = u64::try_from(promoted.elapsed().as_micros());
+                    self.outcome.takeover_us.push(elapsed.unwrap_or(u64::MAX));
+                }
+            }
+            Err(sentence) => self.violate(sentence),
         }
         if self.options.record {
             let until = first + units.len() as u64;
