@@ -1,0 +1,155 @@
+//! Follows the world's view one observation at a time, and objects as soon as a client could.
+//!
+//! Memory grows with the number of requests and replies, time with their number times its logarithm.
+
+use crate::history::Observation;
+use crate::operation::{Operation, Reply, Request, Store};
+use crate::violation::Violation;
+use colo_protocol::{Arrival, OutputOffset, OutputReceiver};
+use std::collections::BTreeMap;
+
+/// What a checked history held.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Summary {
+    /// Requests sent, retries not counted.
+    pub requests: u64,
+    /// Requests answered.
+    pub answered: u64,
+    /// Replies that came at a place of the output stream where they had come before.
+    pub duplicates: u64,
+    /// Replies that answered an answered request again, at another place: to retries.
+    pub repeated: u64,
+}
+
+/// A request that has been sent.
+#[derive(Clone, Debug)]
+struct Asked {
+    operation: Operation,
+    /// The largest serial that any client had seen when it was sent.
+    floor: u64,
+    reply: Option<Reply>,
+}
+
+/// Checks a history while it happens.
+#[derive(Clone, Debug, Default)]
+pub struct Checker {
+    asked: BTreeMap<(u32, u64), Asked>,
+    /// What has been seen at each place of the output stream.
+    seen: Vec<Reply>,
+    /// The reply with serial n at n - 1.
+    by_serial: Vec<Reply>,
+    receiver: OutputReceiver,
+    store: Store,
+    summary: Summary,
+}
+
+impl Checker {
+    /// A checker that has seen nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What the service must hold, by all the replies that the world has seen.
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What has been seen so far.
+    pub const fn summary(&self) -> Summary {
+        self.summary
+    }
+
+    /// Takes one observation.
+    pub fn observe(&mut self, observation: &Observation) -> Result<(), Violation> {
+        match *observation {
+            Observation::Issued(request) => self.issued(request),
+            Observation::Accepted { offset, reply } => self.accepted(offset, reply),
+        }
+    }
+
+    /// A client has sent a request, for the first time or again.
+    pub fn issued(&mut self, request: Request) -> Result<(), Violation> {
+        let Request { client, sequence, operation } = request;
+        let floor = self.by_serial.len() as u64;
+        let asked = self.asked.entry((client, sequence)).or_insert_with(|| {
+            self.summary.requests += 1;
+            Asked { operation, floor, reply: None }
+        });
+        if asked.operation == operation {
+            Ok(())
+        } else {
+            Err(Violation::SequenceReused { client, sequence })
+        }
+    }
+
+    /// A reply has reached its client; `offset` is its place in the output stream.
+    pub fn accepted(&mut self, offset: OutputOffset, reply: Reply) -> Result<(), Violation> {
+        match self.receiver.accept(offset) {
+            Arrival::Gap(expected) => Err(Violation::Gap { expected, got: offset }),
+            Arrival::Duplicate => self.duplicate(offset, reply),
+            Arrival::New => {
+                self.seen.push(reply);
+                self.new_reply(reply)
+            }
+        }
+    }
+
+    /// The run is over, faults have stopped long ago: whatever was asked has been answered.
+    pub fn drained(&self) -> Result<Summary, Violation> {
+        let open = self.asked.iter().find(|(_, asked)| asked.reply.is_none());
+        match open {
+            None => Ok(self.summary),
+            Some((&(client, sequence), asked)) => {
+                Err(Violation::Unanswered { client, sequence, operation: asked.operation })
+            }
+        }
+    }
+
+    fn duplicate(&mut self, offset: OutputOffset, again: Reply) -> Result<(), Violation> {
+        self.summary.duplicates += 1;
+        let seen = usize::try_from(offset.0).ok().and_then(|at| self.seen.get(at)).copied();
+        match seen {
+            Some(seen) if seen != again => Err(Violation::OutputChanged { offset, seen, again }),
+            _ => Ok(()),
+        }
+    }
+
+    fn new_reply(&mut self, reply: Reply) -> Result<(), Violation> {
+        let Some(asked) = self.asked.get_mut(&(reply.client, reply.sequence)) else {
+            return Err(Violation::Unasked { reply });
+        };
+        if let Some(seen) = asked.reply {
+            self.summary.repeated += 1;
+            return if seen == reply { Ok(()) } else { Err(Violation::Contradicted { seen, again: reply }) };
+        }
+        // The service applies one operation after the other and answers each at once, so new serials stand in the
+        // output stream one after the other.
+        let expected = self.by_serial.len() as u64 + 1;
+        if reply.serial > expected {
+            return Err(Violation::SerialSkipped { expected, reply });
+        }
+        if reply.serial < expected {
+            return Err(serial_taken(&self.by_serial, asked.floor, reply));
+        }
+        asked.reply = Some(reply);
+        self.by_serial.push(reply);
+        self.summary.answered += 1;
+        let (operation, value) = (asked.operation, self.store.apply(asked.operation));
+        if value == reply.value {
+            Ok(())
+        } else {
+            Err(Violation::WrongValue { operation, expected: value, reply })
+        }
+    }
+}
+
+/// Why a reply may not have a serial that another one has had.
+fn serial_taken(by_serial: &[Reply], floor: u64, reply: Reply) -> Violation {
+    let index = reply.serial.checked_sub(1).and_then(|index| usize::try_from(index).ok());
+    match index.and_then(|index| by_serial.get(index)).copied() {
+        Some(seen) if reply.serial <= floor => Violation::Lost { seen, reply },
+        Some(seen) => Violation::SerialReused { seen, reply },
+        // Serials are counted from 1.
+        None => Violation::SerialSkipped { expected: by_serial.len() as u64 + 1, reply },
+    }
+}

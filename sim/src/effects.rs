@@ -1,0 +1,131 @@
+//! Effects: carried out one at a time, in the order in which the node's machine asked for them.
+
+use crate::agenda::Event as Planned;
+use crate::inputs::Basis;
+use crate::marks::Mark;
+use crate::side::Staged;
+use crate::simulation::Simulation;
+use colo_protocol::{CheckpointNumber, Effect, Input, Message, NodeName, OutputOffset};
+use colo_trace::{Event, Moment};
+
+/// How long the clients have with a survivor alone before the run drains, microseconds.
+const ALONE_US: u64 = 100_000;
+
+impl Simulation<'_> {
+    /// Plans when the next effect of a node is carried out, if there is one and it is not planned.
+    pub(crate) fn plan_carrying(&mut self, node: NodeName) {
+        let side = &mut self.sides[node as usize];
+        if !side.carrying && side.ready().is_some() {
+            side.carrying = true;
+            let delay_us = self.nodes.within(self.knobs.effect);
+            self.agenda.after(delay_us, Planned::CarryOut(node));
+        }
+    }
+
+    pub(crate) fn carry_out_planned(&mut self, node: NodeName) {
+        self.side_mut(node).carrying = false;
+        self.carry_out(node);
+        self.plan_carrying(node);
+    }
+
+    /// Carries out the effect that is next. A fault that strikes before it may change which one that is; then it
+    /// has its turn later.
+    pub(crate) fn carry_out(&mut self, node: NodeName) {
+        let Some(effect) = self.side(node).ready() else { return };
+        let event = Event::Effect(effect.kind());
+        self.arrive(node, Moment::Before, event);
+        if self.side(node).ready() != Some(effect) {
+            return;
+        }
+        self.side_mut(node).node.next_effect();
+        self.tape.effect(self.place(Some(node)), effect);
+        if let Some(operation) = effect.operation() {
+            self.begin_operation(node, operation, effect);
+        } else {
+            self.perform(node, effect);
+            self.arrive(node, Moment::After, event);
+        }
+    }
+
+    /// An effect that is done when it has been carried out.
+    fn perform(&mut self, node: NodeName, effect: Effect) {
+        match effect {
+            Effect::Send(message) => self.send(node, message),
+            Effect::DiscardStaged(_) => {
+                self.side_mut(node).staged = Staged::default();
+                self.marks.hit(Mark::StagedStateDiscarded);
+            }
+            Effect::ResumeVm => self.resume(node),
+            Effect::Release(up_to) => self.release(node, up_to),
+            Effect::ArmCheckpointTimer { .. } => self.arm_timer(node),
+            Effect::CloseLink => self.close_link(node),
+            Effect::TakeOver => self.take_over(node),
+            // The manager looks when the link is lost, which is when a node leaves.
+            Effect::Exit(_) => {}
+            _ => unreachable!("{effect} is an operation"),
+        }
+    }
+
+    fn send(&mut self, node: NodeName, message: Message) {
+        self.note_promise(node, message);
+        let mut bytes = Vec::new();
+        let encoded = self.side(node).encoder.message(&mut bytes, message);
+        assert!(encoded.is_ok(), "the core speaks the dialect of its rules: {encoded:?}");
+        self.put_on_link(node, &bytes);
+    }
+
+    fn resume(&mut self, node: NodeName) {
+        self.judge_resume(node);
+        self.side_mut(node).guest.executing = true;
+        self.requests_flow_to(node);
+    }
+
+    fn arm_timer(&mut self, node: NodeName) {
+        let side = &mut self.sides[node as usize];
+        side.timers += 1;
+        let token = side.timers;
+        self.agenda.after(self.knobs.interval_us, Planned::Timer { node, token });
+    }
+
+    pub(crate) fn timer_ran_out(&mut self, node: NodeName, token: u32) {
+        if self.side(node).alive && self.side(node).timers == token {
+            self.give(node, Input::CheckpointDue, Basis::Node);
+        }
+    }
+
+    /// The world is given what stands before `up_to`. It reaches the clients in the order in which it was released.
+    fn release(&mut self, node: NodeName, up_to: OutputOffset) {
+        let (first, units) = self.sides[node as usize].output.release(up_to);
+        let count = units.len();
+        self.world.extend(units.zip(first.0..).map(|(reply, offset)| (OutputOffset(offset), reply)));
+        if count == 0 {
+            return;
+        }
+        let end = OutputOffset(first.0 + count as u64);
+        self.judge_release(node, end);
+        let delay_us = self.network.within(self.knobs.client_latency);
+        self.world_us = self.world_us.max(self.agenda.now_us() + delay_us);
+        self.agenda.at(self.world_us, Planned::Output { units: count });
+    }
+
+    fn take_over(&mut self, node: NodeName) {
+        self.judge_promotion(node);
+        self.failovers += 1;
+        self.marks.hit(match node {
+            NodeName::Primary => Mark::PrimaryTookOver,
+            NodeName::Secondary => Mark::SecondaryTookOver,
+        });
+        self.side_mut(node).promoted = true;
+        self.agenda.after(ALONE_US, Planned::Drain);
+    }
+
+    /// A checkpoint is in the secondary, whole.
+    pub(crate) fn count_checkpoint(&mut self, checkpoint: CheckpointNumber) {
+        if checkpoint > CheckpointNumber::default() {
+            self.checkpoints += 1;
+        }
+        if self.checkpoints == self.options.checkpoints {
+            self.agenda.after(0, Planned::Drain);
+        }
+    }
+}

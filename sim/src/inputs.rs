@@ -1,0 +1,74 @@
+//! Inputs: the one way by which anything that happens reaches a node's machine.
+
+use crate::marks::Mark;
+use crate::simulation::Simulation;
+use colo_protocol::{Effect, Failover, Input, NodeName, Property, ProtocolError};
+use colo_trace::{Event, Kind, Moment};
+
+/// On what an input rests. A fault may strike just before it, and then there is nothing to tell any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Basis {
+    /// The node lives.
+    Node,
+    /// Its end of the link is open.
+    Link,
+    /// This operation is in hand; the input is its end.
+    Operation(u32),
+}
+
+impl Simulation<'_> {
+    /// Gives a node's machine an input; returns what was wrong with it.
+    pub(crate) fn give(&mut self, node: NodeName, input: Input, basis: Basis) -> Option<ProtocolError> {
+        self.arrive(node, Moment::Before, Event::Input(input.kind()));
+        if !self.stands(node, basis) {
+            return None;
+        }
+        if let Basis::Operation(_) = basis {
+            self.side_mut(node).in_hand = None;
+        }
+        let rules = self.rules;
+        let machine = *self.side(node).node.machine();
+        let error = self.side_mut(node).node.input(rules, input);
+        if self.side(node).node.machine().failover() == Failover::Deferred
+            && machine.failover() == Failover::None
+        {
+            self.marks.hit(Mark::FailoverDeferred);
+        }
+        self.tape.input(self.place(Some(node)), input);
+        if let Some(error) = error {
+            self.refused(node, error);
+        }
+        self.arrive(node, Moment::After, Event::Input(input.kind()));
+        self.close_overtakes(node);
+        self.plan_carrying(node);
+        error
+    }
+
+    fn stands(&self, node: NodeName, basis: Basis) -> bool {
+        let side = self.side(node);
+        let stands = match basis {
+            Basis::Node => true,
+            Basis::Link => side.open,
+            Basis::Operation(token) => side.operation(token).is_some(),
+        };
+        side.alive && stands
+    }
+
+    fn refused(&mut self, node: NodeName, error: ProtocolError) {
+        self.tape.other(self.place(Some(node)), Kind::Error, &error.to_string(), None);
+        if error.is_refusal() {
+            self.marks.hit(Mark::FailoverRefused);
+        }
+        if !self.faults.any() {
+            let sentence = format!("nothing has failed, and the {node} objects: {error}");
+            self.violated(Property::NoErrorWithoutFault, sentence);
+        }
+    }
+
+    /// Closing the link does not wait its turn: it also ends a send that is stuck.
+    fn close_overtakes(&mut self, node: NodeName) {
+        if self.side(node).ready() == Some(Effect::CloseLink) {
+            self.carry_out(node);
+        }
+    }
+}

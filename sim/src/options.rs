@@ -1,0 +1,49 @@
+//! What a caller can ask of a run besides its rules and its seed.
+
+use colo_trace::Plan;
+
+/// The most clients that a run has.
+pub const MAX_CLIENTS: u32 = 64;
+
+/// Who looks on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Watch {
+    /// The judge looks at the nodes, and the clients at what they are answered.
+    #[default]
+    Everything,
+    /// The clients only: whatever they do not notice, the outside world never can.
+    ClientsOnly,
+}
+
+/// How a run is to be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// Checkpoints until faults and new requests stop and the run drains.
+    pub checkpoints: u64,
+    /// Clients, each with one open request; at most [`MAX_CLIENTS`].
+    pub clients: u32,
+    /// Microseconds from the end of a checkpoint to the request of the next; none for the delay of the rules.
+    pub interval_us: Option<u64>,
+    /// The faults, if they are not to be drawn.
+    pub plan: Option<Plan>,
+    /// Whether faults are drawn from the seed. Means nothing with a plan.
+    pub faults: bool,
+    /// Who looks on.
+    pub watch: Watch,
+    /// Whether the run's trace is kept.
+    pub record: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            checkpoints: 5,
+            clients: 4,
+            interval_us: None,
+            plan: None,
+            faults: true,
+            watch: Watch::Everything,
+            record: false,
+        }
+    }
+}

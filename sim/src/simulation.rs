@@ -1,0 +1,200 @@
+//! One run: everything that there is in it, the loop over its events, and its end.
+//!
+//! Nothing in this crate decides anything of the protocol: what happens in the surroundings becomes an input of a
+//! node's machine, and what the machine asks for is carried out.
+
+use crate::agenda::{Agenda, Event};
+use crate::clients::Clients;
+use crate::draw::{Draws, Purpose};
+use crate::faults::Faults;
+use crate::judge::Judge;
+use crate::knobs::Knobs;
+use crate::link::Link;
+use crate::marks::{Mark, Marks};
+use crate::options::Options;
+use crate::outcome::{Outcome, Verdict};
+use crate::side::Side;
+use crate::tape::{Place, Tape};
+use colo_oracle::Reply;
+use colo_protocol::{CheckpointNumber, Failover, NodeName, OutputOffset, Rules};
+use colo_trace::{Header, NamedRules, SCHEMA, Trace, Way};
+use std::collections::VecDeque;
+
+/// The most events of a run: far beyond any that makes progress.
+const MAX_EVENTS: u64 = 20_000_000;
+
+/// A run in progress.
+#[derive(Debug)]
+pub(crate) struct Simulation<'a> {
+    pub(crate) rules: &'a Rules,
+    pub(crate) options: &'a Options,
+    pub(crate) knobs: Knobs,
+    pub(crate) agenda: Agenda,
+    pub(crate) network: Draws,
+    pub(crate) nodes: Draws,
+    pub(crate) manager: Draws,
+    /// Looks of the manager that are planned.
+    pub(crate) looks: u32,
+    pub(crate) sides: [Side; 2],
+    pub(crate) link: Link,
+    pub(crate) clients: Clients,
+    /// Output on its way to the clients.
+    pub(crate) world: VecDeque<(OutputOffset, Reply)>,
+    /// When the last of it arrives.
+    pub(crate) world_us: u64,
+    pub(crate) faults: Faults,
+    pub(crate) judge: Judge,
+    pub(crate) tape: Tape,
+    pub(crate) marks: Marks,
+    pub(crate) draining: bool,
+    /// When faults and new requests stopped.
+    pub(crate) drained_us: u64,
+    pub(crate) expired: bool,
+    pub(crate) checkpoints: u64,
+    pub(crate) failovers: u64,
+    pub(crate) scratch: Vec<u8>,
+}
+
+impl<'a> Simulation<'a> {
+    pub(crate) fn new(rules: &'a Rules, seed: u64, options: &'a Options) -> Self {
+        let knobs = Knobs::draw(seed, rules, options);
+        Self {
+            rules,
+            options,
+            agenda: Agenda::default(),
+            network: Draws::new(seed, Purpose::Network),
+            nodes: Draws::new(seed, Purpose::Nodes),
+            manager: Draws::new(seed, Purpose::Manager),
+            looks: 0,
+            sides: NodeName::ALL.map(|name| Side::new(name, rules.dialect, &knobs)),
+            link: Link::new(),
+            clients: Clients::new(seed, options.clients),
+            world: VecDeque::new(),
+            world_us: 0,
+            faults: Faults::new(seed, rules, options),
+            judge: Judge::default(),
+            tape: Tape::new(options.record),
+            marks: Marks::default(),
+            draining: false,
+            drained_us: 0,
+            expired: false,
+            checkpoints: 0,
+            failovers: 0,
+            scratch: Vec::new(),
+            knobs,
+        }
+    }
+
+    pub(crate) fn side(&self, name: NodeName) -> &Side {
+        &self.sides[name as usize]
+    }
+
+    pub(crate) fn side_mut(&mut self, name: NodeName) -> &mut Side {
+        &mut self.sides[name as usize]
+    }
+
+    pub(crate) fn place(&self, node: Option<NodeName>) -> Place {
+        let checkpoint = node.map_or(CheckpointNumber::default(), |name| self.side(name).checkpoint());
+        Place { time_us: self.agenda.now_us(), node, checkpoint }
+    }
+
+    /// Runs to the end; returns the number of events.
+    pub(crate) fn run(&mut self) -> u64 {
+        self.begin_incoming();
+        self.begin_clients();
+        let limit_us = (self.options.checkpoints + 4) * (self.knobs.interval_us + 200_000);
+        self.agenda.at(limit_us, Event::Drain);
+        let mut events = 0;
+        while !self.is_over() {
+            let Some((order, event)) = self.agenda.next() else { break };
+            events += 1;
+            assert!(events < MAX_EVENTS, "the run makes no progress");
+            self.tape.tick(self.agenda.now_us(), order);
+            self.happen(event);
+        }
+        self.judge_end();
+        events
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::CarryOut(node) => self.carry_out_planned(node),
+            Event::OperationHalf { node, token } => self.operation_half(node, token),
+            Event::OperationEnd { node, token } => self.operation_end(node, token),
+            Event::Timer { node, token } => self.timer_ran_out(node, token),
+            Event::Segment { to, epoch, bytes } => self.segment(to, epoch, bytes),
+            Event::LinkDown(node) => self.link_down(node),
+            Event::GuestTurn(node) => self.guest_turn(node),
+            Event::Arrival(request) => self.request_arrives(request),
+            Event::Output { units } => self.output_arrives(units),
+            Event::Issue(client) => self.issue(client),
+            Event::Retry { client, sequence } => self.retry(client, sequence),
+            Event::ManagerLook => self.manager_looks(),
+            Event::Drain => self.drain(),
+            Event::Deadline => self.expired = true,
+        }
+    }
+
+    /// Faults and new requests stop; what is open has some time to be answered.
+    fn drain(&mut self) {
+        if self.draining {
+            return;
+        }
+        self.draining = true;
+        self.drained_us = self.agenda.now_us();
+        self.faults.stop();
+        let patience_us = 20 * (self.knobs.interval_us + self.knobs.retry_us) + 3_000_000;
+        self.agenda.after(patience_us, Event::Deadline);
+    }
+
+    fn is_over(&self) -> bool {
+        let settled = || {
+            let deferred = self.sides.iter().any(|side| side.node.machine().failover() == Failover::Deferred);
+            self.clients.all_idle() && self.looks == 0 && !deferred
+        };
+        self.judge.has_judged() || self.expired || self.nobody_can_serve() || (self.draining && settled())
+    }
+
+    /// Whether no node will ever serve again.
+    pub(crate) fn nobody_can_serve(&self) -> bool {
+        self.sides.iter().all(|side| !side.alive || side.unusable)
+    }
+
+    pub(crate) fn outcome(mut self, rules: &NamedRules, seed: u64, events: u64) -> Outcome {
+        if self.nobody_can_serve() {
+            self.marks.hit(Mark::NobodyServes);
+        }
+        let verdict = self.judge.verdict();
+        let hash = self.tape.hash();
+        let faults = self.faults.finish();
+        Outcome {
+            seed,
+            hash,
+            verdict: if verdict.is_some() { Verdict::Violated } else { Verdict::Holds },
+            property: verdict.as_ref().map(|verdict| verdict.broken),
+            claimed: verdict.as_ref().is_none_or(|verdict| verdict.claimed),
+            explanation: verdict.map(|verdict| verdict.sentence),
+            events,
+            checkpoints: self.checkpoints,
+            failovers: self.failovers,
+            answered: self.clients.answered(),
+            virtual_us: self.agenda.now_us(),
+            faults: faults.counts,
+            plan: faults.plan,
+            unreached: faults.unreached,
+            sometimes: self.marks.taken(),
+            trace: self.tape.into_records().map(|records| Trace { header: header(rules, seed), records }),
+        }
+    }
+}
+
+fn header(rules: &NamedRules, seed: u64) -> Header {
+    Header {
+        schema: SCHEMA,
+        rules_name: rules.name.clone(),
+        rules: rules.rules,
+        seed: Some(seed),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        way: Way::Sim,
+    }
+}

@@ -1,0 +1,124 @@
+//! What holds, holds; what is broken, is found; and the rare paths are really taken.
+#![allow(clippy::unwrap_used)]
+
+use colo_protocol::{BUGS, Detection, FailoverDeferral, Property};
+use colo_sim::{Broken, Options, Outcome, Summary, Verdict, Watch, run, sweep, sweep_until};
+use colo_trace::{NamedRules, load_rules};
+use std::ops::ControlFlow;
+
+/// Runs all seeds below `seeds`, each of which must hold.
+fn holds(rules: &NamedRules, seeds: u64, options: &Options) -> Summary {
+    let mut summary = Summary::default();
+    sweep(rules, 0..seeds, 2, options, |outcome| {
+        let (seed, plan) = (outcome.seed, outcome.plan.to_toml().unwrap());
+        assert_eq!(outcome.verdict, Verdict::Holds, "seed {seed}: {:?}\n{plan}", outcome.explanation);
+        summary.add(&outcome);
+    });
+    summary
+}
+
+/// The first seed that breaks `broken`.
+fn first(rules: &NamedRules, broken: Broken, options: &Options) -> Option<Outcome> {
+    let mut found = None;
+    sweep_until(rules, 0..3_000, 2, options, |outcome| {
+        if outcome.property != Some(broken) {
+            return ControlFlow::Continue(());
+        }
+        found = Some(outcome);
+        ControlFlow::Break(())
+    });
+    found
+}
+
+#[test]
+fn v12_holds_and_takes_every_rare_path() {
+    let summary = holds(&load_rules("v12").unwrap(), 2_000, &Options::default());
+    let never: Vec<_> = summary.sometimes.iter().filter(|(_, runs)| **runs == 0).collect();
+    assert!(never.is_empty(), "never taken: {never:?}");
+    assert!(summary.faults.values().all(|count| *count > 100), "{:?}", summary.faults);
+}
+
+#[test]
+fn late_release_holds() {
+    holds(&load_rules("late-release").unwrap(), 2_000, &Options::default());
+}
+
+#[test]
+fn detection_by_a_closed_link_holds_where_a_closed_link_is_a_death() {
+    let mut rules = load_rules("v12").unwrap();
+    rules.rules.detection = Detection::LinkClosed;
+    let summary = holds(&rules, 1_000, &Options::default());
+    assert_eq!(summary.faults.get("cut"), None);
+    assert!(summary.failovers > 100);
+}
+
+#[test]
+fn without_faults_every_checkpoint_is_taken() {
+    for name in ["v12", "late-release"] {
+        let options = Options { faults: false, ..Options::default() };
+        let summary = holds(&load_rules(name).unwrap(), 200, &options);
+        assert!(summary.checkpoints >= 200 * 5 && summary.failovers == 0 && summary.faults.is_empty());
+    }
+}
+
+#[test]
+fn any_size_runs() {
+    let rules = load_rules("v12").unwrap();
+    for (checkpoints, clients, interval_us) in
+        [(0, 0, None), (1, 1, Some(1)), (3, 64, Some(500)), (40, 2, Some(5_000)), (2, u32::MAX, None)]
+    {
+        let options = Options { checkpoints, clients, interval_us, ..Options::default() };
+        holds(&rules, 20, &options);
+    }
+}
+
+#[test]
+fn known_bugs_are_found() {
+    for bug in BUGS {
+        let rules = load_rules(bug.name).unwrap();
+        let found = first(&rules, Broken::Property(bug.breaks[0]), &Options::default()).unwrap();
+        assert!(found.claimed && found.faults.values().sum::<u64>() > 0, "{}: {found:?}", bug.name);
+    }
+}
+
+/// Section 4.3 A of the protocol book: QEMU promises on vmstate-received, and looks no more whether a failover came
+/// between that and the load.
+#[test]
+fn the_window_before_the_load_is_found_and_clients_notice() {
+    let mut rules = load_rules("v12").unwrap();
+    rules.rules.deferral = FailoverDeferral::WhileLoading;
+    for property in [Property::Promise, Property::OutputCommit] {
+        assert!(first(&rules, Broken::Property(property), &Options::default()).is_some(), "{property:?}");
+    }
+    let options = Options { watch: Watch::ClientsOnly, ..Options::default() };
+    assert!(first(&rules, Broken::ClientHistory, &options).is_some());
+}
+
+#[test]
+fn known_bugs_break_what_they_are_known_to_break() {
+    for bug in BUGS {
+        sweep(&load_rules(bug.name).unwrap(), 0..1_000, 2, &Options::default(), |outcome| {
+            if let Some(broken) = outcome.property {
+                let known = bug.breaks.iter().any(|property| broken == Broken::Property(*property));
+                assert!(known, "{}, seed {}: {:?}", bug.name, outcome.seed, outcome.explanation);
+            }
+        });
+    }
+}
+
+#[test]
+fn known_bugs_are_noticed_by_clients_alone() {
+    let options = Options { watch: Watch::ClientsOnly, ..Options::default() };
+    for bug in BUGS {
+        let found = first(&load_rules(bug.name).unwrap(), Broken::ClientHistory, &options);
+        assert!(found.is_some(), "{}", bug.name);
+    }
+}
+
+#[test]
+fn a_run_is_a_line_of_json() {
+    let rules = load_rules("bug:release-at-suspend").unwrap();
+    let found = first(&rules, Broken::Property(Property::OutputCommit), &Options::default()).unwrap();
+    insta::assert_snapshot!(serde_json::to_string_pretty(&found.line(Some("seed.toml"))).unwrap());
+    assert_eq!(run(&rules, found.seed, &Options::default()), found);
+}
