@@ -11,6 +11,8 @@ mod decode;
 mod report;
 mod rules;
 mod run;
+mod sim;
+mod verify;
 
 use clap::{Parser, Subcommand};
 use report::Failure;
@@ -32,8 +34,12 @@ enum Command {
     Decode(decode::Arguments),
     /// List the presets and the known bugs, or print one with its transition tables.
     Rules(rules::Arguments),
+    /// Simulate pairs on a virtual clock, with faults drawn from seeds.
+    Sim(sim::Arguments),
     /// Run a pair of real virtual machines: checkpoints, their latencies, and faults from a plan.
     Run(run::Arguments),
+    /// The main job: check, simulate and run, one after the other (also without any command).
+    Verify(verify::Arguments),
     /// One process of a pair; started by `colo run`.
     #[command(hide = true)]
     Node(run::NodeArguments),
@@ -46,8 +52,10 @@ fn main() -> ExitCode {
         Some(Command::Decode(arguments)) => decode::run(&arguments),
         Some(Command::Rules(arguments)) => rules::run(&arguments),
         Some(Command::Run(arguments)) => run::run(&arguments),
+        Some(Command::Sim(arguments)) => sim::run(&arguments),
+        Some(Command::Verify(arguments)) => verify::run(&arguments),
         Some(Command::Node(arguments)) => run::node(&arguments),
-        None => Ok(report::Exit::Holds),
+        None => verify::run(&verify::Arguments::default()),
     };
     match result {
         Ok(exit) => exit.into(),

@@ -1,0 +1,235 @@
+//! `colo verify`, the main job: the same state machines in every interleaving, in simulation, and on real machines.
+
+use crate::check::summary as check_summary;
+use crate::crash_points::{CrashOutcome, crash, crashes};
+use crate::report::{Exit, Failure, counted, grouped, print, print_json};
+use crate::run::node_command;
+use crate::sim::{available_jobs, progress_bar};
+use colo_model::{Bounds, Check, Limits, Verdict, check};
+use colo_protocol::{BUGS, Bug, PRESETS, Preset};
+use colo_real::{LinkKind, RunOptions, kvm_usable};
+use colo_sim::{Options, Summary, sweep};
+use colo_trace::{NamedRules, Plan};
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::time::Instant;
+
+/// Seeds simulated per preset.
+const SEEDS: u64 = 2000;
+
+/// Check, simulate and run, one after the other.
+#[derive(clap::Args, Default)]
+pub(crate) struct Arguments {
+    /// A tenth of the seeds, and a crash at every fifth protocol point only.
+    #[arg(long)]
+    quick: bool,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What one of the three ways came to.
+struct Row {
+    way: &'static str,
+    what: String,
+    how_much: String,
+    expected: bool,
+    verdict: String,
+    seconds: f64,
+    json: Value,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
+    let mut rows = Vec::new();
+    rows.extend(PRESETS.iter().map(check_preset));
+    rows.extend(BUGS.iter().map(check_bug));
+    let seeds = if arguments.quick { SEEDS / 10 } else { SEEDS };
+    rows.extend(PRESETS.iter().map(|preset| simulate(preset, seeds)));
+    let kvm = kvm_usable();
+    if kvm.is_ok() {
+        for preset in PRESETS {
+            rows.push(run_for_real(preset, arguments.quick)?);
+        }
+    }
+    let failed = rows.iter().any(|row| !row.expected);
+    if arguments.json {
+        let rows: Vec<_> = rows.iter().map(Row::document).collect();
+        let verdict = if failed { "violated" } else { "holds" };
+        print_json(&json!({ "schema": 1, "verdict": verdict, "kvm": kvm.is_ok(), "rows": rows }))?;
+    } else {
+        print(&table(&rows))?;
+    }
+    match (failed, kvm) {
+        (true, _) => Ok(Exit::Violated),
+        (false, Ok(())) => Ok(Exit::Holds),
+        (false, Err(error)) => Err(Failure::Environment(format!(
+            "the checker and the simulator hold, but nothing ran for real: {error}"
+        ))),
+    }
+}
+
+fn named(preset: &Preset) -> NamedRules {
+    NamedRules { name: preset.name.to_owned(), rules: preset.rules }
+}
+
+fn explore(rules: &NamedRules) -> Check {
+    let bar = progress_bar(1, "checking");
+    let limits = Limits { threads: available_jobs(), ..Limits::default() };
+    let check = check(&rules.rules, &Bounds::default(), &limits);
+    bar.finish_and_clear();
+    check
+}
+
+/// A good preset has to hold in all that can happen, and the check has to have seen everything that it should.
+fn check_preset(preset: &Preset) -> Row {
+    let rules = named(preset);
+    let check = explore(&rules);
+    let expected = check.verdict() == Verdict::Holds && check.never_fired.is_empty();
+    if !expected {
+        eprint!("{}", check_summary(&rules, &check));
+    }
+    let verdict = match check.verdict() {
+        Verdict::Holds if expected => "holds in every one",
+        Verdict::Holds => "vacuous",
+        Verdict::Violated => "VIOLATED",
+        Verdict::Incomplete => "incomplete",
+    };
+    check_row(&rules, &check, expected, verdict.to_owned())
+}
+
+/// A known bug has to be found: a checker that finds nothing wrong with it proves nothing.
+fn check_bug(bug: &Bug) -> Row {
+    let rules = NamedRules { name: bug.name.to_owned(), rules: bug.rules };
+    let check = explore(&rules);
+    let report = check.properties.iter().find(|report| report.property == bug.breaks[0]);
+    let length = report.and_then(|report| report.counterexample.as_ref()).map(Vec::len);
+    let verdict = length.map_or_else(
+        || "NOT FOUND".to_owned(),
+        |length| format!("found, as it should be: {} in {length} steps", bug.breaks[0].name()),
+    );
+    check_row(&rules, &check, length.is_some(), verdict)
+}
+
+fn check_row(rules: &NamedRules, check: &Check, expected: bool, verdict: String) -> Row {
+    Row {
+        way: "model",
+        what: rules.name.clone(),
+        how_much: format!("{} states, all there are", grouped(check.distinct)),
+        expected,
+        verdict,
+        seconds: check.elapsed.as_secs_f64(),
+        json: json!({ "distinct": check.distinct, "transitions": check.transitions }),
+    }
+}
+
+fn simulate(preset: &Preset, seeds: u64) -> Row {
+    let rules = named(preset);
+    let start = Instant::now();
+    let bar = progress_bar(seeds, "simulating");
+    let mut summary = Summary::default();
+    sweep(&rules, 0..seeds, available_jobs(), &Options::default(), |outcome| {
+        summary.add(&outcome);
+        bar.inc(1);
+    });
+    bar.finish_and_clear();
+    let faults: u64 = summary.faults.values().sum();
+    let verdict = summary.first_violation.map_or_else(
+        || "holds in every one".to_owned(),
+        |seed| format!("VIOLATED: colo sim {} --seed {seed}", rules.name),
+    );
+    Row {
+        way: "simulation",
+        how_much: format!(
+            "{} seeds, {} faults, {} failovers",
+            grouped(seeds),
+            grouped(faults),
+            grouped(summary.failovers)
+        ),
+        what: rules.name,
+        expected: summary.violated == 0,
+        verdict,
+        seconds: start.elapsed().as_secs_f64(),
+        json: json!({ "summary": summary }),
+    }
+}
+
+/// Real pairs, each killed at another protocol point of a checkpoint.
+fn run_for_real(preset: &Preset, quick: bool) -> Result<Row, Failure> {
+    let mut rules = named(preset);
+    rules.rules.checkpoint_delay_ms = 5;
+    let options = RunOptions {
+        rules,
+        checkpoints: 4,
+        memory_mib: 16,
+        dirty_pages: 64,
+        link: LinkKind::Unix,
+        plan: Plan::default(),
+        clients: 4,
+        record: false,
+        node: node_command()?,
+    };
+    let start = Instant::now();
+    let faults: Vec<_> = crashes(&options)?.into_iter().step_by(if quick { 5 } else { 1 }).collect();
+    let bar = progress_bar(faults.len() as u64, "killing real machines");
+    let mut outcomes = Vec::new();
+    for fault in faults {
+        outcomes.push(crash(&options, fault)?);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(real_row(preset, &outcomes, start.elapsed().as_secs_f64()))
+}
+
+fn real_row(preset: &Preset, outcomes: &[CrashOutcome], seconds: f64) -> Row {
+    let bad = outcomes.iter().find_map(|outcome| Some((outcome, outcome.problem()?)));
+    let replies: u64 = outcomes.iter().map(|outcome| outcome.outcome.replies).sum();
+    let verdict = bad.as_ref().map_or_else(
+        || "no reply lost or contradicted".to_owned(),
+        |(outcome, problem)| format!("WRONG at {}: {problem}", outcome.at),
+    );
+    let kills = counted(outcomes.len() as u64, "SIGKILL", "SIGKILLs");
+    Row {
+        way: "real machines",
+        what: preset.name.to_owned(),
+        how_much: format!("{kills}, one at each protocol point; {} replies", grouped(replies)),
+        expected: bad.is_none(),
+        verdict,
+        seconds,
+        json: json!({ "failovers": outcomes.len(), "replies": replies }),
+    }
+}
+
+impl Row {
+    fn document(&self) -> Value {
+        let mut document = json!({
+            "way": self.way, "rules": self.what, "expected": self.expected, "verdict": self.verdict,
+            "seconds": self.seconds,
+        });
+        document["figures"] = self.json.clone();
+        document
+    }
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut out = String::from("\nOne COLO protocol core, run three ways.\n\n");
+    let width = |column: fn(&Row) -> &str| rows.iter().map(|row| column(row).len()).max().unwrap_or(0);
+    let (what, how_much) = (width(|row| &row.what), width(|row| &row.how_much));
+    let mut way = "";
+    for row in rows {
+        let first = if row.way == way { "" } else { row.way };
+        way = row.way;
+        let mark = if row.expected { "ok" } else { "!!" };
+        let _ = writeln!(
+            out,
+            "{first:<14} {:<what$}  {:<how_much$}  {mark}  {} ({:.1} s)",
+            row.what, row.how_much, row.verdict, row.seconds
+        );
+    }
+    let bad = rows.iter().filter(|row| !row.expected).count();
+    out.push('\n');
+    out.push_str(&match bad {
+        0 => "Everything is as it should be.\n".to_owned(),
+        bad => format!("{} not as it should be.\n", counted(bad as u64, "row is", "rows are")),
+    });
+    out
+}
