@@ -191,7 +191,7 @@ fn real_row(preset: &Preset, outcomes: &[CrashOutcome], seconds: f64) -> Row {
     Row {
         way: "real machines",
         what: preset.name.to_owned(),
-        how_much: format!("{kills}, one at each protocol point; {} replies", grouped(replies)),
+        how_much: format!("{kills}, each at another protocol point; {} replies", grouped(replies)),
         expected: bad.is_none(),
         verdict,
         seconds,
@@ -226,10 +226,9 @@ fn table(rows: &[Row]) -> String {
         );
     }
     let bad = rows.iter().filter(|row| !row.expected).count();
-    out.push('\n');
-    out.push_str(&match bad {
-        0 => "Everything is as it should be.\n".to_owned(),
-        bad => format!("{} not as it should be.\n", counted(bad as u64, "row is", "rows are")),
-    });
+    let _ = match bad {
+        0 => writeln!(out, "\nEverything is as it should be."),
+        bad => writeln!(out, "\n{} not as it should be.", counted(bad as u64, "row is", "rows are")),
+    };
     out
 }

@@ -1,17 +1,23 @@
 //! One node's process: the core, a VM, an end of the link, and a line to the harness.
 //!
 //! ```text
-//!   driver      gives inputs to the core, carries its effects out, one at a time
-//!     |-- vcpu      the guest's thread, suspended and resumed
-//!     |-- outgoing  bytes on their way to the link
-//!     `-- staging   the checkpoint that is coming in
+//!   driver        the loop: gives inputs to the core, takes its effects, one at a time
+//!     |-- effects     those that are done at once
+//!     |-- operations  those that are begun, advance in stages, and end by an input
+//!     |-- stream      the end of the link
+//!     |-- vcpu        the guest's thread, suspended and resumed
+//!     |-- outgoing    bytes on their way to the link
+//!     `-- staging     the checkpoint that is coming in
 //! ```
 //!
 //! No decision of the protocol is taken here.
 
 mod driver;
+mod effects;
+mod operations;
 mod outgoing;
 mod staging;
+mod stream;
 mod vcpu;
 
 use crate::abi::Parameters;

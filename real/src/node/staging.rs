@@ -7,6 +7,9 @@ use crate::abi::PAGE_BYTES;
 use crate::vm::{BLOB_BYTES_MAX, CpuState, Machine, Page, decode};
 use colo_protocol::wire::{BlockName, Body};
 
+/// Bytes of a page.
+const PAGE: usize = size_of::<Page>();
+
 /// The name under which the guest's memory goes over the link, as QEMU's PC machine calls it.
 pub(super) const RAM_BLOCK: &str = "pc.ram";
 
@@ -41,9 +44,7 @@ impl Staging {
     pub(super) fn take(&mut self, body: &Body<'_>, memory_pages: u64) -> Result<(), String> {
         match *body {
             Body::Page { address, block, data } => self.page(address, block, data, memory_pages),
-            Body::ZeroPage { address, block, fill } => {
-                self.page(address, block, &[fill; PAGE_BYTES as usize], memory_pages)
-            }
+            Body::ZeroPage { address, block, fill } => self.page(address, block, &[fill; PAGE], memory_pages),
             Body::DeviceState { bytes, .. } => self.devices(bytes),
             _ => Ok(()),
         }
@@ -91,7 +92,7 @@ impl Staging {
 
     /// Writes the staged pages into the guest's memory.
     pub(super) fn apply_ram(&self, machine: &mut Machine) -> crate::Result<()> {
-        let (contents, _) = self.contents.as_chunks::<{ PAGE_BYTES as usize }>();
+        let (contents, _) = self.contents.as_chunks::<PAGE>();
         self.pages.iter().zip(contents).try_for_each(|(page, content)| machine.write_page(*page, content))
     }
 }

@@ -160,7 +160,7 @@ impl Shared {
         while self.supply(machine).map_err(|error| error.to_string())? {
             match machine.run().map_err(|error| error.to_string())? {
                 Exit::Doorbell(_) | Exit::Kicked => {
-                    self.hand_over(machine).map_err(|error| error.to_string())?
+                    self.hand_over(machine).map_err(|error| error.to_string())?;
                 }
                 Exit::Shutdown => return Err("the guest has shut down".to_owned()),
                 Exit::Failed(failure) => return Err(failure.to_string()),

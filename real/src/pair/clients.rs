@@ -16,7 +16,7 @@ const KEYS: u64 = 16;
 /// All clients of one run, and what they have seen.
 #[derive(Debug)]
 pub(super) struct Clients {
-    clients: Vec<Client>,
+    all: Vec<Client>,
     receiver: OutputReceiver,
     checker: Checker,
     /// No new requests: the run is to drain.
@@ -38,7 +38,7 @@ impl Clients {
     pub(super) fn new(count: u32) -> Self {
         let clients = (0..count).map(|number| Client { number, open: None, sequence: 0 }).collect();
         Self {
-            clients,
+            all: clients,
             receiver: OutputReceiver::default(),
             checker: Checker::new(),
             draining: false,
@@ -49,7 +49,7 @@ impl Clients {
     /// The requests to be sent now: new ones, and those that wait for too long.
     pub(super) fn due(&mut self, now: Instant) -> Result<Vec<RawRequest>, String> {
         let mut due = Vec::new();
-        for client in &mut self.clients {
+        for client in &mut self.all {
             if let Some(request) = client.next(now, self.draining) {
                 self.checker.issued(request).map_err(|violation| violation.to_string())?;
                 due.push(raw_request(request));
@@ -91,7 +91,7 @@ impl Clients {
         self.checker
             .accepted(offset, Reply { client, sequence, serial, value })
             .map_err(|violation| violation.to_string())?;
-        let asked = self.clients.iter_mut().find(|asked| asked.number == client);
+        let asked = self.all.iter_mut().find(|asked| asked.number == client);
         if let Some(asked) = asked {
             asked.open = asked.open.filter(|(request, _)| request.sequence != sequence);
         }
@@ -105,7 +105,7 @@ impl Clients {
 
     /// Whether every request has been answered.
     pub(super) fn all_answered(&self) -> bool {
-        self.clients.iter().all(|client| client.open.is_none())
+        self.all.iter().all(|client| client.open.is_none())
     }
 
     /// Judges the whole history of a run that was drained.

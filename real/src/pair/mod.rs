@@ -169,6 +169,12 @@ impl<'a> Pair<'a> {
         });
     }
 
+    fn tell_both(&mut self, message: &ToNode) {
+        for process in &mut self.processes {
+            process.tell(message);
+        }
+    }
+
     /// Waits until the secondary listens.
     fn listening(&mut self) -> Result<Address, RunError> {
         let deadline = Instant::now() + PATIENCE;
@@ -216,9 +222,9 @@ impl<'a> Pair<'a> {
         match self.clients.due(Instant::now()) {
             Ok(requests) => {
                 let serving = self.serving;
-                requests
-                    .into_iter()
-                    .for_each(|request| self.process(serving).tell(&ToNode::Request(request)));
+                for request in requests {
+                    self.process(serving).tell(&ToNode::Request(request));
+                }
             }
             Err(violation) => self.violate(violation),
         }
@@ -298,14 +304,8 @@ impl<'a> Pair<'a> {
                     self.process(node).kill();
                     self.gone(node);
                 }
-                FaultAction::Cut => {
-                    NodeName::ALL.into_iter().for_each(|node| self.process(node).tell(&ToNode::Cut))
-                }
-                FaultAction::Stall { for_ms } => {
-                    NodeName::ALL
-                        .into_iter()
-                        .for_each(|node| self.process(node).tell(&ToNode::Stall { for_ms }));
-                }
+                FaultAction::Cut => self.tell_both(&ToNode::Cut),
+                FaultAction::Stall { for_ms } => self.tell_both(&ToNode::Stall { for_ms }),
                 FaultAction::LostHeartbeat { node } => self.process(node).tell(&ToNode::LostHeartbeat),
                 FaultAction::FailLoad => self.process(NodeName::Secondary).tell(&ToNode::FailLoad),
             }
@@ -340,10 +340,9 @@ impl<'a> Pair<'a> {
     }
 
     fn finish(mut self) -> RunOutcome {
-        if self.outcome.violation.is_none() && self.clients.all_answered() {
-            if let Err(sentence) = self.clients.judge() {
-                self.violate(sentence);
-            }
+        let drained = self.outcome.violation.is_none() && self.clients.all_answered();
+        if drained && let Err(sentence) = self.clients.judge() {
+            self.violate(sentence);
         }
         let planned = self.options.plan.faults.len();
         self.outcome.missed = planned.saturating_sub(self.outcome.struck.len());

@@ -131,12 +131,12 @@ fn the_size_is_capped() {
     let mut blob = vec![1];
     let output = vec![0; BLOB_BYTES_MAX];
     assert!(matches!(encode(&state(1), 0, &output, &mut blob), Err(BlobError::TooLarge { .. })));
-    assert_eq!(blob, []);
+    assert!(blob.is_empty());
     let most = BLOB_BYTES_MAX - self::blob(0, b"").len() + 39 * size_of::<kvm_msr_entry>();
     encode(&state(1), 0, &output[..most], &mut blob).unwrap();
     assert_eq!(blob.len(), BLOB_BYTES_MAX);
     assert!(decode(&blob).is_ok());
     assert!(matches!(encode(&state(1), 0, &output[..=most], &mut blob), Err(BlobError::TooLarge { .. })));
-    assert_eq!(blob, []);
+    assert!(blob.is_empty());
     assert!(matches!(decode(&vec![0; BLOB_BYTES_MAX + 1]), Err(BlobError::TooLarge { .. })));
 }

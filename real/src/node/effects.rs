@@ -1,0 +1,104 @@
+//! Carrying effects out: those that are done at once.
+
+use super::driver::{Driver, Times};
+use super::{Control, NodeError};
+use crate::abi::Reply;
+use crate::control::{CheckpointFigures, FromNode, RawReply};
+use colo_protocol::{Effect, Message, OutputOffset};
+use colo_trace::{Event, Moment, Record};
+use std::time::{Duration, Instant};
+
+impl Driver {
+    pub(super) fn carry_out(&mut self, control: &mut Control) -> Result<(), NodeError> {
+        let Some(effect) = self.node.queue().first() else { return Ok(()) };
+        let event = Event::Effect(effect.kind());
+        if self.announced != Some(effect) {
+            self.announced = Some(effect);
+            self.point(Moment::Before, event, control)?;
+            if !self.commands.is_empty() {
+                // What came while the node waited there comes before the effect.
+                return Ok(());
+            }
+        }
+        self.announced = None;
+        let taken = self.node.next_effect();
+        assert_eq!(taken, Some(effect), "only an input changes the queue");
+        let checkpoint = self.node.machine().checkpoint().0;
+        self.record(|time| Record::effect(time, self.name(), checkpoint, effect), control)?;
+        if let Some(operation) = effect.operation() {
+            return self.begin(operation, control);
+        }
+        self.do_now(effect, control)?;
+        self.point(Moment::After, event, control)
+    }
+
+    /// An effect that is done when it has been carried out.
+    fn do_now(&mut self, effect: Effect, control: &mut Control) -> Result<(), NodeError> {
+        match effect {
+            Effect::Send(message) => self.send(message, control)?,
+            Effect::ResumeVm => self.resume(control)?,
+            Effect::Release(up_to) => self.release(up_to, control)?,
+            Effect::ArmCheckpointTimer { delay_ms } => {
+                self.timer = Some(Instant::now() + Duration::from_millis(delay_ms.into()));
+            }
+            Effect::CloseLink => self.disconnect(),
+            Effect::DiscardStaged(_) => {
+                self.staging.clear();
+                self.staged = None;
+            }
+            Effect::TakeOver => control.tell(&FromNode::TookOver)?,
+            Effect::Exit(reason) => control.tell(&FromNode::ColoExit(reason.name().to_owned()))?,
+            Effect::SuspendVm
+            | Effect::SaveState(_)
+            | Effect::SendRam(_)
+            | Effect::SendDeviceState(_)
+            | Effect::LockVm
+            | Effect::LoadState(_) => unreachable!("operations are begun, not done"),
+        }
+        Ok(())
+    }
+
+    pub(super) fn send(&mut self, message: Message, control: &mut Control) -> Result<(), NodeError> {
+        if message == Message::CheckpointRequest {
+            let bytes_before = self.outgoing.total();
+            self.times = Times { requested: Some(Instant::now()), bytes_before, ..Times::default() };
+        }
+        self.encoder
+            .message(self.outgoing.buffer(), message)
+            .map_err(|error| NodeError::Internal(error.to_string()))?;
+        self.pump(control)
+    }
+
+    pub(super) fn resume(&mut self, control: &mut Control) -> Result<(), NodeError> {
+        self.vcpu.machine().tick()?;
+        self.vcpu.resume();
+        let now = Instant::now();
+        let Times { requested: Some(requested), suspended: Some(suspended), released, loaded, bytes_before } =
+            std::mem::take(&mut self.times)
+        else {
+            return Ok(());
+        };
+        let micros = |from: Instant, to: Option<Instant>| {
+            to.map_or(0, |to| u64::try_from((to - from).as_micros()).unwrap_or(u64::MAX))
+        };
+        control.tell(&FromNode::Checkpoint(CheckpointFigures {
+            checkpoint: self.node.machine().checkpoint().0,
+            dirty_pages: self.saved.pages.len() as u64,
+            bytes: self.outgoing.total() - bytes_before,
+            pause_us: micros(suspended, Some(now)),
+            transaction_us: micros(requested, loaded),
+            release_us: micros(requested, released),
+        }))
+    }
+
+    pub(super) fn release(&mut self, up_to: OutputOffset, control: &mut Control) -> Result<(), NodeError> {
+        self.times.released = Some(Instant::now());
+        let (first, units) = self.output.release(up_to);
+        let units: Vec<RawReply> = units.map(raw_reply).collect();
+        if units.is_empty() { Ok(()) } else { control.tell(&FromNode::Output(first.0, units)) }
+    }
+}
+
+fn raw_reply(reply: Reply) -> RawReply {
+    [reply.client, reply.sequence, reply.serial, reply.status, reply.value]
+}

@@ -1,0 +1,179 @@
+//! Operations on the VM and transfers: begun by an effect, advanced in stages, ended by an input.
+
+use super::driver::{Driver, InHand};
+use super::staging::StagedDevices;
+use super::{Control, NodeError};
+use crate::abi::{PAGE_BYTES, Reply, Slot};
+use crate::vm::{Machine, encode};
+use colo_protocol::{Input, Operation, OutputBuffer, OutputOffset};
+use colo_trace::{Event, Kind, Moment};
+use std::time::Instant;
+
+/// The bytes of a withheld unit of output.
+const UNIT_BYTES: usize = size_of::<Slot>();
+
+impl Driver {
+    pub(super) fn begin(&mut self, operation: Operation, control: &mut Control) -> Result<(), NodeError> {
+        self.in_hand = Some(InHand { operation, halfway: false });
+        match operation {
+            Operation::SuspendVm => {
+                self.times.suspended = Some(Instant::now());
+                self.during(operation, control)
+            }
+            Operation::SaveState | Operation::LockVm => self.during(operation, control),
+            Operation::LoadState => {
+                let Some(devices) = self.staged.take() else {
+                    return Err(NodeError::Internal("a load of a checkpoint that is not whole".to_owned()));
+                };
+                self.loading = Some((std::mem::take(&mut self.staging), devices));
+                Ok(())
+            }
+            Operation::SendRam => {
+                let start = self.outgoing.buffer().len();
+                self.encode_ram()?;
+                self.outgoing.mark_transfer(start);
+                self.pump(control)
+            }
+            Operation::SendDeviceState => {
+                let start = self.outgoing.buffer().len();
+                self.outgoing.buffer().extend_from_slice(&self.saved.blob);
+                self.outgoing.mark_transfer(start);
+                self.pump(control)
+            }
+        }
+    }
+
+    pub(super) fn during(&mut self, operation: Operation, control: &mut Control) -> Result<(), NodeError> {
+        self.point(Moment::During, Event::Effect(operation.effect()), control)
+    }
+
+    /// The next stage of an operation on the VM.
+    pub(super) fn advance(&mut self, in_hand: InHand, control: &mut Control) -> Result<(), NodeError> {
+        match in_hand.operation {
+            Operation::SuspendVm => {
+                self.vcpu.suspend();
+                self.take_output(control)?;
+                self.end(Input::VmSuspended, control)
+            }
+            Operation::SaveState => {
+                let input = match self.save() {
+                    Ok(device_bytes) => Input::StateSaved { device_bytes },
+                    Err(problem) => {
+                        self.record(|time| self.note(time, Kind::Error, problem), control)?;
+                        Input::SaveFailed
+                    }
+                };
+                self.end(input, control)
+            }
+            Operation::LockVm => self.end(Input::VmLocked, control),
+            Operation::LoadState if in_hand.halfway => {
+                let input = match self.load_devices() {
+                    Ok(output) => Input::StateLoaded { output },
+                    Err(problem) => {
+                        self.record(|time| self.note(time, Kind::Error, problem), control)?;
+                        Input::LoadFailed
+                    }
+                };
+                self.end(input, control)
+            }
+            Operation::LoadState => {
+                if let Some((pages, _)) = &self.loading {
+                    self.vcpu.while_still(|machine| pages.apply_ram(machine))?;
+                }
+                self.in_hand = Some(InHand { halfway: true, ..in_hand });
+                self.during(in_hand.operation, control)
+            }
+            Operation::SendRam | Operation::SendDeviceState => Ok(()),
+        }
+    }
+
+    /// The operation in hand has ended.
+    pub(super) fn end(&mut self, input: Input, control: &mut Control) -> Result<(), NodeError> {
+        if let Some(in_hand) = self.in_hand.take() {
+            self.point(Moment::After, Event::Effect(in_hand.operation.effect()), control)?;
+        }
+        self.give(input, control)
+    }
+
+    /// Captures the VM: the list of dirty pages, and the device state with the withheld output. Its length, bytes.
+    fn save(&mut self) -> Result<u64, String> {
+        let mut machine = self.vcpu.machine();
+        machine.harvest(&mut self.saved.pages).map_err(|error| error.to_string())?;
+        machine.save(&mut self.saved.cpu).map_err(|error| error.to_string())?;
+        let bytes = self.output.units().flat_map(|reply| reply.to_slot()).flat_map(u64::to_le_bytes);
+        self.saved.output.clear();
+        self.saved.output.extend(bytes);
+        encode(&self.saved.cpu, self.output.end().0, &self.saved.output, &mut self.saved.blob)
+            .map_err(|error| error.to_string())?;
+        Ok(self.saved.blob.len() as u64)
+    }
+
+    fn encode_ram(&mut self) -> Result<(), NodeError> {
+        let machine = self.vcpu.machine();
+        let out = self.outgoing.buffer();
+        let internal = |error: colo_protocol::wire::EncodeError| NodeError::Internal(error.to_string());
+        self.encoder.ram_section_start(out);
+        for page in &self.saved.pages {
+            let (address, content) = (page * PAGE_BYTES, machine.page(*page)?);
+            if content.iter().all(|byte| *byte == 0) {
+                self.encoder.zero_page(out, address, &self.block, 0).map_err(internal)?;
+            } else {
+                self.encoder.page(out, address, &self.block, content).map_err(internal)?;
+            }
+        }
+        self.encoder.end_of_records(out);
+        self.encoder.section_footer(out);
+        self.encoder.end_of_ram(out);
+        Ok(())
+    }
+
+    /// Applies the staged device state; the end of the output that led to it.
+    fn load_devices(&mut self) -> Result<OutputOffset, String> {
+        if std::mem::take(&mut self.fail_load) {
+            return Err("the load fails, as the plan has it".to_owned());
+        }
+        let (output, end) = match self.loading.take() {
+            Some((mut pages, devices)) => {
+                let loaded = self.vcpu.while_still(|machine| restore(machine, &devices));
+                pages.clear();
+                self.staging = pages;
+                loaded?;
+                (buffered(&devices)?, devices.output_end)
+            }
+            // The initial state: both sides have booted the same program.
+            None => (OutputBuffer::default(), 0),
+        };
+        self.output = output;
+        Ok(OutputOffset(end))
+    }
+}
+
+/// Gives the processor its staged state, and sees that it fits the memory.
+fn restore(machine: &mut Machine, devices: &StagedDevices) -> Result<(), String> {
+    machine.restore(&devices.cpu).map_err(|error| error.to_string())?;
+    let held = machine.output_end().map_err(|error| error.to_string())?;
+    if held != devices.output_end {
+        return Err(format!("RAM has output up to {held}, the device state up to {}", devices.output_end));
+    }
+    Ok(())
+}
+
+/// The units of output that came with a checkpoint.
+fn buffered(devices: &StagedDevices) -> Result<OutputBuffer<Reply>, String> {
+    let (units, rest) = devices.output.as_chunks::<UNIT_BYTES>();
+    let count = units.len() as u64;
+    if !rest.is_empty() || count > devices.output_end {
+        return Err(format!(
+            "{} bytes of withheld output that ends at {}",
+            devices.output.len(),
+            devices.output_end
+        ));
+    }
+    let mut buffer = OutputBuffer::starting_at(OutputOffset(devices.output_end - count));
+    for unit in units {
+        let (words, _) = unit.as_chunks::<8>();
+        let slot = std::array::from_fn(|place| words.get(place).map_or(0, |word| u64::from_le_bytes(*word)));
+        buffer.push(Reply::from_slot(slot));
+    }
+    Ok(buffer)
+}
