@@ -144,7 +144,7 @@ pub(crate) fn summary(rules: &NamedRules, check: &Check) -> String {
         if check.complete { ": all there is" } else { ": NOT all there is, a limit was reached" },
     );
     for report in &check.properties {
-        let _ = writeln!(out, "{:10} {:24} {}", verdict_word(report), report.property.name(), note(report));
+        let _ = writeln!(out, "{:10} {:25} {}", verdict_word(report), report.property.name(), note(report));
     }
     let required = Goal::required().count();
     let reached = required - check.never_fired.len();
@@ -196,7 +196,8 @@ fn ending(rules: &NamedRules, check: &Check, stories: &[Story]) -> String {
             diagram(&story.trace)
         );
         let _ = writeln!(out, "broken     {}", story.property.broken());
-        let _ = writeln!(out, "claimed    {} ({})", story.property.statement(), story.property.source());
+        let _ = writeln!(out, "claimed    {}", story.property.statement());
+        let _ = writeln!(out, "source     {}", story.property.source());
         if let Some(bug) = bug_named(&rules.name) {
             let _ = writeln!(out, "rule       {}; fixed in QEMU by {}: {}", bug.field, bug.fix, bug.symptom);
         }

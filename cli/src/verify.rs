@@ -105,7 +105,7 @@ fn check_bug(bug: &Bug) -> Row {
     let length = report.and_then(|report| report.counterexample.as_ref()).map(Vec::len);
     let verdict = length.map_or_else(
         || "NOT FOUND".to_owned(),
-        |length| format!("found, as it should be: {} in {length} steps", bug.breaks[0].name()),
+        |length| format!("found: {} in {length} steps", bug.breaks[0].name()),
     );
     check_row(&rules, &check, length.is_some(), verdict)
 }
@@ -114,7 +114,7 @@ fn check_row(rules: &NamedRules, check: &Check, expected: bool, verdict: String)
     Row {
         way: "model",
         what: rules.name.clone(),
-        how_much: format!("{} states, all there are", grouped(check.distinct)),
+        how_much: format!("all {} states", grouped(check.distinct)),
         expected,
         verdict,
         seconds: check.elapsed.as_secs_f64(),
@@ -191,7 +191,7 @@ fn real_row(preset: &Preset, outcomes: &[CrashOutcome], seconds: f64) -> Row {
     Row {
         way: "real machines",
         what: preset.name.to_owned(),
-        how_much: format!("{kills}, each at another protocol point; {} replies", grouped(replies)),
+        how_much: format!("{kills} at as many protocol points, {} replies", grouped(replies)),
         expected: bad.is_none(),
         verdict,
         seconds,
@@ -213,7 +213,7 @@ impl Row {
 fn table(rows: &[Row]) -> String {
     let mut out = String::from("\nOne COLO protocol core, run three ways.\n\n");
     let width = |column: fn(&Row) -> &str| rows.iter().map(|row| column(row).len()).max().unwrap_or(0);
-    let (what, how_much) = (width(|row| &row.what), width(|row| &row.how_much));
+    let (what, verdict) = (width(|row| &row.what), width(|row| &row.verdict));
     let mut way = "";
     for row in rows {
         let first = if row.way == way { "" } else { row.way };
@@ -221,13 +221,15 @@ fn table(rows: &[Row]) -> String {
         let mark = if row.expected { "ok" } else { "!!" };
         let _ = writeln!(
             out,
-            "{first:<14} {:<what$}  {:<how_much$}  {mark}  {} ({:.1} s)",
-            row.what, row.how_much, row.verdict, row.seconds
+            "{first:<13}  {:<what$}  {mark}  {:<verdict$}  {} ({:.1} s)",
+            row.what, row.verdict, row.how_much, row.seconds
         );
     }
     let bad = rows.iter().filter(|row| !row.expected).count();
     let _ = match bad {
-        0 => writeln!(out, "\nEverything is as it should be."),
+        0 => {
+            writeln!(out, "\nEverything is as it should be: the presets hold, and every known bug is found.")
+        }
         bad => writeln!(out, "\n{} not as it should be.", counted(bad as u64, "row is", "rows are")),
     };
     out
