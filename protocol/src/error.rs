@@ -25,6 +25,12 @@ pub enum ProtocolError {
         /// The name of the state.
         state: &'static str,
     },
+    /// The peer's bytes are not what they should be; the decoder has said where and why.
+    #[error("the stream from the peer cannot be read (state {state})")]
+    BadStream {
+        /// The name of the state.
+        state: &'static str,
+    },
     /// The output stream did not go on where it was.
     #[error("guest output ends at {end}, but {produced} had been produced")]
     OutputWentBack {

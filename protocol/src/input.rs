@@ -47,6 +47,8 @@ pub enum Input {
     },
     /// The manager's command x-colo-lost-heartbeat: the peer is taken for dead, go on alone.
     LostHeartbeat,
+    /// What comes over the link cannot be decoded, or cannot be this VM's state.
+    BadStream,
     /// The link is gone. Nothing more will come from it, and what was being sent over it has ended without an input.
     LinkDown,
 }
@@ -69,6 +71,7 @@ pub enum InputKind {
     CheckpointDue,
     GuestOutput,
     LostHeartbeat,
+    BadStream,
     LinkDown,
 }
 
@@ -90,6 +93,7 @@ impl Input {
             InputKind::CheckpointDue => Self::CheckpointDue,
             InputKind::GuestOutput => Self::GuestOutput { end: OutputOffset(value) },
             InputKind::LostHeartbeat => Self::LostHeartbeat,
+            InputKind::BadStream => Self::BadStream,
             InputKind::LinkDown => Self::LinkDown,
         }
     }
@@ -122,6 +126,7 @@ impl Input {
             Self::CheckpointDue => InputKind::CheckpointDue,
             Self::GuestOutput { .. } => InputKind::GuestOutput,
             Self::LostHeartbeat => InputKind::LostHeartbeat,
+            Self::BadStream => InputKind::BadStream,
             Self::LinkDown => InputKind::LinkDown,
         }
     }
@@ -129,7 +134,7 @@ impl Input {
 
 impl InputKind {
     /// Every kind but the messages.
-    const PLAIN: [Self; 14] = [
+    const PLAIN: [Self; 15] = [
         Self::VmSuspended,
         Self::StateSaved,
         Self::SaveFailed,
@@ -143,6 +148,7 @@ impl InputKind {
         Self::CheckpointDue,
         Self::GuestOutput,
         Self::LostHeartbeat,
+        Self::BadStream,
         Self::LinkDown,
     ];
 
@@ -168,6 +174,7 @@ impl InputKind {
             Self::CheckpointDue => "checkpoint-due",
             Self::GuestOutput => "guest-output",
             Self::LostHeartbeat => "lost-heartbeat",
+            Self::BadStream => "bad-stream",
             Self::LinkDown => "link-down",
         }
     }

@@ -169,6 +169,7 @@ impl Primary {
                 Ok(())
             }
             Input::LostHeartbeat => self.lost_heartbeat(effects),
+            Input::BadStream => Err(ProtocolError::BadStream { state: self.phase.name() }),
             Input::LinkDown => {
                 self.link_down(rules, effects);
                 Ok(())

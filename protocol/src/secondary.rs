@@ -178,6 +178,7 @@ impl Secondary {
                 Ok(())
             }
             Input::LostHeartbeat => self.lost_heartbeat(rules, effects),
+            Input::BadStream => Err(ProtocolError::BadStream { state: self.phase.name() }),
             Input::LinkDown => {
                 self.link_down(rules, effects);
                 Ok(())

@@ -69,8 +69,11 @@ impl Driver {
             Ok(Some(input)) => self.give(input, control),
             Ok(None) => Ok(()),
             Err(problem) => {
+                // Whatever follows is as little to be read.
+                self.inbound.clear();
+                self.decoded = 0;
                 self.record(|time| self.note(time, Kind::Error, problem), control)?;
-                self.link_gone(control)
+                self.give(Input::BadStream, control)
             }
         }
     }
