@@ -45,6 +45,11 @@ pub const PRESETS: &[Preset] = &[
         summary: "series v12 as its final code has it: output released on vmstate-loaded",
         rules: Rules::LATE_RELEASE,
     },
+    Preset {
+        name: "remus",
+        summary: "asynchronous: the primary runs on as soon as its state has been copied aside",
+        rules: Rules::REMUS,
+    },
 ];
 
 /// The known bugs.

@@ -10,7 +10,7 @@ use crate::error::ProtocolError;
 use crate::input::Input;
 use crate::message::{Message, MessageKind};
 use crate::output::{CheckpointNumber, WithheldOutput};
-use crate::rules::{Detection, ReleasePoint, Rules};
+use crate::rules::{Detection, ReleasePoint, ResumePoint, Rules};
 
 /// Where the primary stands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -25,7 +25,7 @@ pub enum PrimaryPhase {
     Suspending,
     /// P3: the VM's state is being captured.
     Saving,
-    /// P3: the RAM is being sent.
+    /// P3: the RAM is being sent; under Remus' rules the VM runs already.
     SendingRam,
     /// P3: the device state is being sent.
     SendingDeviceState,
@@ -189,7 +189,10 @@ impl Primary {
             return Err(ProtocolError::UnexpectedMessage { got, expected });
         }
         match self.phase {
-            PrimaryPhase::WaitReady => self.run(rules, effects),
+            PrimaryPhase::WaitReady => {
+                self.run_vm(rules, effects);
+                self.ready_for_next(effects);
+            }
             PrimaryPhase::WaitReply => {
                 self.phase = PrimaryPhase::Suspending;
                 self.common.suspend_vm(effects);
@@ -197,23 +200,37 @@ impl Primary {
             PrimaryPhase::WaitReceived => {
                 self.phase = PrimaryPhase::WaitLoaded;
                 self.release(rules, ReleasePoint::AfterReceived, effects);
+                self.resume(rules, ResumePoint::AfterReceived, effects);
             }
             _ => {
                 self.release(rules, ReleasePoint::AfterLoaded, effects);
-                self.run(rules, effects);
+                self.resume(rules, ResumePoint::AfterLoaded, effects);
+                self.ready_for_next(effects);
             }
         }
         Ok(())
     }
 
+    /// Lets the VM run again, if the rules say that this is the moment.
+    fn resume(&mut self, rules: &Rules, point: ResumePoint, effects: &mut Effects) {
+        if rules.resume == point {
+            self.run_vm(rules, effects);
+        }
+    }
+
     /// The VM runs until the next checkpoint is due, which it may be already.
-    fn run(&mut self, rules: &Rules, effects: &mut Effects) {
-        self.phase = PrimaryPhase::Running;
+    fn run_vm(&mut self, rules: &Rules, effects: &mut Effects) {
         self.common.resume_vm(effects);
+        if !self.due {
+            effects.push(Effect::ArmCheckpointTimer { delay_ms: rules.checkpoint_delay_ms });
+        }
+    }
+
+    /// No checkpoint is under way.
+    fn ready_for_next(&mut self, effects: &mut Effects) {
+        self.phase = PrimaryPhase::Running;
         if self.due {
             self.request(effects);
-        } else {
-            effects.push(Effect::ArmCheckpointTimer { delay_ms: rules.checkpoint_delay_ms });
         }
     }
 
@@ -250,6 +267,7 @@ impl Primary {
                 self.common.output.seal();
                 self.device_bytes = device_bytes;
                 self.phase = PrimaryPhase::SendingRam;
+                self.resume(rules, ResumePoint::AfterStaged, effects);
                 effects.push(Effect::Send(Message::VmstateSend));
                 self.common.ask(effects, Effect::SendRam(self.checkpoint));
             }

@@ -21,6 +21,20 @@ pub enum ReleasePoint {
     AfterLoaded,
 }
 
+/// When the primary's VM runs again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+pub enum ResumePoint {
+    /// As soon as its state has been copied aside: Remus. The output of the epoch that then runs stays withheld until
+    /// that epoch has its own checkpoint; one checkpoint is on its way while the next epoch runs.
+    AfterStaged,
+    /// On vmstate-received: the secondary applies the state while the primary runs.
+    AfterReceived,
+    /// On vmstate-loaded: QEMU in all versions.
+    #[default]
+    AfterLoaded,
+}
+
 /// While what a failover of the secondary waits for the checkpoint in hand.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
@@ -58,6 +72,8 @@ pub struct Rules {
     pub dialect: Dialect,
     /// When withheld output leaves.
     pub release: ReleasePoint,
+    /// When the primary's VM runs again.
+    pub resume: ResumePoint,
     /// While what a failover of the secondary waits.
     pub deferral: FailoverDeferral,
     /// Who finds out that the peer is gone.
@@ -71,6 +87,7 @@ impl Rules {
     pub const V12: Self = Self {
         dialect: Dialect::V12,
         release: ReleasePoint::AfterReceived,
+        resume: ResumePoint::AfterLoaded,
         deferral: FailoverDeferral::FromReceived,
         detection: Detection::External,
         checkpoint_delay_ms: 200,
@@ -79,6 +96,9 @@ impl Rules {
     /// Series v12 as its final code releases: only on vmstate-loaded.
     pub const LATE_RELEASE: Self =
         Self { release: ReleasePoint::AfterLoaded, deferral: FailoverDeferral::WhileLoading, ..Self::V12 };
+
+    /// Remus (NSDI 2008) over COLO's messages: the primary runs on while its state is on the way.
+    pub const REMUS: Self = Self { resume: ResumePoint::AfterStaged, ..Self::V12 };
 
     /// Whether sending vmstate-received already is the secondary's promise never to go back behind the checkpoint;
     /// otherwise vmstate-loaded is. It follows from when the primary dares to release.

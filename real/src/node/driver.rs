@@ -63,16 +63,19 @@ pub(super) struct Driver {
 /// The state that has been captured last, in buffers that are used again and again.
 pub(super) struct Saved {
     pub(super) pages: Vec<u64>,
+    /// The pages as they go over the link: a copy, so that the VM may run again before they are sent.
+    pub(super) ram: Vec<u8>,
     pub(super) cpu: Box<CpuState>,
     pub(super) blob: Vec<u8>,
     pub(super) output: Vec<u8>,
 }
 
 /// When the steps of the checkpoint in hand were taken.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Times {
     pub(super) requested: Option<Instant>,
     pub(super) suspended: Option<Instant>,
+    pub(super) resumed: Option<Instant>,
     pub(super) released: Option<Instant>,
     pub(super) loaded: Option<Instant>,
     /// Bytes ever sent, when the checkpoint was requested.
@@ -94,6 +97,7 @@ impl Driver {
             BlockName::new(RAM_BLOCK.as_bytes()).map_err(|error| NodeError::Internal(error.to_string()))?;
         let saved = Saved {
             pages: Vec::new(),
+            ram: Vec::new(),
             cpu: Box::new(machine.cpu_state()),
             blob: Vec::new(),
             output: Vec::new(),
@@ -142,6 +146,9 @@ impl Driver {
             return self.command(&command, control);
         }
         let next = self.node.queue().first();
+        if next.is_none() {
+            self.tell_figures(control)?;
+        }
         if next.is_some_and(|effect| effect.operation().is_none() || self.in_hand.is_none()) {
             return self.carry_out(control);
         }

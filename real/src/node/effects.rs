@@ -36,7 +36,7 @@ impl Driver {
     fn do_now(&mut self, effect: Effect, control: &mut Control) -> Result<(), NodeError> {
         match effect {
             Effect::Send(message) => self.send(message, control)?,
-            Effect::ResumeVm => self.resume(control)?,
+            Effect::ResumeVm => self.resume()?,
             Effect::Release(up_to) => self.release(up_to, control)?,
             Effect::ArmCheckpointTimer { delay_ms } => {
                 self.timer = Some(Instant::now() + Duration::from_millis(delay_ms.into()));
@@ -69,23 +69,33 @@ impl Driver {
         self.pump(control)
     }
 
-    pub(super) fn resume(&mut self, control: &mut Control) -> Result<(), NodeError> {
+    fn resume(&mut self) -> Result<(), NodeError> {
         self.vcpu.machine().tick()?;
         self.vcpu.resume();
-        let now = Instant::now();
-        let Times { requested: Some(requested), suspended: Some(suspended), released, loaded, bytes_before } =
-            std::mem::take(&mut self.times)
+        self.times.resumed = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Tells the figures of a checkpoint that is over: the VM runs again, the secondary has loaded, output has left.
+    pub(super) fn tell_figures(&mut self, control: &mut Control) -> Result<(), NodeError> {
+        let Times {
+            requested: Some(requested),
+            suspended: Some(suspended),
+            resumed: Some(resumed),
+            released: Some(released),
+            loaded: Some(loaded),
+            bytes_before,
+        } = self.times
         else {
             return Ok(());
         };
-        let micros = |from: Instant, to: Option<Instant>| {
-            to.map_or(0, |to| u64::try_from((to - from).as_micros()).unwrap_or(u64::MAX))
-        };
+        self.times = Times::default();
+        let micros = |from: Instant, to: Instant| u64::try_from((to - from).as_micros()).unwrap_or(u64::MAX);
         control.tell(&FromNode::Checkpoint(CheckpointFigures {
             checkpoint: self.node.machine().checkpoint().0,
             dirty_pages: self.saved.pages.len() as u64,
             bytes: self.outgoing.total() - bytes_before,
-            pause_us: micros(suspended, Some(now)),
+            pause_us: micros(suspended, resumed),
             transaction_us: micros(requested, loaded),
             release_us: micros(requested, released),
         }))

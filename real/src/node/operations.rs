@@ -1,10 +1,11 @@
 //! Operations on the VM and transfers: begun by an effect, advanced in stages, ended by an input.
 
-use super::driver::{Driver, InHand};
+use super::driver::{Driver, InHand, Saved};
 use super::staging::StagedDevices;
 use super::{Control, NodeError};
 use crate::abi::{PAGE_BYTES, Reply, Slot};
 use crate::vm::{Machine, encode};
+use colo_protocol::wire::{BlockName, Encoder};
 use colo_protocol::{Input, Operation, OutputBuffer, OutputOffset};
 use colo_trace::{Event, Kind, Moment};
 use std::time::Instant;
@@ -30,7 +31,7 @@ impl Driver {
             }
             Operation::SendRam => {
                 let start = self.outgoing.buffer().len();
-                self.encode_ram()?;
+                self.outgoing.append(&mut self.saved.ram);
                 self.outgoing.mark_transfer(start);
                 self.pump(control)
             }
@@ -95,36 +96,18 @@ impl Driver {
         self.give(input, control)
     }
 
-    /// Captures the VM: the list of dirty pages, and the device state with the withheld output. Its length, bytes.
+    /// Captures the VM: a copy of the dirty pages, and the device state with the withheld output. Its length, bytes.
     fn save(&mut self) -> Result<u64, String> {
         let mut machine = self.vcpu.machine();
         machine.harvest(&mut self.saved.pages).map_err(|error| error.to_string())?;
         machine.save(&mut self.saved.cpu).map_err(|error| error.to_string())?;
+        encode_ram(&machine, &mut self.encoder, &self.block, &mut self.saved)?;
         let bytes = self.output.units().flat_map(|reply| reply.to_slot()).flat_map(u64::to_le_bytes);
         self.saved.output.clear();
         self.saved.output.extend(bytes);
         encode(&self.saved.cpu, self.output.end().0, &self.saved.output, &mut self.saved.blob)
             .map_err(|error| error.to_string())?;
         Ok(self.saved.blob.len() as u64)
-    }
-
-    fn encode_ram(&mut self) -> Result<(), NodeError> {
-        let machine = self.vcpu.machine();
-        let out = self.outgoing.buffer();
-        let internal = |error: colo_protocol::wire::EncodeError| NodeError::Internal(error.to_string());
-        self.encoder.ram_section_start(out);
-        for page in &self.saved.pages {
-            let (address, content) = (page * PAGE_BYTES, machine.page(*page)?);
-            if content.iter().all(|byte| *byte == 0) {
-                self.encoder.zero_page(out, address, &self.block, 0).map_err(internal)?;
-            } else {
-                self.encoder.page(out, address, &self.block, content).map_err(internal)?;
-            }
-        }
-        self.encoder.end_of_records(out);
-        self.encoder.section_footer(out);
-        self.encoder.end_of_ram(out);
-        Ok(())
     }
 
     /// Applies the staged device state; the end of the output that led to it.
@@ -146,6 +129,33 @@ impl Driver {
         self.output = output;
         Ok(OutputOffset(end))
     }
+}
+
+/// Copies the dirty pages, in the link's format.
+fn encode_ram(
+    machine: &Machine,
+    encoder: &mut Encoder,
+    block: &BlockName,
+    saved: &mut Saved,
+) -> Result<(), String> {
+    let out = &mut saved.ram;
+    out.clear();
+    encoder.ram_section_start(out);
+    for page in &saved.pages {
+        let address = page * PAGE_BYTES;
+        let content = machine.page(*page).map_err(|error| error.to_string())?;
+        let zero = content.iter().all(|byte| *byte == 0);
+        let written = if zero {
+            encoder.zero_page(out, address, block, 0)
+        } else {
+            encoder.page(out, address, block, content)
+        };
+        written.map_err(|error| error.to_string())?;
+    }
+    encoder.end_of_records(out);
+    encoder.section_footer(out);
+    encoder.end_of_ram(out);
+    Ok(())
 }
 
 /// Gives the processor its staged state, and sees that it fits the memory.

@@ -32,6 +32,15 @@ impl Outgoing {
         &mut self.bytes
     }
 
+    /// Appends all of `bytes` and leaves it empty; when nothing waits, without copying.
+    pub(super) fn append(&mut self, bytes: &mut Vec<u8>) {
+        if self.bytes.is_empty() {
+            std::mem::swap(&mut self.bytes, bytes);
+        } else {
+            self.bytes.append(bytes);
+        }
+    }
+
     /// Everything appended since `start` is one transfer: `pump` stops once in its middle.
     pub(super) fn mark_transfer(&mut self, start: usize) {
         self.middle = Some(start.midpoint(self.bytes.len()));
