@@ -1,0 +1,128 @@
+//! The command from outside: exit codes, what is printed, and what bad input gets.
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn colo(arguments: &[&str]) -> Output {
+    let directory = tempfile::tempdir().unwrap();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../protocol/tests/data/qemu-7.2");
+    let arguments = arguments.iter().map(|word| word.replace("DATA", data.to_str().unwrap()));
+    Command::new(env!("CARGO_BIN_EXE_colo")).args(arguments).current_dir(directory.path()).output().unwrap()
+}
+
+fn printed(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// Whether to skip what needs real virtual machines; a skip is a failure where they are required.
+fn no_kvm() -> bool {
+    let Err(error) = colo_real::kvm_usable() else { return false };
+    let required = std::env::var_os("COLO_REQUIRE_KVM").is_some_and(|value| value == "1");
+    assert!(!required, "COLO_REQUIRE_KVM=1, but: {error}");
+    eprintln!("SKIPPED, no real virtual machines: {error}");
+    true
+}
+
+#[test]
+fn exit_codes_say_how_it_ended() {
+    for (arguments, code) in [
+        (&["check", "v12"][..], 0),
+        (&["check", "bug:release-at-suspend"], 1),
+        (&["check", "bug:failover-while-loading"], 1),
+        (&["check", "v13"], 2),
+        (&["check", "--checkpoints", "many"], 2),
+        (&["check", "--max-depth", "5"], 4),
+        (&["decode", "no-such-file"], 2),
+        (&["decode", "."], 2),
+        (&["sim", "--seeds", "5..5"], 2),
+        (&["sim", "--seeds", "0..50"], 0),
+        (&["sim", "bug:release-at-suspend", "--seed", "2"], 1),
+        (&["rules"], 0),
+        (&["rules", "--check"], 0),
+        (&["run", "--plan", "no-such-file"], 2),
+    ] {
+        let output = colo(arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
+    }
+}
+
+#[test]
+fn a_counterexample_is_a_diagram_that_fits_a_terminal() {
+    let text = printed(&colo(&["check", "bug:release-at-suspend"]));
+    let diagram: Vec<_> = text.lines().skip_while(|line| !line.trim_start().starts_with("step ")).collect();
+    assert!(text.contains("*** crash of the primary") && text.contains("!!! output commit"), "{text}");
+    let rows = diagram.iter().take_while(|line| !line.is_empty());
+    assert!(rows.clone().count() > 19 && rows.clone().all(|line| line.chars().count() <= 100), "{text}");
+    assert!(text.lines().last().unwrap().starts_with("trace"), "{text}");
+}
+
+#[test]
+fn json_is_one_document_and_nothing_else() {
+    let check: serde_json::Value = serde_json::from_slice(&colo(&["check", "v12", "--json"]).stdout).unwrap();
+    for field in [
+        "schema",
+        "rules",
+        "verdict",
+        "properties",
+        "generated",
+        "distinct",
+        "transitions",
+        "depth",
+        "seconds",
+        "cpu_seconds",
+        "bytes_per_state",
+        "collision_probability",
+        "bounds",
+        "never_fired",
+    ] {
+        assert!(!check[field].is_null(), "{field}: {check}");
+    }
+    assert_eq!((check["verdict"].as_str(), check["schema"].as_u64()), (Some("holds"), Some(1)));
+    let rules: serde_json::Value =
+        serde_json::from_slice(&colo(&["rules", "--check", "--json"]).stdout).unwrap();
+    assert!(rules["bugs"].as_array().unwrap().iter().all(|bug| bug["status"] == "found"), "{rules}");
+}
+
+#[test]
+fn real_qemu_bytes_decode_at_their_offsets() {
+    let text = printed(&colo(&["decode", "DATA/idle.p2s.colo.bin", "--base-offset", "1670133"]));
+    let requests: Vec<_> = text.lines().filter(|line| line.contains("checkpoint-request")).collect();
+    let offsets: Vec<_> = requests.iter().map(|line| line.split_whitespace().next().unwrap()).collect();
+    assert_eq!(offsets, ["1670133", "1691340", "1708436", "1729636", "1750836"]);
+}
+
+#[test]
+fn a_variant_is_a_file_and_a_misspelt_field_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let (good, bad) = (directory.path().join("good.toml"), directory.path().join("bad.toml"));
+    std::fs::write(&good, "base = \"v12\"\ndeferral = \"never\"\n").unwrap();
+    std::fs::write(&bad, "base = \"v12\"\ndeferal = \"never\"\n").unwrap();
+    assert_eq!(colo(&["check", good.to_str().unwrap()]).status.code(), Some(1));
+    let output = colo(&["check", bad.to_str().unwrap()]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(error.contains("unknown field `deferal`"), "{error}");
+}
+
+#[test]
+fn a_real_primary_dies_in_mid_transfer_and_no_client_notices_unless_output_left_too_early() {
+    if no_kvm() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let plan = directory.path().join("plan.toml");
+    let text = "schema = 1\n[[fault]]\nat = \"primary checkpoint 3 during effect send-ram\"\naction = \"crash\"\nnode = \"primary\"\n";
+    std::fs::write(&plan, text).unwrap();
+    for (rules, code) in [("v12", 0), ("remus", 0), ("bug:release-at-suspend", 1)] {
+        let plan = plan.to_str().unwrap();
+        let output =
+            colo(&["run", rules, "--memory-mib", "16", "--interval-ms", "10", "--plan", plan, "--json"]);
+        let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(
+            (output.status.code(), outcome["failovers"].as_u64()),
+            (Some(code), Some(1)),
+            "{rules}: {outcome}"
+        );
+    }
+}
