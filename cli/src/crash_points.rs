@@ -24,7 +24,7 @@ impl CrashOutcome {
     /// What is wrong with it, if anything is: the clients' history, no failover, or a crash that never came.
     pub(crate) fn problem(&self) -> Option<String> {
         if let Some(violation) = &self.outcome.violation {
-            return Some(violation.clone());
+            return Some(violation.to_string());
         }
         if self.outcome.missed > 0 {
             return Some("the point was never reached".to_owned());

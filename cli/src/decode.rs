@@ -1,7 +1,9 @@
 //! `colo decode`: a captured migration stream with offsets: each message, and the RAM and device state between them.
 
 use crate::report::{Exit, Failure, counted, grouped};
-use colo_protocol::wire::{Body, Config, DEFAULT_RAM_SECTION_ID, Decoder, Direction, Frame};
+use colo_protocol::wire::{
+    BlockName, Body, Config, DEFAULT_RAM_SECTION_ID, DecodeError, DecodeErrorKind, Decoder, Direction, Frame,
+};
 use colo_protocol::{Dialect, MessageKind};
 use serde_json::{Value, json};
 use std::fs::File;
@@ -28,6 +30,9 @@ pub(crate) struct Arguments {
     /// The offset of the file's first byte in the whole stream.
     #[arg(long, default_value_t = 0, value_name = "N")]
     base_offset: u64,
+    /// The RAM block of the record before the file's first byte, for a capture whose first page says CONTINUE.
+    #[arg(long, value_name = "NAME", value_parser = |name: &str| BlockName::try_from(name))]
+    block: Option<BlockName>,
     /// Print JSON lines.
     #[arg(long)]
     json: bool,
@@ -70,8 +75,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let mut filled = file.read(&mut buffer).map_err(unreadable)?;
     let way = arguments.direction.unwrap_or_else(|| guess(&buffer[..filled]));
     let mut decoder = Decoder::new(arguments.config(way));
+    decoder.set_last_block(arguments.block.clone());
     let mut printer = Printer::new(way, arguments.json);
-    let bad = |error| Failure::Input(format!("{path}: {error}"));
+    let bad = |error: DecodeError| Failure::Input(format!("{path}: {error}{}", hint(&error)));
     while filled > 0 {
         let mut input = &buffer[..filled];
         loop {
@@ -102,6 +108,16 @@ impl Arguments {
         config.ram_section_id = self.ram_section_id;
         config.first_offset = self.base_offset;
         config
+    }
+}
+
+/// What the user can do about an error, where there is something.
+const fn hint(error: &DecodeError) -> &'static str {
+    match error.kind {
+        DecodeErrorKind::NoBlock { .. } => {
+            " (--block NAME says which block came before the file: pc.ram, say)"
+        }
+        _ => "",
     }
 }
 

@@ -272,12 +272,14 @@ fn summary(options: &RunOptions, outcome: &RunOutcome) -> String {
     let _ = writeln!(out, "clients      {} replies seen", grouped(outcome.replies));
     let _ = match &outcome.violation {
         None => writeln!(out, "verdict      holds: nothing that a client saw was lost or contradicted"),
-        Some(sentence) => writeln!(out, "verdict      VIOLATED: {sentence}"),
+        Some(violation) => writeln!(out, "verdict      VIOLATED: {violation}"),
     };
     out
 }
 
 fn document(options: &RunOptions, outcome: &RunOutcome) -> Value {
+    // A run ends with the first violation.
+    let violations = |loss| outcome.violation.iter().filter(|violation| violation.is_loss() == loss).count();
     let mut document = json!({
         "schema": 1,
         "rules": options.rules.name,
@@ -289,10 +291,10 @@ fn document(options: &RunOptions, outcome: &RunOutcome) -> Value {
         "faults_missed": outcome.missed,
         "replies": {
             "seen": outcome.replies,
-            "lost": 0,
-            "contradicted": u64::from(outcome.violation.is_some()),
+            "lost": violations(true),
+            "contradicted": violations(false),
         },
-        "violation": outcome.violation,
+        "violation": outcome.violation.as_ref().map(ToString::to_string),
         "verdict": if outcome.violation.is_some() { "violated" } else { "holds" },
     });
     for (name, _, column) in COLUMNS {

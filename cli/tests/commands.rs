@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn colo(arguments: &[&str]) -> Output {
     let directory = tempfile::tempdir().unwrap();
@@ -90,6 +90,41 @@ fn real_qemu_bytes_decode_at_their_offsets() {
     let requests: Vec<_> = text.lines().filter(|line| line.contains("checkpoint-request")).collect();
     let offsets: Vec<_> = requests.iter().map(|line| line.split_whitespace().next().unwrap()).collect();
     assert_eq!(offsets, ["1670133", "1691340", "1708436", "1729636", "1750836"]);
+}
+
+#[test]
+fn a_capture_from_the_middle_of_a_block_needs_the_blocks_name() {
+    let capture = "DATA/tcg-first-checkpoint.p2s.first-page.bin";
+    let without = colo(&["decode", capture]);
+    let error = String::from_utf8(without.stderr).unwrap();
+    assert_eq!(without.status.code(), Some(2));
+    assert!(error.contains("expected a block name") && error.contains("--block"), "{error}");
+    // The capture is cut behind its first page: that is said, and what came before is printed.
+    let with = colo(&["decode", capture, "--block", "pc.ram"]);
+    assert!(printed(&with).contains("1 page, "), "{with:?}");
+    assert!(String::from_utf8(with.stderr).unwrap().contains("the stream ended"));
+}
+
+#[test]
+fn garbage_is_named_with_its_offset_and_what_came_before_is_not_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("garbage");
+    // checkpoint-request, then a number that no message has.
+    std::fs::write(&file, [0, 0, 0, 1, 0, 0, 0, 99]).unwrap();
+    let output = colo(&["decode", file.to_str().unwrap()]);
+    let error = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(error.contains("offset 4") && error.contains("99"), "{error}");
+    assert!(printed(&output).contains("checkpoint-request"), "{output:?}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_colo"));
+    let mut child =
+        command.args(["sim", "--seeds", "0..200", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]

@@ -95,3 +95,13 @@ pub enum Violation {
         sequence: u64,
     },
 }
+
+impl Violation {
+    /// Whether something is missing that should be there; else something is there that should not be.
+    pub const fn is_loss(&self) -> bool {
+        matches!(
+            self,
+            Self::Gap { .. } | Self::Lost { .. } | Self::SerialSkipped { .. } | Self::Unanswered { .. }
+        )
+    }
+}

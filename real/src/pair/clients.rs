@@ -1,9 +1,10 @@
 //! The clients of the protected service: each has one request open, asks again when no answer comes, and never sees
 //! anything but what was released.
 
+use super::violation::RunViolation;
 use crate::abi::{OP_ADD, OP_GET, OP_PUT, STATUS_OK};
 use crate::control::{RawReply, RawRequest};
-use colo_oracle::{Checker, Operation, Reply, Request, Summary};
+use colo_oracle::{Checker, Operation, Reply, Request, Summary, Violation};
 use colo_protocol::{Arrival, OutputOffset, OutputReceiver};
 use std::time::{Duration, Instant};
 
@@ -47,30 +48,26 @@ impl Clients {
     }
 
     /// The requests to be sent now: new ones, and those that wait for too long.
-    pub(super) fn due(&mut self, now: Instant) -> Result<Vec<RawRequest>, String> {
+    pub(super) fn due(&mut self, now: Instant) -> Result<Vec<RawRequest>, RunViolation> {
         let mut due = Vec::new();
         for client in &mut self.all {
             if let Some(request) = client.next(now, self.draining) {
-                self.checker.issued(request).map_err(|violation| violation.to_string())?;
+                self.checker.issued(request)?;
                 due.push(raw_request(request));
             }
         }
         Ok(due)
     }
 
-    /// Output has left the service; says how much of it is new. An error is a sentence that says what is wrong with it.
-    pub(super) fn output(&mut self, first: u64, units: &[RawReply]) -> Result<u64, String> {
+    /// Output has left the service; says how much of it is new. An error says what is wrong with it.
+    pub(super) fn output(&mut self, first: u64, units: &[RawReply]) -> Result<u64, RunViolation> {
         let mut new = 0;
         for (place, unit) in (first..).zip(units) {
             let offset = OutputOffset(place);
             match self.receiver.accept(offset) {
                 Arrival::New => new += 1,
                 Arrival::Duplicate => {}
-                Arrival::Gap(next) => {
-                    let problem =
-                        format!("the output goes on at {offset}, but only what is before {next} was seen");
-                    return Err(problem);
-                }
+                Arrival::Gap(expected) => return Err(Violation::Gap { expected, got: offset }.into()),
             }
             self.reply(offset, *unit)?;
         }
@@ -82,15 +79,12 @@ impl Clients {
         &mut self,
         offset: OutputOffset,
         [client, sequence, serial, status, value]: RawReply,
-    ) -> Result<(), String> {
+    ) -> Result<(), RunViolation> {
         if status != STATUS_OK {
-            return Err(format!("request {sequence} of client {client} was refused with status {status}"));
+            return Err(RunViolation::Refused { client, sequence, status });
         }
-        let client =
-            u32::try_from(client).map_err(|_| format!("a reply to client {client}, whom nobody knows"))?;
-        self.checker
-            .accepted(offset, Reply { client, sequence, serial, value })
-            .map_err(|violation| violation.to_string())?;
+        let client = u32::try_from(client).map_err(|_| RunViolation::UnknownClient { client })?;
+        self.checker.accepted(offset, Reply { client, sequence, serial, value })?;
         let asked = self.all.iter_mut().find(|asked| asked.number == client);
         if let Some(asked) = asked {
             asked.open = asked.open.filter(|(request, _)| request.sequence != sequence);
@@ -109,8 +103,8 @@ impl Clients {
     }
 
     /// Judges the whole history of a run that was drained.
-    pub(super) fn judge(&self) -> Result<Summary, String> {
-        self.checker.drained().map_err(|violation| violation.to_string())
+    pub(super) fn judge(&self) -> Result<Summary, RunViolation> {
+        Ok(self.checker.drained()?)
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod clients;
 mod process;
+mod violation;
 
 use crate::control::{CheckpointFigures, FromNode, LinkConfig, NodeConfig, ToNode};
 use crate::link::{Address, LinkKind};
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 use thiserror::Error;
+pub use violation::RunViolation;
 
 /// How often clients look at their watches.
 const CLIENT_TICK: Duration = Duration::from_millis(2);
@@ -56,7 +58,7 @@ pub struct RunOptions {
 #[derive(Clone, Debug)]
 pub struct RunOutcome {
     /// What the clients saw that they may not see, if anything; or that the pair stood still.
-    pub violation: Option<String>,
+    pub violation: Option<RunViolation>,
     /// Each completed checkpoint.
     pub checkpoints: Vec<CheckpointFigures>,
     /// Promotions.
@@ -208,7 +210,7 @@ impl<'a> Pair<'a> {
                 last_reply = (self.clients.seen, Instant::now());
             }
             if last_reply.1.elapsed() > PATIENCE {
-                self.violate(format!("no client has heard anything for {} s", PATIENCE.as_secs()));
+                self.violate(RunViolation::Silence { seconds: PATIENCE.as_secs() });
             }
         }
         Ok(())
@@ -245,9 +247,9 @@ impl<'a> Pair<'a> {
         (self.enough() && self.clients.all_answered()) || !self.processes.iter().any(Process::is_alive)
     }
 
-    fn violate(&mut self, sentence: String) {
-        self.note(None, Kind::Violation, sentence.clone());
-        self.outcome.violation.get_or_insert(sentence);
+    fn violate(&mut self, violation: RunViolation) {
+        self.note(None, Kind::Violation, violation.to_string());
+        self.outcome.violation.get_or_insert(violation);
     }
 
     fn hear(&mut self, heard: Heard, progress: &mut dyn FnMut(&CheckpointFigures)) -> Result<(), RunError> {
@@ -279,7 +281,7 @@ impl<'a> Pair<'a> {
                     self.outcome.takeover_us.push(elapsed.unwrap_or(u64::MAX));
                 }
             }
-            Err(sentence) => self.violate(sentence),
+            Err(violation) => self.violate(violation),
         }
         if self.options.record {
             let until = first + units.len() as u64;
@@ -341,8 +343,8 @@ impl<'a> Pair<'a> {
 
     fn finish(mut self) -> RunOutcome {
         let drained = self.outcome.violation.is_none() && self.clients.all_answered();
-        if drained && let Err(sentence) = self.clients.judge() {
-            self.violate(sentence);
+        if drained && let Err(violation) = self.clients.judge() {
+            self.violate(violation);
         }
         let planned = self.options.plan.faults.len();
         self.outcome.missed = planned.saturating_sub(self.outcome.struck.len());

@@ -1,0 +1,45 @@
+//! What a run is judged for: what clients saw that they may not see, or that nobody answered them any more.
+
+use colo_oracle::Violation;
+use thiserror::Error;
+
+/// What went wrong before the eyes of the clients.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum RunViolation {
+    /// The clients' history contradicts itself, or a reply in it is lost.
+    #[error(transparent)]
+    History(#[from] Violation),
+    /// The service refused a request that is in order.
+    #[error("request {sequence} of client {client} was refused with status {status}")]
+    Refused {
+        /// Who asked.
+        client: u64,
+        /// Which request.
+        sequence: u64,
+        /// The service's status word.
+        status: u64,
+    },
+    /// A reply to a client that does not exist.
+    #[error("unasked: a reply to client {client}, whom nobody knows")]
+    UnknownClient {
+        /// The number in the reply.
+        client: u64,
+    },
+    /// Nobody was answered for so long that the pair has to count as dead.
+    #[error("unanswered: no client has heard anything for {seconds} s")]
+    Silence {
+        /// How long was waited.
+        seconds: u64,
+    },
+}
+
+impl RunViolation {
+    /// Whether something is missing that should be there; else something is there that should not be.
+    pub const fn is_loss(&self) -> bool {
+        match self {
+            Self::History(violation) => violation.is_loss(),
+            Self::Silence { .. } => true,
+            Self::Refused { .. } | Self::UnknownClient { .. } => false,
+        }
+    }
+}
