@@ -27,4 +27,6 @@ pub enum Action {
     Cut,
     /// The manager sends x-colo-lost-heartbeat.
     LostHeartbeat(NodeName),
+    /// The node's patience with a peer that it does not hear has run out.
+    PeerSilent(NodeName),
 }

@@ -35,12 +35,12 @@ impl Goal {
     /// All that a check of the base protocol has to see when its bounds allow a checkpoint and a crash.
     pub fn required() -> impl Iterator<Item = Self> {
         let messages = MessageKind::ALL.into_iter().filter(|kind| *kind != MessageKind::GuestShutdown);
-        let primary = PrimaryPhase::ALL
-            .into_iter()
-            .filter(|phase| !matches!(phase, PrimaryPhase::TakingOver | PrimaryPhase::Alone));
+        let primary = PrimaryPhase::ALL.into_iter().filter(|phase| {
+            !matches!(phase, PrimaryPhase::TakingOver | PrimaryPhase::Alone | PrimaryPhase::Fenced)
+        });
         let secondary = SecondaryPhase::ALL.into_iter().filter(|phase| {
-            use SecondaryPhase::{Alone, Failed, Incoming, TakingOver};
-            !matches!(phase, Incoming | TakingOver | Alone | Failed)
+            use SecondaryPhase::{Alone, Failed, Fenced, Incoming, TakingOver};
+            !matches!(phase, Incoming | TakingOver | Alone | Failed | Fenced)
         });
         let messages = messages.map(Self::Message);
         messages.chain(primary.map(Self::PrimaryFailover)).chain(secondary.map(Self::SecondaryFailover))
@@ -59,7 +59,7 @@ impl Coverage<Pair> for Goals {
                     self.0.insert(Goal::Message(message.kind()));
                 }
             }
-            Action::LostHeartbeat(name) => {
+            Action::LostHeartbeat(name) | Action::PeerSilent(name) => {
                 let accepted = after.side(name).node.machine().failover() != Failover::None;
                 if accepted {
                     self.0.insert(failover_goal(before, name));

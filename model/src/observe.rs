@@ -9,6 +9,7 @@ use colo_protocol::{Machine, NodeName, Operation, OutputOffset, Property, Protoc
 impl State {
     /// Notes what the state itself breaks.
     pub(crate) fn observe(&mut self) {
+        self.world.committed = self.world.committed.max(self.committed());
         for name in NodeName::ALL {
             let side = self.side(name);
             let torn = side.vm.running && side.vm.ram != side.vm.devices;
@@ -47,7 +48,7 @@ impl State {
         let released = &mut self.world.released[name as usize];
         let onward = up_to > *released;
         *released = up_to.max(*released);
-        if onward && up_to > self.committed() {
+        if onward && up_to > self.world.committed {
             self.world.served[name as usize] = true;
         }
         if self.world.served == [true; 2] {

@@ -5,7 +5,7 @@
 
 use crate::action::Action;
 use crate::bounds::Bounds;
-use crate::state::{InHand, Packet, Side, Snapshot, State, Vm};
+use crate::state::{InHand, Packet, Side, Snapshot, State, Vm, World};
 use colo_protocol::{Effect, Input, NodeName, Operation, OutputOffset, Property, Rules};
 use stateright::{Model, Property as Always};
 
@@ -89,9 +89,12 @@ impl Pair {
         if !state.world.promoted[name as usize]
             && side.node.machine().failover() == colo_protocol::Failover::None
         {
-            let right = !state.side(name.peer()).alive;
-            if right || spent.wrong_suspicions < allowed.wrong_suspicions {
+            let may_be_wrong = spent.wrong_suspicions < allowed.wrong_suspicions;
+            if may_be_wrong || is_dead(state, name.peer()) {
                 actions.push(Action::LostHeartbeat(name));
+            }
+            if may_be_wrong || is_silent(state, name.peer()) {
+                actions.push(Action::PeerSilent(name));
             }
         }
     }
@@ -153,8 +156,12 @@ impl Pair {
                 state.sides.iter_mut().for_each(|side| side.inbox.clear());
             }
             Action::LostHeartbeat(name) => {
-                state.spent.wrong_suspicions += u8::from(state.side(name.peer()).alive);
+                state.spent.wrong_suspicions += u8::from(!is_dead(state, name.peer()));
                 self.input(state, name, Input::LostHeartbeat);
+            }
+            Action::PeerSilent(name) => {
+                state.spent.wrong_suspicions += u8::from(!is_silent(state, name.peer()));
+                self.input(state, name, Input::PeerSilent);
             }
         }
     }
@@ -190,6 +197,7 @@ impl Pair {
             }
             Operation::LockVm => Input::VmLocked,
             Operation::LoadState => end_load(side),
+            Operation::AskArbiter => ask_arbiter(&mut state.world, name),
         };
         self.input(state, name, input);
     }
@@ -209,6 +217,23 @@ impl Pair {
             }
         };
         self.input(state, name, input);
+    }
+}
+
+const fn is_dead(state: &State, name: NodeName) -> bool {
+    !state.sides[name as usize].alive
+}
+
+/// Whether nothing that the node says can be heard any more.
+const fn is_silent(state: &State, name: NodeName) -> bool {
+    is_dead(state, name) || !state.link_up
+}
+
+/// The atomic test-and-set: the first to ask gets it, for ever.
+fn ask_arbiter(world: &mut World, name: NodeName) -> Input {
+    match *world.arbiter.get_or_insert(name) == name {
+        true => Input::ArbiterGranted,
+        false => Input::ArbiterDenied,
     }
 }
 
@@ -245,6 +270,8 @@ fn carry_out(state: &mut State, name: NodeName) {
         Effect::SendRam(_) => begin(side, Operation::SendRam),
         Effect::SendDeviceState(_) => begin(side, Operation::SendDeviceState),
         Effect::LockVm => begin(side, Operation::LockVm),
+        Effect::AskArbiter => begin(side, Operation::AskArbiter),
+        Effect::Halt => side.vm.running = false,
         Effect::Exit(_) => {}
     }
 }

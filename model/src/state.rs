@@ -100,6 +100,10 @@ impl Side {
 pub struct World {
     /// The end of the output that each node has released.
     pub released: [u8; 2],
+    /// The end of the output that the secondary's VM has held, or was bound to hold.
+    pub committed: u8,
+    /// To which node the arbiter has given the right to serve alone.
+    pub arbiter: Option<NodeName>,
     /// Which nodes have been promoted.
     pub promoted: [bool; 2],
     /// Which nodes have released output that was not committed.

@@ -59,6 +59,7 @@ fn record(step: u64, action: Action, before: &State, after: &State) -> Record {
         Action::Crash(name) => fault(Some(name), format!("crash of the {name}")),
         Action::Cut => fault(None, "cut of the link".to_owned()),
         Action::LostHeartbeat(name) => input(name, Input::LostHeartbeat),
+        Action::PeerSilent(name) => input(name, Input::PeerSilent),
     }
 }
 
@@ -71,6 +72,10 @@ fn ended(before: &State, name: NodeName) -> Input {
         Some(Operation::SendRam) => Input::RamSent,
         Some(Operation::SendDeviceState) => Input::DeviceStateSent,
         Some(Operation::LockVm) => Input::VmLocked,
+        Some(Operation::AskArbiter) if before.world.arbiter.is_none_or(|holder| holder == name) => {
+            Input::ArbiterGranted
+        }
+        Some(Operation::AskArbiter) => Input::ArbiterDenied,
         Some(Operation::LoadState) => {
             let output = side.load.map_or(0, |[_, devices]| devices.output.into());
             Input::StateLoaded { output: OutputOffset(output) }

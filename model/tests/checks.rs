@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 use colo_model::{Bounds, Budgets, Check, Limits, Pair, Verdict, check, story};
-use colo_protocol::{BUGS, Detection, PRESETS, Property, Rules, rules_named};
+use colo_protocol::{BUGS, Detection, Fencing, PRESETS, Property, Rules, rules_named};
 use colo_trace::diagram;
 use stateright::{Checker, Model};
 use std::collections::BTreeSet;
@@ -70,7 +70,7 @@ fn a_counterexample_reads_as_a_story() {
 
 #[test]
 fn unfenced_rules_break_single_server_under_a_wrong_suspicion_and_nothing_else() {
-    for preset in PRESETS {
+    for preset in PRESETS.iter().filter(|preset| preset.rules.fencing == Fencing::None) {
         let mut bounds = Bounds::default();
         bounds.budgets.wrong_suspicions = 1;
         let check = check_with(&preset.rules, &bounds, 1);
@@ -78,6 +78,25 @@ fn unfenced_rules_break_single_server_under_a_wrong_suspicion_and_nothing_else()
         assert_eq!(properties, [Property::SingleServer], "{}", preset.name);
         assert_eq!(check.verdict(), Verdict::Holds, "not claimed, so not held against it");
     }
+}
+
+#[test]
+fn with_an_arbiter_no_suspicion_makes_two_servers() {
+    let mut bounds = Bounds::default();
+    bounds.budgets.wrong_suspicions = 1;
+    for rules in [Rules::STRICT, Rules { fencing: Fencing::Arbiter, ..Rules::V12 }] {
+        let check = check_with(&rules, &bounds, 2);
+        assert_eq!((check.verdict(), broken(&check)), (Verdict::Holds, vec![]));
+        assert!(check.properties.iter().all(|report| report.claimed));
+    }
+}
+
+#[test]
+fn silence_taken_for_a_death_makes_two_servers_without_an_arbiter() {
+    let rules = Rules { fencing: Fencing::None, ..Rules::STRICT };
+    let broken = broken(&check_with(&rules, &Bounds::default(), 2));
+    let properties: Vec<_> = broken.into_iter().map(|(property, _)| property).collect();
+    assert_eq!(properties, [Property::SingleServer]);
 }
 
 #[test]

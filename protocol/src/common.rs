@@ -102,6 +102,13 @@ impl Common {
         }
     }
 
+    /// The arbiter has chosen the peer: this node never serves again.
+    pub(crate) fn give_up(&mut self, effects: &mut Effects) {
+        self.vm_running = false;
+        effects.push(Effect::Halt);
+        self.exit(effects, ExitReason::Error);
+    }
+
     /// Promotion: from here on this node serves alone, and withholds nothing.
     pub(crate) fn take_over(&mut self, effects: &mut Effects) {
         assert!(!self.link_open, "the link is closed before a promotion");

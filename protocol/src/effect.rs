@@ -44,17 +44,20 @@ pub enum Operation {
     LockVm,
     /// Apply the staged state to the VM.
     LoadState,
+    /// Ask the arbiter for the right to serve alone.
+    AskArbiter,
 }
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::SuspendVm,
         Self::SaveState,
         Self::SendRam,
         Self::SendDeviceState,
         Self::LockVm,
         Self::LoadState,
+        Self::AskArbiter,
     ];
 
     /// The operation that this effect begins, if it begins one.
@@ -71,6 +74,7 @@ impl Operation {
             Self::SendDeviceState => EffectKind::SendDeviceState,
             Self::LockVm => EffectKind::LockVm,
             Self::LoadState => EffectKind::LoadState,
+            Self::AskArbiter => EffectKind::AskArbiter,
         }
     }
 
@@ -110,6 +114,11 @@ pub enum Effect {
     },
     /// Close both directions of the link at once, also under a send that is stuck.
     CloseLink,
+    /// Ask the arbiter, which gives it to one node only, for the right to serve alone; ends with arbiter-granted or
+    /// arbiter-denied.
+    AskArbiter,
+    /// Stop the VM for good: the peer serves.
+    Halt,
     /// From now on this node is the one that serves: its promotion.
     TakeOver,
     /// Tell the manager that the node has left the COLO state (QEMU's event `COLO_EXIT`).
@@ -132,6 +141,8 @@ pub enum EffectKind {
     Release,
     ArmCheckpointTimer,
     CloseLink,
+    AskArbiter,
+    Halt,
     TakeOver,
     Exit,
 }
@@ -152,6 +163,8 @@ impl Effect {
             Self::Release(_) => EffectKind::Release,
             Self::ArmCheckpointTimer { .. } => EffectKind::ArmCheckpointTimer,
             Self::CloseLink => EffectKind::CloseLink,
+            Self::AskArbiter => EffectKind::AskArbiter,
+            Self::Halt => EffectKind::Halt,
             Self::TakeOver => EffectKind::TakeOver,
             Self::Exit(_) => EffectKind::Exit,
         }
@@ -181,6 +194,7 @@ impl Effect {
             Self::SendDeviceState(_) => Some(Operation::SendDeviceState),
             Self::LockVm => Some(Operation::LockVm),
             Self::LoadState(_) => Some(Operation::LoadState),
+            Self::AskArbiter => Some(Operation::AskArbiter),
             _ => None,
         }
     }
@@ -196,7 +210,7 @@ impl Effect {
 
 impl EffectKind {
     /// Every kind but the messages.
-    const PLAIN: [Self; 13] = [
+    const PLAIN: [Self; 15] = [
         Self::SuspendVm,
         Self::SaveState,
         Self::SendRam,
@@ -208,6 +222,8 @@ impl EffectKind {
         Self::Release,
         Self::ArmCheckpointTimer,
         Self::CloseLink,
+        Self::AskArbiter,
+        Self::Halt,
         Self::TakeOver,
         Self::Exit,
     ];
@@ -232,6 +248,8 @@ impl EffectKind {
             Self::Release => "release",
             Self::ArmCheckpointTimer => "arm-checkpoint-timer",
             Self::CloseLink => "close-link",
+            Self::AskArbiter => "ask-arbiter",
+            Self::Halt => "halt",
             Self::TakeOver => "take-over",
             Self::Exit => "colo-exit",
         }

@@ -47,6 +47,13 @@ pub enum Input {
     },
     /// The manager's command x-colo-lost-heartbeat: the peer is taken for dead, go on alone.
     LostHeartbeat,
+    /// Nothing has been heard of the peer for as long as the node's patience lasts. Only rules with detection by
+    /// timeout make anything of it.
+    PeerSilent,
+    /// The arbiter has given this node the right to serve alone; no other node will ever get it.
+    ArbiterGranted,
+    /// The arbiter has given the right to serve alone to the peer.
+    ArbiterDenied,
     /// What comes over the link cannot be decoded, or cannot be this VM's state.
     BadStream,
     /// The link is gone. Nothing more will come from it, and what was being sent over it has ended without an input.
@@ -71,6 +78,9 @@ pub enum InputKind {
     CheckpointDue,
     GuestOutput,
     LostHeartbeat,
+    PeerSilent,
+    ArbiterGranted,
+    ArbiterDenied,
     BadStream,
     LinkDown,
 }
@@ -93,6 +103,9 @@ impl Input {
             InputKind::CheckpointDue => Self::CheckpointDue,
             InputKind::GuestOutput => Self::GuestOutput { end: OutputOffset(value) },
             InputKind::LostHeartbeat => Self::LostHeartbeat,
+            InputKind::PeerSilent => Self::PeerSilent,
+            InputKind::ArbiterGranted => Self::ArbiterGranted,
+            InputKind::ArbiterDenied => Self::ArbiterDenied,
             InputKind::BadStream => Self::BadStream,
             InputKind::LinkDown => Self::LinkDown,
         }
@@ -126,6 +139,9 @@ impl Input {
             Self::CheckpointDue => InputKind::CheckpointDue,
             Self::GuestOutput { .. } => InputKind::GuestOutput,
             Self::LostHeartbeat => InputKind::LostHeartbeat,
+            Self::PeerSilent => InputKind::PeerSilent,
+            Self::ArbiterGranted => InputKind::ArbiterGranted,
+            Self::ArbiterDenied => InputKind::ArbiterDenied,
             Self::BadStream => InputKind::BadStream,
             Self::LinkDown => InputKind::LinkDown,
         }
@@ -134,7 +150,7 @@ impl Input {
 
 impl InputKind {
     /// Every kind but the messages.
-    const PLAIN: [Self; 15] = [
+    const PLAIN: [Self; 18] = [
         Self::VmSuspended,
         Self::StateSaved,
         Self::SaveFailed,
@@ -148,6 +164,9 @@ impl InputKind {
         Self::CheckpointDue,
         Self::GuestOutput,
         Self::LostHeartbeat,
+        Self::PeerSilent,
+        Self::ArbiterGranted,
+        Self::ArbiterDenied,
         Self::BadStream,
         Self::LinkDown,
     ];
@@ -174,6 +193,9 @@ impl InputKind {
             Self::CheckpointDue => "checkpoint-due",
             Self::GuestOutput => "guest-output",
             Self::LostHeartbeat => "lost-heartbeat",
+            Self::PeerSilent => "peer-silent",
+            Self::ArbiterGranted => "arbiter-granted",
+            Self::ArbiterDenied => "arbiter-denied",
             Self::BadStream => "bad-stream",
             Self::LinkDown => "link-down",
         }
@@ -193,6 +215,7 @@ impl InputKind {
             Self::DeviceStateSent => Some(Operation::SendDeviceState),
             Self::VmLocked => Some(Operation::LockVm),
             Self::StateLoaded | Self::LoadFailed => Some(Operation::LoadState),
+            Self::ArbiterGranted | Self::ArbiterDenied => Some(Operation::AskArbiter),
             _ => None,
         }
     }

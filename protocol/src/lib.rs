@@ -49,7 +49,7 @@ pub use output::{Arrival, CheckpointNumber, OutputBuffer, OutputOffset, OutputRe
 pub use presets::{BUGS, Bug, PRESETS, Preset, bug_named, rules_named};
 pub use primary::{Primary, PrimaryPhase};
 pub use property::Property;
-pub use rules::{Detection, FailoverDeferral, ReleasePoint, ResumePoint, Rules};
+pub use rules::{Detection, FailoverDeferral, Fencing, ReleasePoint, ResumePoint, Rules};
 pub use secondary::{Secondary, SecondaryPhase};
 
 /// How far a failover has come on one node (`FailoverStatus` in QEMU, as far as this core distinguishes it).

@@ -50,6 +50,11 @@ pub const PRESETS: &[Preset] = &[
         summary: "asynchronous: the primary runs on as soon as its state has been copied aside",
         rules: Rules::REMUS,
     },
+    Preset {
+        name: "strict",
+        summary: "silence is noticed without a manager, and an arbiter lets one node serve alone",
+        rules: Rules::STRICT,
+    },
 ];
 
 /// The known bugs.

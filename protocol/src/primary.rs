@@ -10,7 +10,7 @@ use crate::error::ProtocolError;
 use crate::input::Input;
 use crate::message::{Message, MessageKind};
 use crate::output::{CheckpointNumber, WithheldOutput};
-use crate::rules::{Detection, ReleasePoint, ResumePoint, Rules};
+use crate::rules::{Detection, Fencing, ReleasePoint, ResumePoint, Rules};
 
 /// Where the primary stands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -35,15 +35,17 @@ pub enum PrimaryPhase {
     WaitLoaded,
     /// Out of COLO after an error or the loss of the link; only x-colo-lost-heartbeat leads on.
     Error,
-    /// A failover waits for the end of the operation on the VM that is in hand.
+    /// A failover waits for the end of the operation on the VM that is in hand, or for the arbiter's answer.
     TakingOver,
     /// Failed over: serves alone, and its output leaves at once.
     Alone,
+    /// The arbiter has chosen the peer: the node has stopped for good.
+    Fenced,
 }
 
 impl PrimaryPhase {
     /// Every phase.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::WaitReady,
         Self::Running,
         Self::WaitReply,
@@ -56,6 +58,7 @@ impl PrimaryPhase {
         Self::Error,
         Self::TakingOver,
         Self::Alone,
+        Self::Fenced,
     ];
 
     /// The phase's name.
@@ -73,6 +76,7 @@ impl PrimaryPhase {
             Self::Error => "error",
             Self::TakingOver => "taking-over",
             Self::Alone => "alone",
+            Self::Fenced => "fenced",
         }
     }
 
@@ -89,7 +93,7 @@ impl PrimaryPhase {
 
     /// Whether the node is in COLO: protected, or on the way there.
     const fn in_session(self) -> bool {
-        !matches!(self, Self::Error | Self::TakingOver | Self::Alone)
+        !matches!(self, Self::Error | Self::TakingOver | Self::Alone | Self::Fenced)
     }
 }
 
@@ -161,6 +165,8 @@ impl Primary {
                 self.checkpoint_due(effects);
                 Ok(())
             }
+            // What was on its way when the VM was halted.
+            Input::GuestOutput { .. } if self.phase == PrimaryPhase::Fenced => Ok(()),
             Input::GuestOutput { end } => {
                 self.common.guest_output(end, self.phase.name())?;
                 if self.phase == PrimaryPhase::Alone {
@@ -168,7 +174,11 @@ impl Primary {
                 }
                 Ok(())
             }
-            Input::LostHeartbeat => self.lost_heartbeat(effects),
+            Input::LostHeartbeat => self.lost_heartbeat(rules, effects),
+            Input::PeerSilent => {
+                self.peer_silent(rules, effects);
+                Ok(())
+            }
             Input::BadStream => Err(ProtocolError::BadStream { state: self.phase.name() }),
             Input::LinkDown => {
                 self.link_down(rules, effects);
@@ -282,7 +292,12 @@ impl Primary {
                 self.common.ask(effects, Effect::SendDeviceState(self.checkpoint));
             }
             (PrimaryPhase::SendingDeviceState, _) => self.phase = PrimaryPhase::WaitReceived,
-            (PrimaryPhase::TakingOver, _) => self.promote(effects),
+            (PrimaryPhase::TakingOver, Input::ArbiterGranted) => self.promote(effects),
+            (PrimaryPhase::TakingOver, Input::ArbiterDenied) => {
+                self.phase = PrimaryPhase::Fenced;
+                self.common.give_up(effects);
+            }
+            (PrimaryPhase::TakingOver, _) => self.seek_promotion(rules, effects),
             // What was in hand when the node left COLO.
             _ => {}
         }
@@ -300,22 +315,35 @@ impl Primary {
         effects.push(Effect::Release(self.common.output.release_sealed()));
     }
 
-    fn lost_heartbeat(&mut self, effects: &mut Effects) -> Result<(), ProtocolError> {
+    fn lost_heartbeat(&mut self, rules: &Rules, effects: &mut Effects) -> Result<(), ProtocolError> {
         if self.common.failover != Failover::None {
             return Err(ProtocolError::FailoverAlreadyActivated);
         }
-        self.fail_over(effects);
+        self.fail_over(rules, effects);
         Ok(())
     }
 
+    fn peer_silent(&mut self, rules: &Rules, effects: &mut Effects) {
+        if rules.detection == Detection::Timeout && self.common.failover == Failover::None {
+            self.fail_over(rules, effects);
+        }
+    }
+
     /// Goes on alone: at once, or when the operation on the VM that is in hand has ended.
-    fn fail_over(&mut self, effects: &mut Effects) {
+    fn fail_over(&mut self, rules: &Rules, effects: &mut Effects) {
         self.common.close_link(effects);
-        if self.common.pending.is_some() {
-            self.common.failover = Failover::Deferred;
-            self.phase = PrimaryPhase::TakingOver;
-        } else {
-            self.promote(effects);
+        self.common.failover = Failover::Deferred;
+        self.phase = PrimaryPhase::TakingOver;
+        if self.common.pending.is_none() {
+            self.seek_promotion(rules, effects);
+        }
+    }
+
+    /// Nothing is in hand any more: the node serves alone, if it need not ask first.
+    fn seek_promotion(&mut self, rules: &Rules, effects: &mut Effects) {
+        match rules.fencing {
+            Fencing::None => self.promote(effects),
+            Fencing::Arbiter => self.common.ask(effects, Effect::AskArbiter),
         }
     }
 
@@ -330,8 +358,8 @@ impl Primary {
             return;
         }
         match rules.detection {
-            Detection::External => self.leave_with_error(effects),
-            Detection::LinkClosed => self.fail_over(effects),
+            Detection::External | Detection::Timeout => self.leave_with_error(effects),
+            Detection::LinkClosed => self.fail_over(rules, effects),
         }
     }
 

@@ -58,6 +58,21 @@ pub enum Detection {
     External,
     /// A closed connection is taken for the peer's death. Safe only when the peer is known to be fenced.
     LinkClosed,
+    /// Silence for longer than a patience is taken for the peer's death: nobody needs to be told, and no node waits
+    /// for ever. Safe only with an arbiter, because a peer that is slow is silent too.
+    Timeout,
+}
+
+/// Who sees to it that never two nodes serve.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+pub enum Fencing {
+    /// Nobody in the protocol: QEMU leaves it to whoever sends x-colo-lost-heartbeat.
+    #[default]
+    None,
+    /// A node that wants to serve alone has to win an atomic test-and-set first, as VMware FT does on shared storage;
+    /// the loser stops for good.
+    Arbiter,
 }
 
 /// A variant of the protocol. [`crate::PRESETS`] and [`crate::BUGS`] name those that this crate knows.
@@ -78,6 +93,8 @@ pub struct Rules {
     pub deferral: FailoverDeferral,
     /// Who finds out that the peer is gone.
     pub detection: Detection,
+    /// Who sees to it that never two nodes serve.
+    pub fencing: Fencing,
     /// Milliseconds from the end of one checkpoint to the request of the next (`x-checkpoint-delay`; 200 in v12).
     pub checkpoint_delay_ms: u32,
 }
@@ -90,6 +107,7 @@ impl Rules {
         resume: ResumePoint::AfterLoaded,
         deferral: FailoverDeferral::FromReceived,
         detection: Detection::External,
+        fencing: Fencing::None,
         checkpoint_delay_ms: 200,
     };
 
@@ -100,6 +118,16 @@ impl Rules {
     /// Remus (NSDI 2008) over COLO's messages: the primary runs on while its state is on the way.
     pub const REMUS: Self = Self { resume: ResumePoint::AfterStaged, ..Self::V12 };
 
+    /// Better than both: nobody outside has to notice a death, never two nodes serve, whatever anybody suspects, and
+    /// the secondary has promised a checkpoint before it says so. With that promise the opposite sync-points of the
+    /// protocol book do not pay: each would cost a round trip, and the last message stays unacknowledged anyway.
+    pub const STRICT: Self = Self {
+        dialect: Dialect::Current,
+        detection: Detection::Timeout,
+        fencing: Fencing::Arbiter,
+        ..Self::V12
+    };
+
     /// Whether sending vmstate-received already is the secondary's promise never to go back behind the checkpoint;
     /// otherwise vmstate-loaded is. It follows from when the primary dares to release.
     pub const fn promises_at_received(&self) -> bool {
@@ -108,11 +136,17 @@ impl Rules {
 }
 
 impl Rules {
+    /// Whether somebody outside has to tell a node that its peer is gone, and to fence the peer before.
+    pub fn has_manager(&self) -> bool {
+        self.detection == Detection::External
+    }
+
     /// Whether a protocol of these rules stands for `property`, when the manager may or may not take a node that is
-    /// alive for dead. Nothing fences a node here: two servers are possible whenever a wrong suspicion is.
+    /// alive for dead. Where nothing fences, two servers are possible whenever a wrong suspicion is; and a node that
+    /// judges by itself takes a link that was cut for a peer that has died.
     pub fn claims(&self, property: Property, wrong_suspicions: bool) -> bool {
-        let suspects_wrongly = wrong_suspicions || self.detection == Detection::LinkClosed;
-        property != Property::SingleServer || !suspects_wrongly
+        let suspects_wrongly = wrong_suspicions || self.detection != Detection::External;
+        property != Property::SingleServer || self.fencing == Fencing::Arbiter || !suspects_wrongly
     }
 }
 

@@ -10,7 +10,7 @@ use crate::error::ProtocolError;
 use crate::input::Input;
 use crate::message::{Message, MessageKind};
 use crate::output::{CheckpointNumber, OutputOffset, WithheldOutput};
-use crate::rules::{Detection, FailoverDeferral, Rules};
+use crate::rules::{Detection, FailoverDeferral, Fencing, Rules};
 
 /// Where the secondary stands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -33,17 +33,19 @@ pub enum SecondaryPhase {
     Loading,
     /// Out of COLO after an error or the loss of the link; only x-colo-lost-heartbeat leads on.
     Error,
-    /// A failover waits until the checkpoint in hand is applied.
+    /// A failover waits until the checkpoint in hand is applied, or for the arbiter's answer.
     TakingOver,
     /// Failed over: serves alone, and its output leaves at once.
     Alone,
     /// A load failed: the VM is no longer usable, and the node can never take over.
     Failed,
+    /// The arbiter has chosen the peer: the node has stopped for good.
+    Fenced,
 }
 
 impl SecondaryPhase {
     /// Every phase.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Incoming,
         Self::WaitRequest,
         Self::WaitSend,
@@ -56,6 +58,7 @@ impl SecondaryPhase {
         Self::TakingOver,
         Self::Alone,
         Self::Failed,
+        Self::Fenced,
     ];
 
     /// The phase's name.
@@ -73,6 +76,7 @@ impl SecondaryPhase {
             Self::TakingOver => "taking-over",
             Self::Alone => "alone",
             Self::Failed => "failed",
+            Self::Fenced => "fenced",
         }
     }
 
@@ -88,7 +92,7 @@ impl SecondaryPhase {
 
     /// Whether the node is in COLO: protected, or on the way there.
     const fn in_session(self) -> bool {
-        !matches!(self, Self::Error | Self::TakingOver | Self::Alone | Self::Failed)
+        !matches!(self, Self::Error | Self::TakingOver | Self::Alone | Self::Failed | Self::Fenced)
     }
 }
 
@@ -172,19 +176,26 @@ impl Secondary {
                 self.state_received(rules, effects);
                 Ok(())
             }
+            // What was on its way when the VM was halted.
+            Input::GuestOutput { .. } if self.phase == SecondaryPhase::Fenced => Ok(()),
             Input::GuestOutput { end } => {
                 self.common.guest_output(end, self.phase.name())?;
                 effects.push(Effect::Release(self.common.output.release_all()));
                 Ok(())
             }
             Input::LostHeartbeat => self.lost_heartbeat(rules, effects),
+            Input::PeerSilent => {
+                self.peer_silent(rules, effects);
+                Ok(())
+            }
+            Input::ArbiterGranted | Input::ArbiterDenied => self.arbiter_answered(input, effects),
             Input::BadStream => Err(ProtocolError::BadStream { state: self.phase.name() }),
             Input::LinkDown => {
                 self.link_down(rules, effects);
                 Ok(())
             }
-            Input::VmLocked => self.locked(effects),
-            Input::StateLoaded { output } => self.state_loaded(output, effects),
+            Input::VmLocked => self.locked(rules, effects),
+            Input::StateLoaded { output } => self.state_loaded(rules, output, effects),
             Input::LoadFailed => self.load_failed(effects),
             _ => Err(ProtocolError::UnexpectedInput { input: input.kind(), state: self.phase.name() }),
         }
@@ -217,11 +228,15 @@ impl Secondary {
         self.common.ask(effects, Effect::LockVm);
     }
 
-    /// The lock is held: load, unless the node has gone on alone without the checkpoint.
-    fn locked(&mut self, effects: &mut Effects) -> Result<(), ProtocolError> {
+    /// The lock is held: load, unless the node goes on alone without the checkpoint.
+    fn locked(&mut self, rules: &Rules, effects: &mut Effects) -> Result<(), ProtocolError> {
         self.common.end(Input::VmLocked.kind(), self.phase.name())?;
         match self.phase {
             SecondaryPhase::WaitLock => self.phase = SecondaryPhase::Loading,
+            SecondaryPhase::TakingOver if self.checkpoint == self.loaded => {
+                self.seek_promotion(rules, effects);
+                return Ok(());
+            }
             SecondaryPhase::TakingOver => {}
             _ => return Ok(()),
         }
@@ -229,7 +244,12 @@ impl Secondary {
         Ok(())
     }
 
-    fn state_loaded(&mut self, output: OutputOffset, effects: &mut Effects) -> Result<(), ProtocolError> {
+    fn state_loaded(
+        &mut self,
+        rules: &Rules,
+        output: OutputOffset,
+        effects: &mut Effects,
+    ) -> Result<(), ProtocolError> {
         self.common.end(Input::StateLoaded { output }.kind(), self.phase.name())?;
         if self.phase == SecondaryPhase::Alone {
             return Ok(());
@@ -238,7 +258,7 @@ impl Secondary {
         self.promised = self.checkpoint;
         self.common.output.restart_at(output);
         match self.phase {
-            SecondaryPhase::TakingOver => self.promote(effects),
+            SecondaryPhase::TakingOver => self.seek_promotion(rules, effects),
             _ if !self.common.link_open => self.leave_with_error(effects),
             SecondaryPhase::Incoming => self.ready_for_next(Message::CheckpointReady, effects),
             _ => self.ready_for_next(Message::VmstateLoaded, effects),
@@ -271,16 +291,43 @@ impl Secondary {
         Ok(())
     }
 
+    fn peer_silent(&mut self, rules: &Rules, effects: &mut Effects) {
+        let may_serve = self.phase != SecondaryPhase::Failed;
+        if rules.detection == Detection::Timeout && self.common.failover == Failover::None && may_serve {
+            self.fail_over(rules, effects);
+        }
+    }
+
     /// Takes over: at once from the checkpoint that is loaded, or when the one in hand has been applied.
     fn fail_over(&mut self, rules: &Rules, effects: &mut Effects) {
         self.common.close_link(effects);
-        if self.must_wait(rules) {
-            self.common.failover = Failover::Deferred;
-            self.phase = SecondaryPhase::TakingOver;
-            return;
+        self.common.failover = Failover::Deferred;
+        let must_wait = self.must_wait(rules);
+        self.phase = SecondaryPhase::TakingOver;
+        if !must_wait {
+            self.discard_staged(effects);
+            self.seek_promotion(rules, effects);
         }
-        self.discard_staged(effects);
-        self.promote(effects);
+    }
+
+    /// The node serves alone, if it need not ask first. What is in hand ends before that.
+    fn seek_promotion(&mut self, rules: &Rules, effects: &mut Effects) {
+        match rules.fencing {
+            Fencing::None => self.promote(effects),
+            Fencing::Arbiter if self.common.pending.is_some() => {}
+            Fencing::Arbiter => self.common.ask(effects, Effect::AskArbiter),
+        }
+    }
+
+    fn arbiter_answered(&mut self, answer: Input, effects: &mut Effects) -> Result<(), ProtocolError> {
+        self.common.end(answer.kind(), self.phase.name())?;
+        if answer == Input::ArbiterGranted {
+            self.promote(effects);
+        } else {
+            self.phase = SecondaryPhase::Fenced;
+            self.common.give_up(effects);
+        }
+        Ok(())
     }
 
     /// Whether a failover waits for the end of what is being loaded. Of the initial state it always does: there is
@@ -313,7 +360,7 @@ impl Secondary {
             return;
         }
         match rules.detection {
-            Detection::External => self.peer_lost(effects),
+            Detection::External | Detection::Timeout => self.peer_lost(effects),
             Detection::LinkClosed => self.fail_over(rules, effects),
         }
     }
