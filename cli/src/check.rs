@@ -15,7 +15,7 @@ pub(crate) struct Arguments {
     #[arg(default_value = "v12")]
     rules: String,
     /// Checkpoints that the primary begins.
-    #[arg(long, default_value_t = Bounds::default().checkpoints, value_name = "N")]
+    #[arg(long, default_value_t = Bounds::default().checkpoints, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=colo_model::MAX_CHECKPOINTS))]
     checkpoints: u64,
     /// Units of output that the guests produce.
     #[arg(long, default_value_t = Bounds::default().budgets.outputs, value_name = "N")]

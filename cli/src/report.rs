@@ -55,11 +55,13 @@ impl From<colo_trace::RulesError> for Failure {
     }
 }
 
-/// Writes text to stdout as it stands.
+/// Writes text to stdout as it stands. A reader that has gone away has heard enough: the verdict stays what it is.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    Ok(out.flush()?)
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Writes one JSON document, or one line of several, to stdout.

@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "K/N", value_parser = parse_shard, requires = "seeds")]
     shard: Option<Shard>,
     /// Checkpoints until a run drains.
-    #[arg(long, default_value_t = Options::default().checkpoints, value_name = "N")]
+    #[arg(long, default_value_t = Options::default().checkpoints, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=colo_sim::MAX_CHECKPOINTS))]
     checkpoints: u64,
     /// Clients with a request open each.
     #[arg(long, default_value_t = Options::default().clients, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(colo_sim::MAX_CLIENTS)))]
@@ -171,7 +171,8 @@ fn many(
         print(&summed_up(rules, &summary, start.elapsed().as_secs_f64()))?;
         if let Some(outcome) = first {
             let seed = outcome.seed;
-            print(&format!("\nThe first run that broke it: colo sim {} --seed {seed}\n\n", rules.name))?;
+            let command = again(rules, seed, options);
+            print(&format!("\nThe first run that broke it: {command}\n\n"))?;
             let outcome = simulate(rules, seed, &Options { record: true, ..options.clone() });
             let plan = plan_file(rules, seed, &arguments.plan_dir).display().to_string();
             print(&told(rules, &outcome, options, Some(&plan)))?;
@@ -262,9 +263,22 @@ fn told(rules: &NamedRules, outcome: &Outcome, options: &Options, plan: Option<&
     };
     if let Some(plan) = plan {
         let _ = writeln!(out, "plan       {plan}");
-        let _ = writeln!(out, "again      colo sim {} --seed {} --plan {plan}", rules.name, outcome.seed);
+        let _ = writeln!(out, "again      {} --plan {plan}", again(rules, outcome.seed, options));
     }
     out
+}
+
+/// The command that makes a run again.
+fn again(rules: &NamedRules, seed: u64, options: &Options) -> String {
+    let usual = Options::default();
+    let mut command = format!("colo sim {} --seed {seed}", rules.name);
+    if options.checkpoints != usual.checkpoints {
+        let _ = write!(command, " --checkpoints {}", options.checkpoints);
+    }
+    if options.clients != usual.clients {
+        let _ = write!(command, " --clients {}", options.clients);
+    }
+    command
 }
 
 /// Many runs for a person.

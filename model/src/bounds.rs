@@ -33,10 +33,13 @@ impl Budgets {
     }
 }
 
+/// The most checkpoints that a check can have: a state keeps their numbers in a byte.
+pub const MAX_CHECKPOINTS: u64 = 200;
+
 /// The bounds of a check.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Bounds {
-    /// Checkpoints that the primary begins.
+    /// Checkpoints that the primary begins, at most [`MAX_CHECKPOINTS`].
     pub checkpoints: u64,
     /// What may happen besides.
     pub budgets: Budgets,

@@ -1,7 +1,7 @@
 //! A check of one variant of the protocol: explore the pair, judge every property, see that nothing was vacuous.
 
 use crate::action::Action;
-use crate::bounds::Bounds;
+use crate::bounds::{Bounds, MAX_CHECKPOINTS};
 use crate::pair::Pair;
 use crate::search::{Coverage, Limits, Outcome, Search, search};
 use crate::state::State;
@@ -162,7 +162,12 @@ impl Check {
 }
 
 /// Explores the pair under `rules` within `bounds` and judges every property.
+///
+/// # Panics
+///
+/// If the bounds have more than [`MAX_CHECKPOINTS`] checkpoints.
 pub fn check(rules: &Rules, bounds: &Bounds, limits: &Limits) -> Check {
+    assert!(bounds.checkpoints <= MAX_CHECKPOINTS, "{} checkpoints", bounds.checkpoints);
     let model = Pair { rules: *rules, bounds: *bounds };
     let start = Instant::now();
     let found: Search<Action, Goals> = search(&model, limits);

@@ -15,7 +15,7 @@ mod state;
 mod story;
 
 pub use action::Action;
-pub use bounds::{Bounds, Budgets};
+pub use bounds::{Bounds, Budgets, MAX_CHECKPOINTS};
 pub use check::{Check, Goal, PropertyReport, Verdict, check};
 pub use pair::Pair;
 pub use search::{Limits, Outcome, Search, search};

@@ -141,6 +141,11 @@ impl Rules {
         self.detection == Detection::External
     }
 
+    /// Whether each node watches for its peer's silence by itself.
+    pub fn watches_silence(&self) -> bool {
+        self.detection == Detection::Timeout
+    }
+
     /// Whether a protocol of these rules stands for `property`, when the manager may or may not take a node that is
     /// alive for dead. Where nothing fences, two servers are possible whenever a wrong suspicion is; and a node that
     /// judges by itself takes a link that was cut for a peer that has died.

@@ -30,6 +30,8 @@ pub(crate) enum Event {
     Issue(u32),
     /// A client has waited long enough for this answer.
     Retry { client: u32, sequence: u64 },
+    /// A node asks itself whether its peer has been silent for too long.
+    Patience(NodeName),
     /// The manager looks whether the pair is whole.
     ManagerLook,
     /// Faults and new requests stop.

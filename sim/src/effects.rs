@@ -60,6 +60,7 @@ impl Simulation<'_> {
             Effect::ArmCheckpointTimer { .. } => self.arm_timer(node),
             Effect::CloseLink => self.close_link(node),
             Effect::TakeOver => self.take_over(node),
+            Effect::Halt => self.halt(node),
             // The manager looks when the link is lost, which is when a node leaves.
             Effect::Exit(_) => {}
             _ => unreachable!("{effect} is an operation"),

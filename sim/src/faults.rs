@@ -8,7 +8,7 @@ use crate::inputs::Basis;
 use crate::marks::Mark;
 use crate::options::Options;
 use crate::simulation::Simulation;
-use colo_protocol::{Detection, EffectKind, Input, InputKind, NodeName, Rules};
+use colo_protocol::{EffectKind, Input, InputKind, NodeName, Property, Rules};
 use colo_trace::{Event, Fault, FaultAction, Kind, Moment, Plan, PlanCursor, Point};
 use std::collections::BTreeMap;
 
@@ -38,8 +38,8 @@ impl Drawer {
             left: draws.below(4),
             distance,
             until_next: draws.within(distance),
-            // Without a manager nobody fences, and a cut is no death: such rules do not claim to survive it.
-            cuts: rules.detection == Detection::External,
+            // Where nobody fences, a cut makes two servers: such rules do not claim to survive it.
+            cuts: rules.claims(Property::SingleServer, false),
             draws,
         }
     }
@@ -181,7 +181,7 @@ impl Simulation<'_> {
             }
             FaultAction::Stall { for_ms } => self.stall(for_ms),
             FaultAction::LostHeartbeat { node } => {
-                self.judge.unfenced |= self.side(node.peer()).alive;
+                self.suspects(node);
                 self.give(node, Input::LostHeartbeat, Basis::Node);
             }
             FaultAction::FailLoad => self.side_mut(NodeName::Secondary).fail_load = true,

@@ -41,6 +41,8 @@ pub(crate) struct Knobs {
     pub(crate) retry_us: u64,
     /// From a failure to the manager's noticing it, and between its actions.
     pub(crate) manager: Span,
+    /// From the last that was heard of the peer to taking it for dead.
+    pub(crate) patience_us: u64,
 }
 
 impl fmt::Display for Knobs {
@@ -49,7 +51,7 @@ impl fmt::Display for Knobs {
             f,
             "pages {}, keys {}, device filler {} B, interval {} us, link {} us and {} B/us in pieces of {} B, \
              loss noticed after {} us, effect {} us, hold {} us, copy {} us, execute {} us, \
-             clients {} us away, think {} us, retry after {} us, manager {} us",
+             clients {} us away, think {} us, retry after {} us, manager {} us, patience {} us",
             self.pages,
             self.keys,
             self.device_filler_bytes,
@@ -65,7 +67,8 @@ impl fmt::Display for Knobs {
             self.client_latency,
             self.think,
             self.retry_us,
-            self.manager
+            self.manager,
+            self.patience_us
         )
     }
 }
@@ -93,6 +96,8 @@ impl Knobs {
             think: draws.span(10, interval_us / 2 + 10),
             retry_us: interval_us / 2 + 10_000 + draws.below(2 * interval_us),
             manager: one_of(&mut draws, [500, 5_000, 40_000]),
+            // Sometimes too short for a stall, or for a checkpoint: then it suspects the living.
+            patience_us: 2 * interval_us + 50_000 + draws.below(300_000),
         }
     }
 }

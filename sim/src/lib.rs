@@ -22,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 mod agenda;
+mod arbiter;
 mod clients;
 mod draw;
 mod effects;
@@ -43,7 +44,7 @@ mod simulation;
 mod sweep;
 mod tape;
 
-pub use options::{MAX_CLIENTS, Options, Watch};
+pub use options::{MAX_CHECKPOINTS, MAX_CLIENTS, Options, Watch};
 pub use outcome::{Broken, Line, Outcome, Summary, Verdict};
 pub use sweep::{sweep, sweep_until};
 

@@ -1,5 +1,6 @@
 //! Coverage marks: which rare paths a run took. A path that no run of many takes is a test that tests nothing.
 
+use colo_protocol::{Fencing, Rules};
 use std::collections::BTreeMap;
 
 /// A rare path.
@@ -22,11 +23,25 @@ pub(crate) enum Mark {
     PrimaryTookOver,
     SecondaryTookOver,
     NodeFenced,
+    LivingPeerSuspected,
+    NodeHalted,
     NobodyServes,
 }
 
+impl Mark {
+    /// Whether the surroundings that belong to the rules have this path at all.
+    fn is_possible(self, rules: &Rules) -> bool {
+        match self {
+            Self::NodeFenced | Self::FailoverRefused => rules.has_manager(),
+            Self::LivingPeerSuspected => rules.watches_silence(),
+            Self::NodeHalted => rules.fencing == Fencing::Arbiter,
+            _ => true,
+        }
+    }
+}
+
 /// Every mark with its name, in the order of the enumeration.
-const ALL: [(Mark, &str); 18] = [
+const ALL: [(Mark, &str); 20] = [
     (Mark::MessageSplit, "a message came in pieces"),
     (Mark::RequestRetried, "a request was retried"),
     (Mark::StaleRequestIgnored, "a request came after its successor"),
@@ -44,6 +59,8 @@ const ALL: [(Mark, &str); 18] = [
     (Mark::PrimaryTookOver, "the primary went on alone"),
     (Mark::SecondaryTookOver, "the secondary took over"),
     (Mark::NodeFenced, "the manager fenced a node"),
+    (Mark::LivingPeerSuspected, "a living peer was taken for dead"),
+    (Mark::NodeHalted, "the arbiter chose the peer"),
     (Mark::NobodyServes, "nobody could serve"),
 ];
 
@@ -58,14 +75,11 @@ impl Marks {
         self.counts[mark as usize] += 1;
     }
 
-    /// The names of all marks.
-    pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-        ALL.iter().map(|(_, name)| *name)
-    }
-
-    /// The paths that were taken.
-    pub(crate) fn taken(&self) -> BTreeMap<&'static str, u64> {
-        Self::names().zip(self.counts).filter(|(_, count)| *count > 0).collect()
+    /// The paths that a run of these rules can take, with how often it took them.
+    pub(crate) fn counted(&self, rules: &Rules) -> BTreeMap<&'static str, u64> {
+        let counts = ALL.into_iter().zip(self.counts);
+        let possible = counts.filter(|((mark, _), _)| mark.is_possible(rules));
+        possible.map(|((_, name), count)| (name, count)).collect()
     }
 }
 

@@ -51,6 +51,7 @@ impl Simulation<'_> {
             Operation::SaveState | Operation::LoadState => {
                 return [(); 2].map(|()| self.nodes.within(self.knobs.copy));
             }
+            Operation::AskArbiter => return [(); 2].map(|()| self.network.within(self.knobs.latency)),
         };
         [(); 2].map(|()| 1 + bytes as u64 / (2 * self.knobs.bytes_per_us))
     }
@@ -83,6 +84,7 @@ impl Simulation<'_> {
             }
             Operation::LockVm => Input::VmLocked,
             Operation::LoadState => self.load_ends(node, effect),
+            Operation::AskArbiter => self.arbiter_answers(node),
         };
         self.arrive(node, Moment::After, Event::Effect(effect.kind()));
         self.give(node, input, Basis::Operation(token));

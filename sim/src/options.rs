@@ -5,6 +5,9 @@ use colo_trace::Plan;
 /// The most clients that a run has.
 pub const MAX_CLIENTS: u32 = 64;
 
+/// The most checkpoints that a run has.
+pub const MAX_CHECKPOINTS: u64 = 10_000;
+
 /// Who looks on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Watch {
@@ -18,7 +21,7 @@ pub enum Watch {
 /// How a run is to be.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
-    /// Checkpoints until faults and new requests stop and the run drains.
+    /// At most [`MAX_CHECKPOINTS`] checkpoints until faults and new requests stop and the run drains.
     pub checkpoints: u64,
     /// Clients, each with one open request; at most [`MAX_CLIENTS`].
     pub clients: u32,

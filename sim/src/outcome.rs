@@ -1,6 +1,5 @@
 //! What a run came to, and the line of JSON that says so.
 
-use crate::marks::Marks;
 use colo_protocol::Property;
 use colo_trace::{Fault, Plan, Trace};
 use serde::Serialize;
@@ -74,7 +73,7 @@ pub struct Outcome {
     pub plan: Plan,
     /// The faults of the given plan whose point the run never reached.
     pub unreached: Vec<Fault>,
-    /// Which rare paths the run took, and how often.
+    /// The rare paths that the run could take, and how often it took them.
     pub sometimes: BTreeMap<&'static str, u64>,
     /// The trace, if it was asked for.
     pub trace: Option<Trace>,
@@ -164,9 +163,8 @@ impl Summary {
         for (kind, count) in &outcome.faults {
             *self.faults.entry(kind).or_default() += count;
         }
-        for name in Marks::names() {
-            let taken = outcome.sometimes.contains_key(name);
-            *self.sometimes.entry(name).or_default() += u64::from(taken);
+        for (path, count) in &outcome.sometimes {
+            *self.sometimes.entry(path).or_default() += u64::from(*count > 0);
         }
     }
 }

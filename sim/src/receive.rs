@@ -7,7 +7,7 @@ use crate::marks::Mark;
 use crate::side::Side;
 use crate::simulation::Simulation;
 use colo_protocol::wire::{Body, DecodeError, PAGE_BYTES};
-use colo_protocol::{Detection, Input, NodeName, Property};
+use colo_protocol::{Input, NodeName, Property};
 
 impl Simulation<'_> {
     /// Bytes leave a node. They go nowhere when the link is gone, which the node may not know yet.
@@ -27,7 +27,12 @@ impl Simulation<'_> {
         let mut piece = std::mem::take(&mut self.scratch);
         piece.clear();
         self.link.take(to, epoch, bytes, &mut piece);
-        self.side_mut(to).received += piece.len() as u64;
+        let now_us = self.agenda.now_us();
+        let side = self.side_mut(to);
+        side.received += piece.len() as u64;
+        if !piece.is_empty() {
+            side.heard_us = now_us;
+        }
         let mut rest = piece.as_slice();
         while self.side(to).alive && self.side(to).open {
             match decode(self.side_mut(to), &mut rest) {
@@ -95,7 +100,7 @@ impl Simulation<'_> {
             let delay_us = self.network.within(self.knobs.notice);
             self.agenda.after(delay_us, Event::LinkDown(node));
         }
-        self.judge.unfenced |= self.rules.detection == Detection::LinkClosed;
+        self.judge.unfenced |= !self.rules.claims(Property::SingleServer, false);
     }
 
     /// A node finds the link gone, after it has read all that had come.

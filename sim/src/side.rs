@@ -42,12 +42,14 @@ pub(crate) struct Side {
     pub(crate) node: Node,
     pub(crate) alive: bool,
     pub(crate) guest: Guest,
-    /// A load has failed: the VM can never run again.
+    /// The VM can never run again: a load has failed, or the arbiter has chosen the peer.
     pub(crate) unusable: bool,
     /// The next load fails.
     pub(crate) fail_load: bool,
     /// This end of the link.
     pub(crate) open: bool,
+    /// When something last came over the link.
+    pub(crate) heard_us: u64,
     pub(crate) in_hand: Option<InHand>,
     /// How many operations have begun.
     pub(crate) operations: u32,
@@ -90,6 +92,7 @@ impl Side {
             unusable: false,
             fail_load: false,
             open: true,
+            heard_us: 0,
             in_hand: None,
             operations: 0,
             carrying: false,

@@ -35,6 +35,8 @@ pub(crate) struct Simulation<'a> {
     pub(crate) manager: Draws,
     /// Looks of the manager that are planned.
     pub(crate) looks: u32,
+    /// To whom the arbiter has given the right to serve alone.
+    pub(crate) arbiter: Option<NodeName>,
     pub(crate) sides: [Side; 2],
     pub(crate) link: Link,
     pub(crate) clients: Clients,
@@ -66,6 +68,7 @@ impl<'a> Simulation<'a> {
             nodes: Draws::new(seed, Purpose::Nodes),
             manager: Draws::new(seed, Purpose::Manager),
             looks: 0,
+            arbiter: None,
             sides: NodeName::ALL.map(|name| Side::new(name, rules.dialect, &knobs)),
             link: Link::new(),
             clients: Clients::new(seed, options.clients),
@@ -102,7 +105,9 @@ impl<'a> Simulation<'a> {
     pub(crate) fn run(&mut self) -> u64 {
         self.begin_incoming();
         self.begin_clients();
-        let limit_us = (self.options.checkpoints + 4) * (self.knobs.interval_us + 200_000);
+        self.begin_watching();
+        let rounds = self.options.checkpoints.saturating_add(4);
+        let limit_us = rounds.saturating_mul(self.knobs.interval_us + 200_000);
         self.agenda.at(limit_us, Event::Drain);
         let mut events = 0;
         while !self.is_over() {
@@ -129,6 +134,7 @@ impl<'a> Simulation<'a> {
             Event::Output { units } => self.output_arrives(units),
             Event::Issue(client) => self.issue(client),
             Event::Retry { client, sequence } => self.retry(client, sequence),
+            Event::Patience(node) => self.patience_ends(node),
             Event::ManagerLook => self.manager_looks(),
             Event::Drain => self.drain(),
             Event::Deadline => self.expired = true,
@@ -182,7 +188,7 @@ impl<'a> Simulation<'a> {
             faults: faults.counts,
             plan: faults.plan,
             unreached: faults.unreached,
-            sometimes: self.marks.taken(),
+            sometimes: self.marks.counted(self.rules),
             trace: self.tape.into_records().map(|records| Trace { header: header(rules, seed), records }),
         }
     }

@@ -44,7 +44,7 @@ fn a_fault_at_every_point_is_survived() {
         FaultAction::LostHeartbeat { node: NodeName::Primary },
         FaultAction::LostHeartbeat { node: NodeName::Secondary },
     ];
-    for name in ["v12", "late-release"] {
+    for name in ["v12", "late-release", "remus", "strict"] {
         let rules = load_rules(name).unwrap();
         let mut reached = 0;
         for at in points() {
