@@ -146,13 +146,18 @@ impl Shared {
     /// Whether to run; false when the thread is to end.
     fn wait_for_run(&self) -> bool {
         let mut switch = lock(&self.switch);
-        while !switch.run && !switch.quit {
-            switch.stands_still = true;
+        loop {
+            switch.stands_still = switch.quit || !switch.run;
+            if !switch.stands_still {
+                return true;
+            }
+            // Also on the way out: whoever waits for it to stand still waits for that.
             self.changed.notify_all();
+            if switch.quit {
+                return false;
+            }
             switch = self.changed.wait(switch).unwrap_or_else(PoisonError::into_inner);
         }
-        switch.stands_still = switch.quit;
-        !switch.quit
     }
 
     /// Runs the guest until it is to stand still. What it has produced by then has been handed over.
@@ -206,4 +211,33 @@ impl Shared {
 /// A thread that panicked holding a lock has ended the process's use anyway; its data is still whole here.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::vm::MachineConfig;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    #[test]
+    fn a_thread_that_is_dropped_as_soon_as_it_is_resumed_ends() {
+        if let Err(error) = crate::kvm_usable() {
+            assert!(std::env::var("COLO_REQUIRE_KVM").as_deref() != Ok("1"), "{error}");
+            eprintln!("SKIPPED a_thread_that_is_dropped_as_soon_as_it_is_resumed_ends: {error}");
+            return;
+        }
+        let (tell, told) = channel();
+        std::thread::spawn(move || {
+            for _ in 0..20 {
+                let machine = Machine::new(&MachineConfig { memory_mib: 16, prefault: false }).unwrap();
+                let vcpu = VcpuThread::start(machine).unwrap();
+                vcpu.resume();
+                drop(vcpu);
+            }
+            tell.send(()).unwrap();
+        });
+        assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(()), "a suspension that never ends");
+    }
 }
