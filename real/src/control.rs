@@ -11,8 +11,11 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
-/// The longest line accepted, bytes.
-const MAX_LINE_BYTES: usize = 1 << 20;
+/// The longest line accepted, bytes: a plan of the largest size that is read fits.
+const MAX_LINE_BYTES: usize = 4 << 20;
+
+/// The most units of output in one message, so that its line is never too long.
+pub(crate) const MAX_UNITS: usize = 4096;
 
 /// How a node is to run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -68,6 +71,8 @@ pub(crate) enum ToNode {
     FailLoad,
     /// Go on from the point at which the node waits.
     GoOn,
+    /// The arbiter's answer to [`FromNode::AskArbiter`]: whether the node has the right to serve alone.
+    ArbiterAnswer(bool),
 }
 
 /// What a node tells the harness.
@@ -79,7 +84,7 @@ pub(crate) enum FromNode {
     Listening(Address),
     /// The node is in COLO: its initial state is loaded, or its VM runs.
     Started,
-    /// Output has been released: the offset of the first unit, and the units.
+    /// Output has been released: the offset of the first unit, and the units, at most [`MAX_UNITS`].
     Output(u64, Vec<RawReply>),
     /// A fault's point has been reached; the node waits for [`ToNode::GoOn`].
     AtPoint(Point, Vec<FaultAction>),
@@ -87,8 +92,19 @@ pub(crate) enum FromNode {
     Checkpoint(CheckpointFigures),
     /// The node has been promoted.
     TookOver,
-    /// QEMU's event `COLO_EXIT`, with its reason.
-    ColoExit(String),
+    /// QEMU's event `COLO_EXIT`.
+    ColoExit {
+        /// QEMU's word for why.
+        reason: String,
+        /// Whether the node's VM is of no use any more, because a load has failed.
+        unusable: bool,
+    },
+    /// x-colo-lost-heartbeat was refused: the node is not, or not yet, in COLO.
+    NotInColo,
+    /// The node asks the arbiter for the right to serve alone.
+    AskArbiter,
+    /// The node has stopped for good: the peer serves.
+    Halted,
     /// An event, when records were asked for.
     Record(Record),
     /// The node cannot go on; its process ends.
@@ -119,7 +135,8 @@ pub(crate) fn send(stream: &mut impl Write, message: &impl Serialize) -> io::Res
     stream.write_all(&line)
 }
 
-/// Reads one message; none at the end of the stream.
+/// Reads one message; none at the end of the stream. An error of kind `InvalidData` is the other side's fault; any
+/// other means that it has ended, perhaps in the middle of a line.
 pub(crate) fn receive<T: DeserializeOwned>(stream: &mut BufReader<UnixStream>) -> io::Result<Option<T>> {
     let mut line = Vec::new();
     let mut limited = io::Read::take(&mut *stream, MAX_LINE_BYTES as u64);
@@ -127,11 +144,55 @@ pub(crate) fn receive<T: DeserializeOwned>(stream: &mut BufReader<UnixStream>) -
     if line.is_empty() {
         return Ok(None);
     }
-    if line.last() != Some(&b'\n') {
-        return Err(io::Error::new(
-            ErrorKind::UnexpectedEof,
-            "the control channel ended in the middle of a line",
-        ));
+    if line.last() == Some(&b'\n') {
+        return serde_json::from_slice(&line).map(Some).map_err(|error| invalid(error.to_string()));
     }
-    Ok(Some(serde_json::from_slice(&line)?))
+    if line.len() >= MAX_LINE_BYTES {
+        return Err(invalid(format!("a line of more than {MAX_LINE_BYTES} bytes")));
+    }
+    Err(io::Error::new(ErrorKind::UnexpectedEof, "the control channel ended in the middle of a line"))
+}
+
+fn invalid(problem: String) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, problem)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    /// What comes of these bytes, and then the end of the stream.
+    fn received(bytes: &[u8]) -> io::Result<Option<FromNode>> {
+        let (here, mut there) = UnixStream::pair().unwrap();
+        let bytes = bytes.to_vec();
+        let writer = std::thread::spawn(move || there.write_all(&bytes));
+        let message = receive(&mut BufReader::new(here));
+        // It fails when the reader has had enough.
+        let _ = writer.join().unwrap();
+        message
+    }
+
+    #[test]
+    fn a_death_in_the_middle_of_a_line_is_no_fault_of_the_line() {
+        assert_eq!(received(b"").unwrap(), None);
+        assert_eq!(received(b"\"TookOver\"\n").unwrap(), Some(FromNode::TookOver));
+        assert_eq!(received(b"\"Took").unwrap_err().kind(), ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_line_that_nobody_understands_is_not_taken_for_a_death() {
+        for bytes in [&b"\"TookUnder\"\n"[..], b"{\"Output\":\n", &vec![b' '; MAX_LINE_BYTES + 1]] {
+            assert_eq!(received(bytes).unwrap_err().kind(), ErrorKind::InvalidData);
+        }
+    }
+
+    #[test]
+    fn the_longest_message_of_output_fits_its_line() {
+        let message = FromNode::Output(u64::MAX, vec![[u64::MAX; 5]; MAX_UNITS]);
+        let mut line = Vec::new();
+        send(&mut line, &message).unwrap();
+        assert!(line.len() < MAX_LINE_BYTES, "{} bytes", line.len());
+        assert_eq!(received(&line).unwrap(), Some(message));
+    }
 }

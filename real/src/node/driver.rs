@@ -4,9 +4,10 @@
 //! loaded finds it half loaded, as it would in QEMU. No decision of the protocol is taken here.
 
 use super::outgoing::Outgoing;
+use super::silence::Silence;
 use super::staging::{RAM_BLOCK, StagedDevices, Staging};
 use super::vcpu::VcpuThread;
-use super::{Control, NodeError};
+use super::{Control, NodeError, wait_for};
 use crate::abi::{Reply, Request};
 use crate::control::{FromNode, NodeConfig, ToNode};
 use crate::link::Link;
@@ -14,7 +15,7 @@ use crate::vm::{BLOB_BYTES_MAX, CpuState, Machine};
 use colo_protocol::wire::{BlockName, Config, DEFAULT_RAM_SECTION_ID, Decoder, Direction, Encoder};
 use colo_protocol::{Effect, Input, Message, Node, NodeName, Operation, OutputBuffer, ProtocolError};
 use colo_trace::{Event, Kind, Moment, Plan, PlanCursor, Record};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
@@ -26,6 +27,13 @@ pub(super) struct InHand {
     pub(super) operation: Operation,
     /// Of a load: the RAM has been applied.
     pub(super) halfway: bool,
+}
+
+impl InHand {
+    /// Whether the node works on it; of the others the link or the harness tells the end.
+    fn is_worked_on(self) -> bool {
+        !self.operation.needs_link() && self.operation != Operation::AskArbiter
+    }
 }
 
 /// A node at work.
@@ -52,9 +60,12 @@ pub(super) struct Driver {
     /// The effect whose point before it has been passed.
     pub(super) announced: Option<Effect>,
     pub(super) timer: Option<Instant>,
+    pub(super) silence: Silence,
     pub(super) cursor: PlanCursor,
     pub(super) commands: VecDeque<ToNode>,
     pub(super) fail_load: bool,
+    /// A load has failed: the VM is of no use any more.
+    pub(super) unusable: bool,
     pub(super) saved: Saved,
     pub(super) times: Times,
     pub(super) replies: Vec<Reply>,
@@ -102,6 +113,7 @@ impl Driver {
             blob: Vec::new(),
             output: Vec::new(),
         };
+        let checkpoint_delay = Duration::from_millis(config.rules.checkpoint_delay_ms.into());
         let loading = InHand { operation: Operation::LoadState, halfway: true };
         Ok(Self {
             memory_pages: machine.memory().pages(),
@@ -122,9 +134,11 @@ impl Driver {
             announced: None,
             in_hand: (name == NodeName::Secondary).then_some(loading),
             timer: None,
+            silence: Silence::new(checkpoint_delay, Instant::now()),
             cursor: PlanCursor::new(&Plan::new(own_faults)),
             commands: VecDeque::new(),
             fail_load: false,
+            unusable: false,
             saved,
             times: Times::default(),
             replies: Vec::new(),
@@ -152,7 +166,7 @@ impl Driver {
         if next.is_some_and(|effect| effect.operation().is_none() || self.in_hand.is_none()) {
             return self.carry_out(control);
         }
-        if let Some(in_hand) = self.in_hand.filter(|in_hand| !in_hand.operation.needs_link()) {
+        if let Some(in_hand) = self.in_hand.filter(|in_hand| in_hand.is_worked_on()) {
             return self.advance(in_hand, control);
         }
         if self.decoded < self.inbound.len() {
@@ -176,6 +190,9 @@ impl Driver {
         self.record(|time| Record::input(time, self.name(), checkpoint, input), control)?;
         if let Some(error) = error {
             self.error(error, control)?;
+        }
+        if let Some(ProtocolError::NotInColoMode { .. }) = error {
+            control.tell(&FromNode::NotInColo)?;
         }
         self.point(Moment::After, event, control)
     }
@@ -204,6 +221,7 @@ impl Driver {
                 self.stalled_until = Some(Instant::now() + Duration::from_millis(for_ms.into()));
             }
             ToNode::FailLoad => self.fail_load = true,
+            ToNode::ArbiterAnswer(granted) => self.arbiter_answered(granted, control)?,
             ToNode::GoOn => {}
             ToNode::Start(_) => return Err(NodeError::Internal("a second Start".to_owned())),
         }
@@ -229,7 +247,7 @@ impl Driver {
             return Ok(());
         }
         let stalled = self.is_stalled();
-        let deadline = [self.timer, self.stalled_until].into_iter().flatten().min();
+        let deadline = [self.timer, self.stalled_until, self.silence.deadline()].into_iter().flatten().min();
         let timeout = deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
         let [harness, guest, link_in, link_out] = self.poll(control, stalled, timeout.as_ref())?;
         if harness {
@@ -247,6 +265,10 @@ impl Driver {
         if self.timer.is_some_and(|timer| Instant::now() >= timer) {
             self.timer = None;
             self.give(Input::CheckpointDue, control)?;
+        }
+        // Behind the link: what was said while this node was busy has been heard by now.
+        if self.silence.has_lasted(Instant::now()) {
+            self.give(Input::PeerSilent, control)?;
         }
         Ok(())
     }
@@ -266,10 +288,7 @@ impl Driver {
             let out = if self.outgoing.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
             polled.push(PollFd::from_borrowed_fd(link.as_fd(), PollFlags::IN | out));
         }
-        match poll(&mut polled, timeout) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(NodeError::Internal(format!("poll: {error}"))),
-        }
+        wait_for(&mut polled, timeout)?;
         let ready = |place: usize, flags: PollFlags| {
             polled
                 .get(place)

@@ -3,7 +3,7 @@
 use super::driver::{Driver, Times};
 use super::{Control, NodeError};
 use crate::abi::Reply;
-use crate::control::{CheckpointFigures, FromNode, RawReply};
+use crate::control::{CheckpointFigures, FromNode, MAX_UNITS, RawReply};
 use colo_protocol::{Effect, Message, OutputOffset};
 use colo_trace::{Event, Moment, Record};
 use std::time::{Duration, Instant};
@@ -47,21 +47,29 @@ impl Driver {
                 self.staged = None;
             }
             Effect::TakeOver => control.tell(&FromNode::TookOver)?,
-            Effect::Exit(reason) => control.tell(&FromNode::ColoExit(reason.name().to_owned()))?,
+            Effect::Halt => self.halt(control)?,
+            Effect::Exit(reason) => {
+                let reason = reason.name().to_owned();
+                control.tell(&FromNode::ColoExit { reason, unusable: self.unusable })?;
+            }
             Effect::SuspendVm
             | Effect::SaveState(_)
             | Effect::SendRam(_)
             | Effect::SendDeviceState(_)
             | Effect::LockVm
-            | Effect::LoadState(_) => unreachable!("operations are begun, not done"),
+            | Effect::LoadState(_)
+            | Effect::AskArbiter => unreachable!("operations are begun, not done"),
         }
         Ok(())
     }
 
     pub(super) fn send(&mut self, message: Message, control: &mut Control) -> Result<(), NodeError> {
         if message == Message::CheckpointRequest {
-            let bytes_before = self.outgoing.total();
-            self.times = Times { requested: Some(Instant::now()), bytes_before, ..Times::default() };
+            self.times = Times {
+                requested: Some(Instant::now()),
+                bytes_before: self.outgoing.total(),
+                ..Times::default()
+            };
         }
         self.encoder
             .message(self.outgoing.buffer(), message)
@@ -74,6 +82,13 @@ impl Driver {
         self.vcpu.resume();
         self.times.resumed = Some(Instant::now());
         Ok(())
+    }
+
+    /// The VM stands still, and nothing lets it run again.
+    fn halt(&mut self, control: &mut Control) -> Result<(), NodeError> {
+        self.vcpu.suspend();
+        self.timer = None;
+        control.tell(&FromNode::Halted)
     }
 
     /// Tells the figures of a checkpoint that is over: the VM runs again, the secondary has loaded, output has left.
@@ -105,7 +120,9 @@ impl Driver {
         self.times.released = Some(Instant::now());
         let (first, units) = self.output.release(up_to);
         let units: Vec<RawReply> = units.map(raw_reply).collect();
-        if units.is_empty() { Ok(()) } else { control.tell(&FromNode::Output(first.0, units)) }
+        let starts = (first.0..).step_by(MAX_UNITS);
+        let mut messages = starts.zip(units.chunks(MAX_UNITS));
+        messages.try_for_each(|(first, units)| control.tell(&FromNode::Output(first, units.to_vec())))
     }
 }
 

@@ -7,6 +7,7 @@
 //!     |-- stream      the end of the link
 //!     |-- vcpu        the guest's thread, suspended and resumed
 //!     |-- outgoing    bytes on their way to the link
+//!     |-- silence     patience with the peer
 //!     `-- staging     the checkpoint that is coming in
 //! ```
 //!
@@ -16,6 +17,7 @@ mod driver;
 mod effects;
 mod operations;
 mod outgoing;
+mod silence;
 mod staging;
 mod stream;
 mod vcpu;
@@ -25,6 +27,7 @@ use crate::control::{FromNode, LinkConfig, NodeConfig, ToNode, receive, send};
 use crate::link::{Link, Listener};
 use crate::vm::{GUEST, Machine, MachineConfig};
 use colo_protocol::NodeName;
+use rustix::event::{PollFd, Timespec, poll};
 use std::io::{self, BufReader};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -79,6 +82,15 @@ impl Control {
     /// Whether a message has been read from the socket already.
     fn has_buffered(&self) -> bool {
         self.input.buffer().contains(&b'\n')
+    }
+}
+
+/// Waits until one of them is ready, or the time is over; a signal may end it early. How many are ready.
+fn wait_for(polled: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Result<usize, NodeError> {
+    match poll(polled, timeout) {
+        Ok(ready) => Ok(ready),
+        Err(rustix::io::Errno::INTR) => Ok(0),
+        Err(error) => Err(NodeError::Internal(format!("poll: {error}"))),
     }
 }
 

@@ -4,6 +4,7 @@ use super::driver::{Driver, InHand, Saved};
 use super::staging::StagedDevices;
 use super::{Control, NodeError};
 use crate::abi::{PAGE_BYTES, Reply, Slot};
+use crate::control::FromNode;
 use crate::vm::{Machine, encode};
 use colo_protocol::wire::{BlockName, Encoder};
 use colo_protocol::{Input, Operation, OutputBuffer, OutputOffset};
@@ -22,6 +23,10 @@ impl Driver {
                 self.during(operation, control)
             }
             Operation::SaveState | Operation::LockVm => self.during(operation, control),
+            Operation::AskArbiter => {
+                control.tell(&FromNode::AskArbiter)?;
+                self.during(operation, control)
+            }
             Operation::LoadState => {
                 let Some(devices) = self.staged.take() else {
                     return Err(NodeError::Internal("a load of a checkpoint that is not whole".to_owned()));
@@ -71,6 +76,7 @@ impl Driver {
                 let input = match self.load_devices() {
                     Ok(output) => Input::StateLoaded { output },
                     Err(problem) => {
+                        self.unusable = true;
                         self.record(|time| self.note(time, Kind::Error, problem), control)?;
                         Input::LoadFailed
                     }
@@ -84,8 +90,16 @@ impl Driver {
                 self.in_hand = Some(InHand { halfway: true, ..in_hand });
                 self.during(in_hand.operation, control)
             }
-            Operation::SendRam | Operation::SendDeviceState => Ok(()),
+            Operation::SendRam | Operation::SendDeviceState | Operation::AskArbiter => Ok(()),
         }
+    }
+
+    /// The arbiter has answered; who did not ask has no use for it.
+    pub(super) fn arbiter_answered(&mut self, granted: bool, control: &mut Control) -> Result<(), NodeError> {
+        if self.in_hand.is_none_or(|in_hand| in_hand.operation != Operation::AskArbiter) {
+            return Ok(());
+        }
+        self.end(if granted { Input::ArbiterGranted } else { Input::ArbiterDenied }, control)
     }
 
     /// The operation in hand has ended.

@@ -18,6 +18,7 @@ impl Driver {
     pub(super) fn disconnect(&mut self) {
         if let Some(link) = self.link.take() {
             link.shut_down();
+            self.silence.link_lost(Instant::now());
         }
         self.outgoing.clear();
         self.inbound.clear();
@@ -31,8 +32,16 @@ impl Driver {
             let Some(link) = &mut self.link else { break };
             let transfer =
                 self.in_hand.map(|in_hand| in_hand.operation).filter(|operation| operation.needs_link());
-            match (self.outgoing.pump(link), transfer) {
-                (Progress::Middle, Some(operation)) => self.during(operation, control)?,
+            let before = self.outgoing.total();
+            let progress = self.outgoing.pump(link);
+            if self.outgoing.total() > before {
+                // A peer that is silent because it is being sent to shows so that it is there: the socket holds little.
+                self.silence.heard(Instant::now());
+            }
+            match (progress, transfer) {
+                (Progress::Middle, Some(operation)) => {
+                    self.during(operation, control)?;
+                }
                 (Progress::Done, Some(operation)) => {
                     let input = match operation {
                         Operation::SendRam => Input::RamSent,
@@ -59,6 +68,9 @@ impl Driver {
         self.decoded = 0;
         let moved = link.read(&mut self.inbound);
         self.inbound.truncate(if let Moved::Bytes(count) = moved { count } else { 0 });
+        if let Moved::Bytes(_) = moved {
+            self.silence.heard(Instant::now());
+        }
         if moved == Moved::Gone { self.link_gone(control) } else { Ok(()) }
     }
 

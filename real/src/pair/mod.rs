@@ -1,102 +1,44 @@
-//! The harness of a real pair: two processes, clients, a manager, and the faults of a plan, carried out for real.
+//! The harness of a real pair: two processes, clients, and the faults of a plan, carried out for real.
 //!
-//! It stands for the world around the protocol and takes no decision of it. Its manager is the one that QEMU leaves
-//! to others: it notices a dead process and tells the survivor; when only the link is gone it kills the primary first,
-//! so that never two serve.
+//! It stands for the world around the protocol and takes no decision of it. Rules that need a manager find one here;
+//! those that need an arbiter find one too, which gives the right to serve alone to whoever asks first, for ever.
 
 mod clients;
+mod manager;
+mod options;
 mod process;
 mod violation;
 
 use crate::control::{CheckpointFigures, FromNode, LinkConfig, NodeConfig, ToNode};
-use crate::link::{Address, LinkKind};
+use crate::link::Address;
 use crate::node::monotonic_us;
 use clients::Clients;
-use colo_protocol::{Detection, NodeName};
-use colo_trace::{FaultAction, Header, Kind, NamedRules, Plan, Point, Record, SCHEMA, Trace, Way};
+use colo_protocol::{NodeName, Property};
+use colo_trace::{FaultAction, Header, Kind, Point, Record, SCHEMA, Trace, Way};
+use manager::{Manager, Order};
+use options::PATIENCE;
+pub use options::{RunError, RunOptions, RunOutcome};
 pub use process::NodeCommand;
 use process::{Heard, Process};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
-use thiserror::Error;
 pub use violation::RunViolation;
 
 /// How often clients look at their watches.
 const CLIENT_TICK: Duration = Duration::from_millis(2);
 
-/// How long a pair may take to get ready, or to drain.
-const PATIENCE: Duration = Duration::from_secs(20);
-
 /// Replies that have to be seen after a failover, to know that the survivor really serves.
 const REPLIES_AFTER_FAILOVER: u64 = 20;
 
-/// What to run.
-#[derive(Clone, Debug)]
-pub struct RunOptions {
-    /// The variant of the protocol; its checkpoint delay is the interval.
-    pub rules: NamedRules,
-    /// Checkpoints to take before the run drains, if nothing fails before.
-    pub checkpoints: u64,
-    /// Guest memory, MiB.
-    pub memory_mib: u64,
-    /// Pages that the guest dirties per checkpoint.
-    pub dirty_pages: u64,
-    /// What sort of link.
-    pub link: LinkKind,
-    /// What is to go wrong.
-    pub plan: Plan,
-    /// Clients with a request open each.
-    pub clients: u32,
-    /// Whether to record every event.
-    pub record: bool,
-    /// How to start a node.
-    pub node: NodeCommand,
-}
+/// How long after a failover a peer that lives may take to find out, if it ever does.
+const SETTLES_WITHIN: Duration = Duration::from_secs(3);
 
-/// What a run came to.
-#[derive(Clone, Debug)]
-pub struct RunOutcome {
-    /// What the clients saw that they may not see, if anything; or that the pair stood still.
-    pub violation: Option<RunViolation>,
-    /// Each completed checkpoint.
-    pub checkpoints: Vec<CheckpointFigures>,
-    /// Promotions.
-    pub failovers: u64,
-    /// Replies that clients have seen.
-    pub replies: u64,
-    /// From each promotion to the survivor's first new reply, microseconds.
-    pub takeover_us: Vec<u64>,
-    /// The points at which faults struck.
-    pub struck: Vec<(Point, FaultAction)>,
-    /// Faults of the plan whose point was never reached.
-    pub missed: usize,
-    /// The records, if asked for.
-    pub trace: Option<Trace>,
-}
-
-/// Why a run could not be made at all.
-#[derive(Debug, Error)]
-pub enum RunError {
-    /// The machine lacks something.
-    #[error(transparent)]
-    Environment(#[from] crate::Error),
-    /// The operating system refused something.
-    #[error("{0}")]
-    Io(#[from] std::io::Error),
-    /// A node gave up, other than by a fault of the plan.
-    #[error("the {0} failed: {1}")]
-    Node(NodeName, String),
-    /// The pair did not get ready.
-    #[error("the pair did not get ready within {} s", PATIENCE.as_secs())]
-    NotReady,
-}
-
-/// Runs a pair once, from boot until it has drained; `directory` is for its sockets, and must be private.
-/// `progress` hears of each completed checkpoint.
+/// Runs a pair once, from boot until it has drained; `directory` is for its sockets, must be private, and is removed as
+/// soon as nobody needs it. `progress` hears of each completed checkpoint.
 pub fn run_pair(
     options: &RunOptions,
-    directory: PathBuf,
+    directory: &Path,
     progress: &mut dyn FnMut(&CheckpointFigures),
 ) -> Result<RunOutcome, RunError> {
     crate::kvm_usable()?;
@@ -118,17 +60,28 @@ struct Pair<'a> {
     records: Vec<Record>,
     /// When the survivor was promoted, until its first reply.
     promoted: Option<Instant>,
-    /// Replies that had been seen at the latest failover.
-    replies_at_failover: Option<u64>,
-    /// The manager has told the survivor, or has nobody to tell.
-    managed: bool,
+    /// When the latest failover was, and how many replies had been seen by then.
+    latest_failover: Option<(Instant, u64)>,
+    manager: Manager,
+    /// To whom the arbiter has given the right to serve alone.
+    granted: Option<NodeName>,
+    /// A node has stopped for good.
+    halted: bool,
+    /// The plan had the manager take a living node for dead.
+    suspected_wrongly: bool,
+    /// A node was promoted while its peer lived.
+    two_may_serve: bool,
+    /// The directory of the sockets, until both nodes have started.
+    directory: Option<PathBuf>,
+    /// Nodes that have started.
+    started: usize,
 }
 
 impl<'a> Pair<'a> {
     /// Starts both processes and links them.
-    fn start(options: &'a RunOptions, directory: PathBuf) -> Result<Self, RunError> {
+    fn start(options: &'a RunOptions, directory: &Path) -> Result<Self, RunError> {
         let (sender, heard) = channel();
-        let start = |name| Process::start(name, &options.node, &directory, sender.clone());
+        let start = |name| Process::start(name, &options.node, directory, sender.clone());
         let processes = [start(NodeName::Primary)?, start(NodeName::Secondary)?];
         let mut pair = Self {
             options,
@@ -139,6 +92,7 @@ impl<'a> Pair<'a> {
             started_us: monotonic_us(),
             outcome: RunOutcome {
                 violation: None,
+                claimed: true,
                 checkpoints: Vec::new(),
                 failovers: 0,
                 replies: 0,
@@ -149,10 +103,16 @@ impl<'a> Pair<'a> {
             },
             records: Vec::new(),
             promoted: None,
-            replies_at_failover: None,
-            managed: false,
+            latest_failover: None,
+            manager: Manager::new(&options.rules.rules),
+            granted: None,
+            halted: false,
+            suspected_wrongly: false,
+            two_may_serve: false,
+            directory: Some(directory.to_owned()),
+            started: 0,
         };
-        pair.configure(NodeName::Secondary, LinkConfig::Listen(options.link, directory));
+        pair.configure(NodeName::Secondary, LinkConfig::Listen(options.link, directory.to_owned()));
         let address = pair.listening()?;
         pair.configure(NodeName::Primary, LinkConfig::Connect(address));
         Ok(pair)
@@ -187,7 +147,9 @@ impl<'a> Pair<'a> {
                 Ok(Heard::Message(name, FromNode::Failed(problem))) => {
                     return Err(RunError::Node(name, problem));
                 }
-                Ok(_) | Err(_) => return Err(RunError::NotReady),
+                Ok(Heard::Gone(name)) => self.gone(name)?,
+                Ok(Heard::Garbled(name, error)) => return Err(garbled(name, &error)),
+                Ok(Heard::Message(..)) | Err(_) => return Err(RunError::NotReady),
             }
         }
     }
@@ -196,11 +158,19 @@ impl<'a> Pair<'a> {
         &mut self.processes[name as usize]
     }
 
+    fn alive(&self) -> [bool; 2] {
+        self.processes.each_ref().map(Process::is_alive)
+    }
+
     /// Serves the clients until enough has happened and all is answered, or nothing more can happen.
     fn serve(&mut self, progress: &mut dyn FnMut(&CheckpointFigures)) -> Result<(), RunError> {
         let mut last_reply = (0, Instant::now());
+        let patience = self.options.patience();
         while !self.is_done() && self.outcome.violation.is_none() {
             self.ask();
+            if self.manager.is_due(Instant::now()) {
+                self.manage();
+            }
             match self.heard.recv_timeout(CLIENT_TICK) {
                 Ok(heard) => self.hear(heard, progress)?,
                 Err(RecvTimeoutError::Timeout) => {}
@@ -209,8 +179,8 @@ impl<'a> Pair<'a> {
             if self.clients.seen != last_reply.0 {
                 last_reply = (self.clients.seen, Instant::now());
             }
-            if last_reply.1.elapsed() > PATIENCE {
-                self.violate(RunViolation::Silence { seconds: PATIENCE.as_secs() });
+            if last_reply.1.elapsed() > patience {
+                self.violate(RunViolation::Silence { seconds: patience.as_secs() });
             }
         }
         Ok(())
@@ -234,8 +204,11 @@ impl<'a> Pair<'a> {
 
     /// Whether all that the run is for has happened.
     fn enough(&self) -> bool {
-        match self.replies_at_failover {
-            Some(replies) => self.clients.seen >= replies + REPLIES_AFTER_FAILOVER,
+        match self.latest_failover {
+            Some((at, replies)) => {
+                let settled = self.is_settled(self.serving.peer()) || at.elapsed() > SETTLES_WITHIN;
+                settled && self.clients.seen >= replies + REPLIES_AFTER_FAILOVER
+            }
             None => {
                 self.outcome.checkpoints.len() as u64 >= self.options.checkpoints
                     && self.processes.iter().all(Process::is_alive)
@@ -243,8 +216,24 @@ impl<'a> Pair<'a> {
         }
     }
 
+    /// Whether a node whose peer serves has done whatever it will do about it. Until then it might serve, too.
+    fn is_settled(&self, node: NodeName) -> bool {
+        let alive = self.processes[node as usize].is_alive();
+        !alive || !self.manager.is_usable(node) || self.halted || self.outcome.failovers > 1
+    }
+
     fn is_done(&self) -> bool {
-        (self.enough() && self.clients.all_answered()) || !self.processes.iter().any(Process::is_alive)
+        self.has_drained() || self.is_lost()
+    }
+
+    fn has_drained(&self) -> bool {
+        self.enough() && self.clients.all_answered()
+    }
+
+    /// Whether nobody is left who could serve.
+    fn is_lost(&self) -> bool {
+        let alive = self.alive();
+        !NodeName::ALL.into_iter().any(|node| alive[node as usize] && self.manager.is_usable(node))
     }
 
     fn violate(&mut self, violation: RunViolation) {
@@ -254,7 +243,8 @@ impl<'a> Pair<'a> {
 
     fn hear(&mut self, heard: Heard, progress: &mut dyn FnMut(&CheckpointFigures)) -> Result<(), RunError> {
         match heard {
-            Heard::Gone(name) => self.gone(name),
+            Heard::Gone(name) => self.gone(name)?,
+            Heard::Garbled(name, error) => return Err(garbled(name, &error)),
             Heard::Message(name, message) => match message {
                 FromNode::Output(first, units) => self.output(name, first, &units),
                 FromNode::Checkpoint(figures) => {
@@ -263,10 +253,14 @@ impl<'a> Pair<'a> {
                 }
                 FromNode::AtPoint(point, actions) => self.strike(name, point, &actions),
                 FromNode::TookOver => self.took_over(name),
-                FromNode::ColoExit(reason) => self.colo_exit(&reason),
+                FromNode::ColoExit { unusable, .. } => self.manager.exited(name, unusable, Instant::now()),
+                FromNode::NotInColo => self.manager.refused(name, self.alive(), Instant::now()),
+                FromNode::AskArbiter => self.arbitrate(name),
+                FromNode::Halted => self.halted = true,
                 FromNode::Record(record) => self.records.push(record),
                 FromNode::Failed(problem) => return Err(RunError::Node(name, problem)),
-                FromNode::Hello(_) | FromNode::Listening(_) | FromNode::Started => {}
+                FromNode::Started => self.started(),
+                FromNode::Hello(_) | FromNode::Listening(_) => {}
             },
         }
         Ok(())
@@ -289,11 +283,22 @@ impl<'a> Pair<'a> {
         }
     }
 
+    /// A node has started. After the second the sockets' directory is empty, and nobody will look for anything in it.
+    fn started(&mut self) {
+        self.started += 1;
+        if let Some(directory) = self.directory.take_if(|_| self.started == self.processes.len()) {
+            // If somebody else has put something there it stays, with the directory.
+            let _ = std::fs::remove_dir(directory);
+        }
+    }
+
     fn took_over(&mut self, name: NodeName) {
         self.serving = name;
+        self.two_may_serve |= self.process(name.peer()).is_alive();
+        self.manager.serves(name);
         self.outcome.failovers += 1;
         self.promoted = Some(Instant::now());
-        self.replies_at_failover = Some(self.clients.seen);
+        self.latest_failover = Some((Instant::now(), self.clients.seen));
     }
 
     /// Carries the faults of a point out, and lets the node go on.
@@ -304,35 +309,48 @@ impl<'a> Pair<'a> {
             match *action {
                 FaultAction::Crash { node } => {
                     self.process(node).kill();
-                    self.gone(node);
+                    self.manage();
                 }
                 FaultAction::Cut => self.tell_both(&ToNode::Cut),
                 FaultAction::Stall { for_ms } => self.tell_both(&ToNode::Stall { for_ms }),
-                FaultAction::LostHeartbeat { node } => self.process(node).tell(&ToNode::LostHeartbeat),
+                FaultAction::LostHeartbeat { node } => {
+                    self.suspected_wrongly |= self.process(node.peer()).is_alive();
+                    self.lost_heartbeat(node);
+                }
                 FaultAction::FailLoad => self.process(NodeName::Secondary).tell(&ToNode::FailLoad),
             }
         }
         self.process(name).tell(&ToNode::GoOn);
     }
 
-    /// A process is dead: the manager tells the survivor.
-    fn gone(&mut self, name: NodeName) {
-        self.process(name).kill();
-        let survivor = name.peer();
-        let manages = self.options.rules.rules.detection == Detection::External;
-        if manages && !self.managed && self.process(survivor).is_alive() {
-            self.managed = true;
-            self.process(survivor).tell(&ToNode::LostHeartbeat);
+    /// A process is dead. If nobody here has killed it then this is no fault of the plan.
+    fn gone(&mut self, name: NodeName) -> Result<(), RunError> {
+        let process = self.process(name);
+        if process.is_alive() { Err(RunError::Node(name, process.ended())) } else { Ok(()) }
+    }
+
+    /// The manager looks, and does what is to be done.
+    fn manage(&mut self) {
+        match self.manager.look(self.alive()) {
+            Some(Order::Fence(victim)) => {
+                self.note(Some(victim), Kind::Fault, "fenced by the manager".to_owned());
+                self.process(victim).kill();
+                self.manage();
+            }
+            Some(Order::Promote(node)) => self.lost_heartbeat(node),
+            None => {}
         }
     }
 
-    /// A node has left COLO by itself. If both live then the link is gone, and the manager fences the primary.
-    fn colo_exit(&mut self, reason: &str) {
-        let both_live = self.processes.iter().all(Process::is_alive);
-        if reason == "error" && both_live && !self.managed {
-            self.process(NodeName::Primary).kill();
-            self.gone(NodeName::Primary);
-        }
+    fn lost_heartbeat(&mut self, node: NodeName) {
+        self.manager.serves(node);
+        self.process(node).tell(&ToNode::LostHeartbeat);
+    }
+
+    /// The arbiter's test-and-set.
+    fn arbitrate(&mut self, asker: NodeName) {
+        let granted = *self.granted.get_or_insert(asker) == asker;
+        self.process(asker).tell(&ToNode::ArbiterAnswer(granted));
     }
 
     fn note(&mut self, node: Option<NodeName>, kind: Kind, text: String) {
@@ -342,10 +360,14 @@ impl<'a> Pair<'a> {
     }
 
     fn finish(mut self) -> RunOutcome {
-        let drained = self.outcome.violation.is_none() && self.clients.all_answered();
-        if drained && let Err(violation) = self.clients.judge() {
-            self.violate(violation);
+        if self.outcome.violation.is_none() {
+            let verdict =
+                if self.has_drained() { self.clients.judge().map(drop) } else { Err(RunViolation::Unserved) };
+            if let Err(violation) = verdict {
+                self.violate(violation);
+            }
         }
+        self.outcome.claimed = self.outcome.violation.as_ref().is_none_or(|found| self.claims(found));
         let planned = self.options.plan.faults.len();
         self.outcome.missed = planned.saturating_sub(self.outcome.struck.len());
         self.outcome.replies = self.clients.seen;
@@ -353,6 +375,13 @@ impl<'a> Pair<'a> {
             self.outcome.trace = Some(self.trace());
         }
         self.outcome
+    }
+
+    /// Whether the rules stand for it that this cannot happen.
+    fn claims(&self, violation: &RunViolation) -> bool {
+        let rules = &self.options.rules.rules;
+        let two_served = violation.rests_on_fencing() && self.two_may_serve;
+        !two_served || rules.claims(Property::SingleServer, self.suspected_wrongly)
     }
 
     fn trace(&mut self) -> Trace {
@@ -371,4 +400,8 @@ impl<'a> Pair<'a> {
         };
         Trace { header, records }
     }
+}
+
+fn garbled(name: NodeName, error: &std::io::Error) -> RunError {
+    RunError::Node(name, format!("what it says cannot be read: {error}"))
 }

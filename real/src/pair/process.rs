@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 /// How long a process may take to say hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a process that has closed its control channel may take to end.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// What the harness hears.
 #[derive(Debug)]
 pub(super) enum Heard {
@@ -20,6 +23,8 @@ pub(super) enum Heard {
     Message(NodeName, FromNode),
     /// A node's control channel is closed: its process is gone.
     Gone(NodeName),
+    /// A node says something that nobody understands.
+    Garbled(NodeName, io::Error),
 }
 
 /// The command that starts a node; the harness adds the control channel's path and the node's name.
@@ -31,17 +36,36 @@ pub struct NodeCommand {
     pub arguments: Vec<OsString>,
 }
 
+/// A process that is killed, and waited for, when this is dropped.
+#[derive(Debug)]
+struct Running(Child);
+
+impl Running {
+    fn kill(&mut self) {
+        // It fails when the process has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
 /// A running node. It is killed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Process {
     name: NodeName,
-    child: Child,
+    child: Running,
     control: UnixStream,
     alive: bool,
 }
 
 impl Process {
-    /// Starts a node, which connects to a socket in `directory`, and a thread that listens to it.
+    /// Starts a node, which connects to a socket in `directory` that is gone then, and a thread that listens to it.
+    /// The node does not outlive the thread that calls this.
     pub(super) fn start(
         name: NodeName,
         command: &NodeCommand,
@@ -51,7 +75,7 @@ impl Process {
         let path = directory.join(name.name());
         let listener = UnixListener::bind(&path)?;
         listener.set_nonblocking(true)?;
-        let mut child = Command::new(&command.program)
+        let child = Command::new(&command.program)
             .args(&command.arguments)
             .arg("--control")
             .arg(&path)
@@ -60,17 +84,11 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()?;
-        let control = accept(&listener, &mut child)?;
-        let mut reader = BufReader::new(control.try_clone()?);
-        std::thread::spawn(move || {
-            while let Ok(Some(message)) = receive(&mut reader) {
-                if heard.send(Heard::Message(name, message)).is_err() {
-                    return;
-                }
-            }
-            // If the harness no longer listens there is nobody to tell.
-            let _ = heard.send(Heard::Gone(name));
-        });
+        let mut child = Running(child);
+        let control = accept(&listener, &mut child.0)?;
+        std::fs::remove_file(&path)?;
+        let reader = BufReader::new(control.try_clone()?);
+        std::thread::spawn(move || listen(name, reader, &heard));
         Ok(Self { name, child, control, alive: true })
     }
 
@@ -96,16 +114,40 @@ impl Process {
     /// Kills the process with SIGKILL and waits until it is gone.
     pub(super) fn kill(&mut self) {
         self.alive = false;
-        // It fails when the process has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.child.kill();
+    }
+
+    /// How the process has ended that closed its control channel; it is gone then.
+    pub(super) fn ended(&mut self) -> String {
+        let deadline = Instant::now() + END_TIMEOUT;
+        while Instant::now() < deadline {
+            match self.child.0.try_wait() {
+                Ok(None) => std::thread::sleep(Duration::from_millis(1)),
+                Ok(Some(status)) => return format!("its process ended by itself ({status})"),
+                Err(error) => return format!("its process cannot be waited for: {error}"),
+            }
+        }
+        self.kill();
+        "it closed its control channel, and did not end".to_owned()
     }
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.kill();
-    }
+/// Passes on what a node says, to its end.
+fn listen(name: NodeName, mut reader: BufReader<UnixStream>, heard: &Sender<Heard>) {
+    let last = loop {
+        match receive(&mut reader) {
+            Ok(Some(message)) => {
+                if heard.send(Heard::Message(name, message)).is_err() {
+                    return;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => break Heard::Garbled(name, error),
+            // A death may leave half a line, or reset the channel.
+            Ok(None) | Err(_) => break Heard::Gone(name),
+        }
+    };
+    // If the harness no longer listens there is nobody to tell.
+    let _ = heard.send(last);
 }
 
 fn accept(listener: &UnixListener, child: &mut Child) -> io::Result<UnixStream> {
@@ -123,7 +165,6 @@ fn accept(listener: &UnixListener, child: &mut Child) -> io::Result<UnixStream> 
             return Err(io::Error::other(format!("the node's process ended at once: {status}")));
         }
         if Instant::now() > deadline {
-            let _ = child.kill();
             return Err(io::Error::new(io::ErrorKind::TimedOut, "the node's process did not connect"));
         }
         std::thread::sleep(Duration::from_millis(1));

@@ -31,6 +31,9 @@ pub enum RunViolation {
         /// How long was waited.
         seconds: u64,
     },
+    /// Nobody is left who could answer.
+    #[error("unanswered: neither node can serve any more")]
+    Unserved,
 }
 
 impl RunViolation {
@@ -38,8 +41,13 @@ impl RunViolation {
     pub const fn is_loss(&self) -> bool {
         match self {
             Self::History(violation) => violation.is_loss(),
-            Self::Silence { .. } => true,
+            Self::Silence { .. } | Self::Unserved => true,
             Self::Refused { .. } | Self::UnknownClient { .. } => false,
         }
+    }
+
+    /// Whether it can come from two nodes that serve at once; else it cannot, whatever the rules claim.
+    pub(super) const fn rests_on_fencing(&self) -> bool {
+        matches!(self, Self::History(_))
     }
 }

@@ -1,0 +1,77 @@
+//! The node's patience with its peer: a clock that runs out when nothing has been heard for too long.
+//!
+//! What a silence means is the core's business; here it is only noticed, once each.
+
+use std::time::{Duration, Instant};
+
+/// How long a peer may be silent over an open link, beyond the time between two checkpoints, in which it has nothing
+/// to say.
+const PATIENCE_WITH_PEER: Duration = Duration::from_secs(1);
+
+/// How long after the loss of the link the peer counts as silent: it cannot be heard any more.
+const PATIENCE_WITHOUT_LINK: Duration = Duration::from_millis(5);
+
+/// Watches for the peer's silence.
+pub(super) struct Silence {
+    patience: Duration,
+    /// When it is noticed; none once it has been.
+    deadline: Option<Instant>,
+}
+
+impl Silence {
+    /// A watch that begins now, over a link that is open.
+    pub(super) fn new(checkpoint_delay: Duration, now: Instant) -> Self {
+        let patience = PATIENCE_WITH_PEER + checkpoint_delay;
+        Self { patience, deadline: Some(now + patience) }
+    }
+
+    /// The peer has shown that it is there.
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.deadline = Some(now + self.patience);
+    }
+
+    /// The link is gone.
+    pub(super) fn link_lost(&mut self, now: Instant) {
+        self.deadline = Some(now + PATIENCE_WITHOUT_LINK);
+    }
+
+    /// When to look again.
+    pub(super) const fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Whether patience has run out; true once for each silence.
+    pub(super) fn has_lasted(&mut self, now: Instant) -> bool {
+        self.deadline.take_if(|deadline| now >= *deadline).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DELAY: Duration = Duration::from_millis(200);
+
+    #[test]
+    fn a_silence_is_noticed_once_and_again_only_after_a_word() {
+        let start = Instant::now();
+        let mut silence = Silence::new(DELAY, start);
+        let late = start + PATIENCE_WITH_PEER + DELAY;
+        assert!(!silence.has_lasted(start + PATIENCE_WITH_PEER));
+        assert!(silence.has_lasted(late));
+        assert!(!silence.has_lasted(late + PATIENCE_WITH_PEER * 9));
+        silence.heard(late);
+        assert!(!silence.has_lasted(late + PATIENCE_WITH_PEER));
+        assert!(silence.has_lasted(late + PATIENCE_WITH_PEER + DELAY));
+    }
+
+    #[test]
+    fn without_a_link_nobody_waits_for_a_word() {
+        let start = Instant::now();
+        let mut silence = Silence::new(DELAY, start);
+        silence.link_lost(start);
+        assert!(!silence.has_lasted(start));
+        assert!(silence.has_lasted(start + PATIENCE_WITHOUT_LINK));
+        assert_eq!(silence.deadline(), None);
+    }
+}

@@ -1,0 +1,122 @@
+//! What a run is given and what it comes to.
+
+use super::process::NodeCommand;
+use super::violation::RunViolation;
+use crate::control::CheckpointFigures;
+use crate::link::LinkKind;
+use colo_protocol::NodeName;
+use colo_trace::{FaultAction, NamedRules, Plan, Point, Trace};
+use std::time::Duration;
+use thiserror::Error;
+
+/// How long a pair may take to get ready, and its clients go without a reply when nothing holds it up.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// The variant of the protocol; its checkpoint delay is the interval.
+    pub rules: NamedRules,
+    /// Checkpoints to take before the run drains, if nothing fails before.
+    pub checkpoints: u64,
+    /// Guest memory, MiB.
+    pub memory_mib: u64,
+    /// Pages that the guest dirties per checkpoint.
+    pub dirty_pages: u64,
+    /// What sort of link.
+    pub link: LinkKind,
+    /// What is to go wrong.
+    pub plan: Plan,
+    /// Clients with a request open each.
+    pub clients: u32,
+    /// Whether to record every event.
+    pub record: bool,
+    /// How to start a node.
+    pub node: NodeCommand,
+}
+
+impl RunOptions {
+    /// How long clients may go without any reply: replies leave with a checkpoint, which a delay and stalls hold up.
+    pub(super) fn patience(&self) -> Duration {
+        let delay = Duration::from_millis(self.rules.rules.checkpoint_delay_ms.into());
+        let stalls = self.plan.faults.iter().map(|fault| match fault.action {
+            FaultAction::Stall { for_ms } => Duration::from_millis(for_ms.into()),
+            _ => Duration::ZERO,
+        });
+        // A checkpoint may have begun just before the reply was ready: it takes the one after it.
+        PATIENCE + 2 * delay + stalls.sum::<Duration>()
+    }
+}
+
+/// What a run came to.
+#[derive(Clone, Debug)]
+pub struct RunOutcome {
+    /// What the clients saw that they may not see, if anything; or that the pair stood still.
+    pub violation: Option<RunViolation>,
+    /// Whether the rules claim that this cannot happen: none claim a single server without fencing, when a node
+    /// that lives was taken for dead.
+    pub claimed: bool,
+    /// Each completed checkpoint.
+    pub checkpoints: Vec<CheckpointFigures>,
+    /// Promotions.
+    pub failovers: u64,
+    /// Replies that clients have seen.
+    pub replies: u64,
+    /// From each promotion to the survivor's first new reply, microseconds.
+    pub takeover_us: Vec<u64>,
+    /// The points at which faults struck.
+    pub struck: Vec<(Point, FaultAction)>,
+    /// Faults of the plan whose point was never reached.
+    pub missed: usize,
+    /// The records, if asked for.
+    pub trace: Option<Trace>,
+}
+
+/// Why a run could not be made at all.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The machine lacks something.
+    #[error(transparent)]
+    Environment(#[from] crate::Error),
+    /// The operating system refused something.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// A node gave up, other than by a fault of the plan.
+    #[error("the {0} failed: {1}")]
+    Node(NodeName, String),
+    /// The pair did not get ready.
+    #[error("the pair did not get ready within {} s", PATIENCE.as_secs())]
+    NotReady,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use colo_protocol::{CheckpointNumber, EffectKind, Rules};
+    use colo_trace::{Event, Fault, Moment};
+
+    #[test]
+    fn patience_waits_for_the_next_checkpoint_and_for_every_stall() {
+        let at = Point {
+            node: NodeName::Primary,
+            checkpoint: CheckpointNumber(1),
+            moment: Moment::After,
+            event: Event::Effect(EffectKind::ResumeVm),
+            occurrence: 1,
+        };
+        let stall = Fault { at, action: FaultAction::Stall { for_ms: 40_000 } };
+        let rules = Rules { checkpoint_delay_ms: 30_000, ..Rules::V12 };
+        let options = RunOptions {
+            rules: NamedRules { name: "slow".to_owned(), rules },
+            checkpoints: 1,
+            memory_mib: 16,
+            dirty_pages: 0,
+            link: LinkKind::Unix,
+            plan: Plan::new(vec![stall, stall]),
+            clients: 1,
+            record: false,
+            node: NodeCommand { program: "none".into(), arguments: Vec::new() },
+        };
+        assert_eq!(options.patience(), PATIENCE + Duration::from_secs(60 + 80));
+    }
+}

@@ -1,0 +1,212 @@
+//! Real pairs from outside: what a run comes to when nodes are killed, cut off, held up, or die by themselves.
+
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use colo_protocol::{CheckpointNumber, Detection, NodeName, Rules};
+use colo_real::{LinkKind, NodeCommand, RunError, RunOptions, RunOutcome, RunViolation, run_node, run_pair};
+use colo_trace::{Fault, FaultAction, Kind, NamedRules, Plan, Point, Record, points_of};
+use common::kvm_or_skip;
+use std::path::Path;
+
+/// Not a test: a node's process, when a pair has started this program as one.
+#[test]
+fn node_process() {
+    if let Ok(words) = std::env::var("COLO_TEST_NODE") {
+        let words: Vec<_> = words.split(' ').collect();
+        let [_, control, _, name] = words[..] else { panic!("{words:?}") };
+        let name = NodeName::ALL.into_iter().find(|node| node.name() == name).unwrap();
+        run_node(Path::new(control), name).unwrap();
+    }
+}
+
+/// Starts this program as a node, after a line of shell that finds the node's name in `$4`.
+fn node_after(shell: &str) -> NodeCommand {
+    let program = std::env::current_exe().unwrap();
+    let script = format!("{shell}\nCOLO_TEST_NODE=\"$*\" exec \"$0\" --exact node_process --nocapture");
+    NodeCommand { program: "sh".into(), arguments: vec!["-c".into(), script.into(), program.into()] }
+}
+
+fn options(name: &str, rules: Rules) -> RunOptions {
+    RunOptions {
+        rules: NamedRules { name: name.to_owned(), rules: Rules { checkpoint_delay_ms: 5, ..rules } },
+        checkpoints: 6,
+        memory_mib: 16,
+        dirty_pages: 64,
+        link: LinkKind::Unix,
+        plan: Plan::default(),
+        clients: 4,
+        record: true,
+        node: node_after(""),
+    }
+}
+
+fn run(options: &RunOptions) -> Result<RunOutcome, RunError> {
+    let directory = tempfile::tempdir().unwrap();
+    run_pair(options, directory.path(), &mut |_| {})
+}
+
+/// Runs a pair into one fault.
+fn run_into(options: &RunOptions, at: &str, action: FaultAction) -> RunOutcome {
+    let fault = Fault { at: at.parse().unwrap(), action };
+    let outcome = run(&RunOptions { plan: Plan::new(vec![fault]), ..options.clone() }).unwrap();
+    assert_eq!(outcome.missed, 0, "{at}: the point was never reached");
+    outcome
+}
+
+/// The names of the events of a kind at a node, in order.
+fn events(outcome: &RunOutcome, node: NodeName, kind: Kind) -> Vec<&str> {
+    let records = &outcome.trace.as_ref().unwrap().records;
+    let here = |record: &&Record| record.node == Some(node) && record.kind == kind;
+    records.iter().filter(here).map(|record| record.name.as_str()).collect()
+}
+
+fn assert_one_failover(outcome: &RunOutcome, to: NodeName, what: &str) {
+    assert_eq!(outcome.violation, None, "{what}");
+    assert_eq!(outcome.failovers, 1, "{what}");
+    assert!(events(outcome, to, Kind::Effect).contains(&"take-over"), "{what}: not the {to}");
+    assert!(!events(outcome, to.peer(), Kind::Effect).contains(&"take-over"), "{what}: the {}", to.peer());
+}
+
+/// The points of checkpoint 2, read off a run in which nothing fails.
+fn points(options: &RunOptions, node: NodeName) -> Vec<Point> {
+    let outcome = run(options).unwrap();
+    assert_eq!((&outcome.violation, outcome.failovers), (&None, 0));
+    points_of(&outcome.trace.unwrap().records, node, CheckpointNumber(2))
+}
+
+#[test]
+fn a_strict_pair_survives_the_death_of_either_node_at_every_protocol_point() {
+    if !kvm_or_skip("a_strict_pair_survives_the_death_of_either_node_at_every_protocol_point") {
+        return;
+    }
+    let options = options("strict", Rules::STRICT);
+    for killed in NodeName::ALL {
+        let points = points(&options, killed);
+        assert!(points.len() > 10, "{points:?}");
+        for at in points {
+            let outcome = run_into(&options, &at.to_string(), FaultAction::Crash { node: killed });
+            assert_one_failover(&outcome, killed.peer(), &format!("the {killed} died at {at}"));
+        }
+    }
+}
+
+#[test]
+fn of_a_strict_pair_that_is_cut_one_serves_and_the_other_halts() {
+    if !kvm_or_skip("of_a_strict_pair_that_is_cut_one_serves_and_the_other_halts") {
+        return;
+    }
+    let options = options("strict", Rules::STRICT);
+    for at in [
+        "primary checkpoint 3 before effect checkpoint-request",
+        "primary checkpoint 3 during effect send-ram",
+        "primary checkpoint 3 after effect vmstate-size",
+        "secondary checkpoint 3 during effect lock-vm",
+        "secondary checkpoint 3 during effect load-state",
+        "primary checkpoint 3 after effect release",
+    ] {
+        assert_one_serves(&run_into(&options, at, FaultAction::Cut), at);
+    }
+}
+
+fn assert_one_serves(outcome: &RunOutcome, what: &str) {
+    let took_over = |node: &NodeName| events(outcome, *node, Kind::Effect).contains(&"take-over");
+    let winner = NodeName::ALL.into_iter().find(took_over).unwrap();
+    assert_one_failover(outcome, winner, what);
+    let loser = events(outcome, winner.peer(), Kind::Effect);
+    let halted = loser.iter().position(|effect| *effect == "halt");
+    let after = halted.map(|place| &loser[place + 1..]);
+    assert!(after.is_some_and(|after| !after.contains(&"release")), "{what}: {loser:?}");
+}
+
+#[test]
+fn a_strict_pair_whose_link_stands_still_loses_patience_and_one_serves() {
+    if !kvm_or_skip("a_strict_pair_whose_link_stands_still_loses_patience_and_one_serves") {
+        return;
+    }
+    let options = RunOptions { checkpoints: 1000, ..options("strict", Rules::STRICT) };
+    let at = "primary checkpoint 3 during effect send-ram";
+    let outcome = run_into(&options, at, FaultAction::Stall { for_ms: 4000 });
+    assert_one_serves(&outcome, at);
+}
+
+#[test]
+fn the_manager_spares_the_node_that_serves_and_the_one_that_can() {
+    if !kvm_or_skip("the_manager_spares_the_node_that_serves_and_the_one_that_can") {
+        return;
+    }
+    let options = options("v12", Rules::V12);
+    let (primary, secondary) = (NodeName::Primary, NodeName::Secondary);
+    for (at, action, survivor) in [
+        ("secondary checkpoint 3 during effect load-state", FaultAction::FailLoad, primary),
+        ("secondary checkpoint 3 before effect load-state", FaultAction::FailLoad, primary),
+        (
+            "primary checkpoint 3 after effect vmstate-size",
+            FaultAction::LostHeartbeat { node: primary },
+            primary,
+        ),
+        (
+            "primary checkpoint 3 during effect send-ram",
+            FaultAction::LostHeartbeat { node: primary },
+            primary,
+        ),
+        (
+            "secondary checkpoint 3 during effect load-state",
+            FaultAction::LostHeartbeat { node: secondary },
+            secondary,
+        ),
+        ("primary checkpoint 3 after effect release", FaultAction::Cut, secondary),
+    ] {
+        let outcome = run_into(&options, at, action);
+        assert_one_failover(&outcome, survivor, &format!("{action} at {at}"));
+        assert!(outcome.claimed);
+    }
+}
+
+#[test]
+fn a_node_that_dies_by_itself_is_no_success() {
+    if !kvm_or_skip("a_node_that_dies_by_itself_is_no_success") {
+        return;
+    }
+    for name in NodeName::ALL {
+        let dies = format!("if [ \"$4\" = {name} ]; then (sleep 0.4; kill -9 $$) & fi");
+        let options = RunOptions {
+            node: node_after(&dies),
+            checkpoints: 1_000_000,
+            record: false,
+            ..options("v12", Rules::V12)
+        };
+        let error = run(&options).unwrap_err();
+        let RunError::Node(node, problem) = error else { panic!("{error}") };
+        assert!(node == name && problem.contains("signal: 9"), "{node}: {problem}");
+    }
+}
+
+#[test]
+fn a_pair_of_which_nobody_is_left_has_not_answered() {
+    if !kvm_or_skip("a_pair_of_which_nobody_is_left_has_not_answered") {
+        return;
+    }
+    let at = "primary checkpoint 3 during effect send-ram".parse().unwrap();
+    let crash = |node| Fault { at, action: FaultAction::Crash { node } };
+    let plan = Plan::new(NodeName::ALL.map(crash).to_vec());
+    let outcome = run(&RunOptions { plan, ..options("v12", Rules::V12) }).unwrap();
+    assert_eq!((outcome.violation, outcome.claimed), (Some(RunViolation::Unserved), true));
+}
+
+#[test]
+fn rules_that_take_a_cut_for_a_death_do_not_claim_what_comes_of_it() {
+    if !kvm_or_skip("rules_that_take_a_cut_for_a_death_do_not_claim_what_comes_of_it") {
+        return;
+    }
+    let rules = Rules { detection: Detection::LinkClosed, ..Rules::V12 };
+    let options = options("link-closed", rules);
+    let at = "primary checkpoint 3 during effect send-ram";
+    let cut = run_into(&options, at, FaultAction::Cut);
+    assert!(cut.failovers == 2 || cut.violation.is_some(), "{} failovers", cut.failovers);
+    assert!(cut.violation.is_none() || !cut.claimed, "{:?}", cut.violation);
+    let crash = run_into(&options, at, FaultAction::Crash { node: NodeName::Primary });
+    assert_one_failover(&crash, NodeName::Secondary, at);
+}
