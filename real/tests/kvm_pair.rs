@@ -10,6 +10,8 @@ use colo_real::{LinkKind, NodeCommand, RunError, RunOptions, RunOutcome, RunViol
 use colo_trace::{Fault, FaultAction, Kind, NamedRules, Plan, Point, Record, points_of};
 use common::kvm_or_skip;
 use std::path::Path;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 /// Not a test: a node's process, when a pair has started this program as one.
 #[test]
@@ -163,6 +165,28 @@ fn the_manager_spares_the_node_that_serves_and_the_one_that_can() {
         assert_one_failover(&outcome, survivor, &format!("{action} at {at}"));
         assert!(outcome.claimed);
     }
+}
+
+#[test]
+fn every_checkpoint_is_told_of_when_the_next_is_due_at_once() {
+    if !kvm_or_skip("every_checkpoint_is_told_of_when_the_next_is_due_at_once") {
+        return;
+    }
+    let mut options = RunOptions {
+        memory_mib: 64,
+        dirty_pages: 6000,
+        checkpoints: 8,
+        record: false,
+        ..options("remus", Rules::REMUS)
+    };
+    options.rules.rules.checkpoint_delay_ms = 1;
+    let (tell, told) = channel();
+    std::thread::spawn(move || tell.send(run(&options).unwrap()).unwrap());
+    let outcome = told.recv_timeout(Duration::from_secs(30)).expect("a run that never ends");
+    assert_eq!(outcome.violation, None);
+    let numbers: Vec<_> = outcome.checkpoints.iter().map(|figures| figures.checkpoint).collect();
+    assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
+    assert!(numbers.len() >= 8);
 }
 
 #[test]

@@ -84,6 +84,7 @@ pub(super) struct Saved {
 /// When the steps of the checkpoint in hand were taken.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Times {
+    pub(super) checkpoint: u64,
     pub(super) requested: Option<Instant>,
     pub(super) suspended: Option<Instant>,
     pub(super) resumed: Option<Instant>,

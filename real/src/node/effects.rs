@@ -65,7 +65,10 @@ impl Driver {
 
     pub(super) fn send(&mut self, message: Message, control: &mut Control) -> Result<(), NodeError> {
         if message == Message::CheckpointRequest {
+            // When this one was due at once, nobody has told yet of the one before.
+            self.tell_figures(control)?;
             self.times = Times {
+                checkpoint: self.node.machine().checkpoint().0,
                 requested: Some(Instant::now()),
                 bytes_before: self.outgoing.total(),
                 ..Times::default()
@@ -94,6 +97,7 @@ impl Driver {
     /// Tells the figures of a checkpoint that is over: the VM runs again, the secondary has loaded, output has left.
     pub(super) fn tell_figures(&mut self, control: &mut Control) -> Result<(), NodeError> {
         let Times {
+            checkpoint,
             requested: Some(requested),
             suspended: Some(suspended),
             resumed: Some(resumed),
@@ -107,7 +111,7 @@ impl Driver {
         self.times = Times::default();
         let micros = |from: Instant, to: Instant| u64::try_from((to - from).as_micros()).unwrap_or(u64::MAX);
         control.tell(&FromNode::Checkpoint(CheckpointFigures {
-            checkpoint: self.node.machine().checkpoint().0,
+            checkpoint,
             dirty_pages: self.saved.pages.len() as u64,
             bytes: self.outgoing.total() - bytes_before,
             pause_us: micros(suspended, resumed),
