@@ -190,6 +190,22 @@ fn every_checkpoint_is_told_of_when_the_next_is_due_at_once() {
 }
 
 #[test]
+fn a_cut_in_the_middle_of_a_transfer_leaves_it_half_sent() {
+    if !kvm_or_skip("a_cut_in_the_middle_of_a_transfer_leaves_it_half_sent") {
+        return;
+    }
+    let options = options("v12", Rules::V12);
+    for (transfer, end) in [("send-ram", "ram-sent"), ("send-device-state", "device-state-sent")] {
+        let at = format!("primary checkpoint 2 during effect {transfer}");
+        let outcome = run_into(&options, &at, FaultAction::Cut);
+        let inputs = events(&outcome, NodeName::Primary, Kind::Input);
+        // Of checkpoint 1 it ended.
+        assert_eq!(inputs.iter().filter(|input| **input == end).count(), 1, "{at}: {inputs:?}");
+        assert_one_failover(&outcome, NodeName::Secondary, &at);
+    }
+}
+
+#[test]
 fn a_node_that_dies_by_itself_is_no_success() {
     if !kvm_or_skip("a_node_that_dies_by_itself_is_no_success") {
         return;

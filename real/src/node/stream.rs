@@ -41,6 +41,10 @@ impl Driver {
             match (progress, transfer) {
                 (Progress::Middle, Some(operation)) => {
                     self.during(operation, control)?;
+                    if !self.commands.is_empty() {
+                        // What came there comes before the other half.
+                        break;
+                    }
                 }
                 (Progress::Done, Some(operation)) => {
                     let input = match operation {
