@@ -54,11 +54,26 @@ impl Listener {
         }
     }
 
-    /// Waits for the primary.
+    /// Takes the primary in, which must be there, and nobody after it: a Unix socket's path is removed.
     pub(crate) fn accept(self) -> io::Result<Link> {
         match self {
-            Self::Unix(listener) => Link::unix(listener.accept()?.0),
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept()?;
+                if let Some(path) = listener.local_addr()?.as_pathname() {
+                    std::fs::remove_file(path)?;
+                }
+                Link::unix(stream)
+            }
             Self::Tcp(listener) => Link::tcp(listener.accept()?.0),
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Unix(listener) => listener.as_fd(),
+            Self::Tcp(listener) => listener.as_fd(),
         }
     }
 }

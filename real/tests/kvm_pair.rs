@@ -47,7 +47,11 @@ fn options(name: &str, rules: Rules) -> RunOptions {
 
 fn run(options: &RunOptions) -> Result<RunOutcome, RunError> {
     let directory = tempfile::tempdir().unwrap();
-    run_pair(options, directory.path(), &mut |_| {})
+    let outcome = run_pair(options, directory.path(), &mut |_| {});
+    if outcome.is_ok() {
+        assert!(!directory.path().exists(), "the sockets are still there");
+    }
+    outcome
 }
 
 /// Runs a pair into one fault.

@@ -27,8 +27,10 @@ use crate::control::{FromNode, LinkConfig, NodeConfig, ToNode, receive, send};
 use crate::link::{Link, Listener};
 use crate::vm::{GUEST, Machine, MachineConfig};
 use colo_protocol::NodeName;
-use rustix::event::{PollFd, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Signal, set_parent_process_death_signal};
 use std::io::{self, BufReader};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use thiserror::Error;
@@ -94,8 +96,12 @@ fn wait_for(polled: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Result<usi
     }
 }
 
-/// Runs a node that is told by the harness at `control` what to do, until the harness goes.
+/// Runs a node that is told by the harness at `control` what to do, until the harness goes; with it goes the process,
+/// whatever it is doing.
 pub fn run_node(control: &Path, name: NodeName) -> Result<(), NodeError> {
+    set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|error| NodeError::Internal(format!("PR_SET_PDEATHSIG: {error}")))?;
+    // A harness that has gone before that is found out at the next word.
     let mut control = Control::connect(control).map_err(NodeError::Control)?;
     control.tell(&FromNode::Hello(name))?;
     let ToNode::Start(config) = control.listen()? else {
@@ -113,6 +119,25 @@ pub fn run_node(control: &Path, name: NodeName) -> Result<(), NodeError> {
     }
 }
 
+/// Waits for the primary, or for the end of the harness.
+fn take_in(listener: Listener, control: &Control) -> Result<Link, NodeError> {
+    loop {
+        let mut polled = [
+            PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN),
+            // Only a hang-up: what the harness says before that waits until there is a node to hear it.
+            PollFd::from_borrowed_fd(control.output.as_fd(), PollFlags::empty()),
+        ];
+        wait_for(&mut polled, None)?;
+        let [primary, harness] = polled.map(|fd| !fd.revents().is_empty());
+        if harness {
+            return Err(NodeError::Orphaned);
+        }
+        if primary {
+            return listener.accept().map_err(NodeError::Link);
+        }
+    }
+}
+
 /// Both sides boot the same program: that is the initial state, and nothing of it has to be sent.
 fn start(control: &mut Control, config: NodeConfig) -> Result<driver::Driver, NodeError> {
     let mut machine = Machine::new(&MachineConfig { memory_mib: config.memory_mib, prefault: true })?;
@@ -123,7 +148,7 @@ fn start(control: &mut Control, config: NodeConfig) -> Result<driver::Driver, No
         LinkConfig::Listen(kind, directory) => {
             let (listener, address) = Listener::bind(*kind, directory).map_err(NodeError::Link)?;
             control.tell(&FromNode::Listening(address))?;
-            listener.accept().map_err(NodeError::Link)?
+            take_in(listener, control)?
         }
         LinkConfig::Connect(address) => Link::connect(address).map_err(NodeError::Link)?,
     };
