@@ -1,7 +1,7 @@
 //! The node's loop: brings inputs to the core and carries its effects out, one at a time.
 //!
-//! An operation advances in stages with everything else in between, so that a command that comes while state is being
-//! loaded finds it half loaded, as it would in QEMU. No decision of the protocol is taken here.
+//! An operation advances in stages, and before each the harness is listened to, so that a command that comes while
+//! state is being loaded finds it half loaded, as it would in QEMU. No decision of the protocol is taken here.
 
 use super::outgoing::Outgoing;
 use super::silence::Silence;
@@ -168,7 +168,10 @@ impl Driver {
             return self.carry_out(control);
         }
         if let Some(in_hand) = self.in_hand.filter(|in_hand| in_hand.is_worked_on()) {
-            return self.advance(in_hand, control);
+            return match control.overhear()? {
+                Some(command) => self.command(&command, control),
+                None => self.advance(in_hand, control),
+            };
         }
         if self.decoded < self.inbound.len() {
             return self.decode(control);

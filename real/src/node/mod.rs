@@ -85,6 +85,15 @@ impl Control {
     fn has_buffered(&self) -> bool {
         self.input.buffer().contains(&b'\n')
     }
+
+    /// The message that is there now, if one is; does not wait for one.
+    fn overhear(&mut self) -> Result<Option<ToNode>, NodeError> {
+        let mut polled = [PollFd::from_borrowed_fd(self.output.as_fd(), PollFlags::IN)];
+        if self.has_buffered() || wait_for(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? > 0 {
+            return self.listen().map(Some);
+        }
+        Ok(None)
+    }
 }
 
 /// Waits until one of them is ready, or the time is over; a signal may end it early. How many are ready.
