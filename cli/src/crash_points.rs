@@ -1,7 +1,7 @@
 //! Every crash of a checkpoint, one after the other: a real pair each, a node of it killed at one protocol point.
 
 use crate::report::{Failure, counted, grouped};
-use crate::run::run_once;
+use crate::run::{Unfinished, run_once};
 use colo_protocol::{CheckpointNumber, NodeName};
 use colo_real::{RunOptions, RunOutcome};
 use colo_trace::{Fault, FaultAction, Plan, Point, points_of};
@@ -34,26 +34,48 @@ impl CrashOutcome {
 }
 
 /// The crashes to try: at every point of either node, of the node itself; and of the primary at the secondary's points.
-pub(crate) fn crashes(options: &RunOptions) -> Result<Vec<Fault>, Failure> {
+pub(crate) fn crashes(options: &RunOptions) -> Result<Vec<Fault>, Unfinished> {
     let checkpoints = CHECKPOINT.0 + 2;
     let undisturbed = RunOptions { plan: Plan::default(), checkpoints, record: true, ..options.clone() };
-    let outcome = run_once(&undisturbed, &mut |_| {})?;
+    crashes_of(run_once(&undisturbed, &mut |_| {})?).map_err(Unfinished::Wrong)
+}
+
+/// The crashes that an undisturbed run shows. One in which something happens to the pair, or nothing at all, shows none:
+/// to kill nobody would prove nothing.
+fn crashes_of(outcome: RunOutcome) -> Result<Vec<Fault>, String> {
+    if let Some(violation) = &outcome.violation {
+        return Err(format!("the undisturbed run went wrong: {violation}"));
+    }
+    if outcome.failovers > 0 {
+        let failovers = counted(outcome.failovers, "failover", "failovers");
+        return Err(format!("the undisturbed run went wrong: {failovers}, and nobody was killed"));
+    }
     let records = outcome.trace.map(|trace| trace.records).unwrap_or_default();
     let crash = |node| move |at| Fault { at, action: FaultAction::Crash { node } };
     let primary = points_of(&records, NodeName::Primary, CHECKPOINT);
     let secondary = points_of(&records, NodeName::Secondary, CHECKPOINT);
     let of_primary = primary.iter().chain(&secondary).copied().map(crash(NodeName::Primary));
     let of_secondary = secondary.iter().copied().map(crash(NodeName::Secondary));
+    if primary.is_empty() || secondary.is_empty() {
+        return Err(format!(
+            "the undisturbed run shows no points of checkpoint {CHECKPOINT} to kill a node at"
+        ));
+    }
     Ok(of_primary.chain(of_secondary).collect())
 }
 
 /// Runs a fresh pair into one crash.
-pub(crate) fn crash(options: &RunOptions, fault: Fault) -> Result<CrashOutcome, Failure> {
+pub(crate) fn crash(options: &RunOptions, fault: Fault) -> Result<CrashOutcome, Unfinished> {
     let options =
         RunOptions { plan: Plan::new(vec![fault]), checkpoints: CHECKPOINT.0 + 2, ..options.clone() };
-    let outcome = run_once(&options, &mut |_| {})?;
+    let outcome = run_once(&options, &mut |_| {}).map_err(|unfinished| match unfinished {
+        Unfinished::Wrong(problem) => {
+            Unfinished::Wrong(format!("{} at {}: {problem}", fault.action, fault.at))
+        }
+        failure @ Unfinished::Failure(_) => failure,
+    })?;
     let FaultAction::Crash { node: killed } = fault.action else {
-        return Err(Failure::Input(format!("{} is no crash", fault.action)));
+        return Err(Failure::Input(format!("{} is no crash", fault.action)).into());
     };
     Ok(CrashOutcome { at: fault.at, killed, outcome })
 }
@@ -75,4 +97,57 @@ pub(crate) fn table(outcomes: &[CrashOutcome]) -> String {
         bad => writeln!(out, "\n{crashes}, {bad} of them went WRONG"),
     };
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use colo_protocol::{Effect, Rules};
+    use colo_real::RunViolation;
+    use colo_trace::{Header, Record, SCHEMA, Trace, Way};
+
+    /// An undisturbed run in which these nodes have come to the checkpoint.
+    fn undisturbed(nodes: &[NodeName]) -> RunOutcome {
+        let record = |node: &NodeName| Record::effect(1, *node, CHECKPOINT.0, Effect::ResumeVm);
+        let header = Header {
+            schema: SCHEMA,
+            rules_name: "v12".to_owned(),
+            rules: Rules::V12,
+            seed: None,
+            version: String::new(),
+            way: Way::Real,
+        };
+        RunOutcome {
+            violation: None,
+            claimed: true,
+            checkpoints: Vec::new(),
+            failovers: 0,
+            replies: 0,
+            takeover_us: Vec::new(),
+            struck: Vec::new(),
+            missed: 0,
+            trace: Some(Trace { header, records: nodes.iter().map(record).collect() }),
+        }
+    }
+
+    #[test]
+    fn a_run_that_shows_every_nodes_points_gives_crashes() {
+        // Before and after the effect, at either node; and the primary also dies at the secondary's.
+        assert_eq!(crashes_of(undisturbed(&NodeName::ALL)).unwrap().len(), 6);
+    }
+
+    #[test]
+    fn a_run_that_went_wrong_or_shows_nothing_is_a_failure() {
+        let violation = Some(RunViolation::Unserved);
+        for (outcome, problem) in [
+            (RunOutcome { violation, ..undisturbed(&NodeName::ALL) }, "neither node can serve"),
+            (RunOutcome { failovers: 1, ..undisturbed(&NodeName::ALL) }, "1 failover, and nobody was killed"),
+            (undisturbed(&[]), "shows no points of checkpoint 2"),
+            (undisturbed(&[NodeName::Primary]), "shows no points of checkpoint 2"),
+            (RunOutcome { trace: None, ..undisturbed(&NodeName::ALL) }, "shows no points of checkpoint 2"),
+        ] {
+            let error = crashes_of(outcome).unwrap_err();
+            assert!(error.contains(problem), "{error}");
+        }
+    }
 }

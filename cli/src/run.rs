@@ -88,8 +88,39 @@ pub(crate) fn node(arguments: &NodeArguments) -> Result<Exit, Failure> {
         .map_err(|error| Failure::Environment(format!("{}: {error}", arguments.name)))
 }
 
+/// Why a run has no outcome.
+#[derive(Debug)]
+pub(crate) enum Unfinished {
+    /// The command could not do its work.
+    Failure(Failure),
+    /// The pair went wrong in a way that no plan had: a finding, in a sentence.
+    Wrong(String),
+}
+
+impl From<Failure> for Unfinished {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
-    let mut rules = load_rules(&arguments.rules)?;
+    match run_as_told(arguments) {
+        Ok(exit) => Ok(exit),
+        Err(Unfinished::Failure(failure)) => Err(failure),
+        Err(Unfinished::Wrong(problem)) => {
+            if arguments.json {
+                print_json(
+                    &json!({ "schema": 1, "rules": arguments.rules, "problem": problem, "verdict": "violated" }),
+                )?;
+            }
+            eprintln!("colo: {problem}");
+            Ok(Exit::Violated)
+        }
+    }
+}
+
+fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
+    let mut rules = load_rules(&arguments.rules).map_err(Failure::from)?;
     if let Some(delay) = arguments.interval_ms {
         rules.rules.checkpoint_delay_ms = delay;
     }
@@ -110,10 +141,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     } else {
         print(&summary(&options, &outcome))?;
     }
-    Ok(if outcome.violation.is_some() { Exit::Violated } else { Exit::Holds })
+    Ok(if outcome.violation.is_some() && outcome.claimed { Exit::Violated } else { Exit::Holds })
 }
 
-fn run_crash_points(options: &RunOptions, json: bool) -> Result<Exit, Failure> {
+fn run_crash_points(options: &RunOptions, json: bool) -> Result<Exit, Unfinished> {
     let crashes = crash_points::crashes(options)?;
     let outcomes = crashes
         .into_iter()
@@ -183,12 +214,14 @@ pub(crate) fn node_command() -> Result<NodeCommand, Failure> {
 pub(crate) fn run_once(
     options: &RunOptions,
     progress: &mut dyn FnMut(&CheckpointFigures),
-) -> Result<RunOutcome, Failure> {
+) -> Result<RunOutcome, Unfinished> {
     let directory = TempDir::with_prefix("colo-")
         .map_err(|error| Failure::Environment(format!("no directory for the sockets: {error}")))?;
-    run_pair(options, directory.path().to_owned(), progress).map_err(|error| match error {
-        RunError::Environment(error) => Failure::Environment(error.to_string()),
-        other => Failure::Environment(format!("the pair could not run: {other}")),
+    run_pair(options, directory.path(), progress).map_err(|error| match error {
+        RunError::Environment(_) | RunError::Io(_) => {
+            Unfinished::Failure(Failure::Environment(format!("the pair could not run: {error}")))
+        }
+        RunError::Node(..) | RunError::NotReady => Unfinished::Wrong(error.to_string()),
     })
 }
 
@@ -272,7 +305,8 @@ fn summary(options: &RunOptions, outcome: &RunOutcome) -> String {
     let _ = writeln!(out, "clients      {} replies seen", grouped(outcome.replies));
     let _ = match &outcome.violation {
         None => writeln!(out, "verdict      holds: nothing that a client saw was lost or contradicted"),
-        Some(violation) => writeln!(out, "verdict      VIOLATED: {violation}"),
+        Some(violation) if outcome.claimed => writeln!(out, "verdict      VIOLATED: {violation}"),
+        Some(violation) => writeln!(out, "verdict      violated, but not claimed: {violation}"),
     };
     out
 }
@@ -295,6 +329,7 @@ fn document(options: &RunOptions, outcome: &RunOutcome) -> Value {
             "contradicted": violations(false),
         },
         "violation": outcome.violation.as_ref().map(ToString::to_string),
+        "claimed": outcome.claimed,
         "verdict": if outcome.violation.is_some() { "violated" } else { "holds" },
     });
     for (name, _, column) in COLUMNS {

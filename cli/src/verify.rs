@@ -3,7 +3,7 @@
 use crate::check::summary as check_summary;
 use crate::crash_points::{CrashOutcome, crash, crashes};
 use crate::report::{Exit, Failure, counted, grouped, print, print_json};
-use crate::run::node_command;
+use crate::run::{Unfinished, node_command};
 use crate::sim::{available_jobs, progress_bar};
 use colo_model::{Bounds, Check, Limits, Verdict, check};
 use colo_protocol::{BUGS, Bug, PRESETS, Preset};
@@ -153,8 +153,20 @@ fn simulate(preset: &Preset, seeds: u64) -> Row {
     }
 }
 
-/// Real pairs, each killed at another protocol point of a checkpoint.
+/// Real pairs, each killed at another protocol point of a checkpoint. A pair that goes wrong by itself is a row, too:
+/// the others are still to be told of.
 fn run_for_real(preset: &Preset, quick: bool) -> Result<Row, Failure> {
+    let start = Instant::now();
+    let outcomes = kill_for_real(preset, quick);
+    let seconds = start.elapsed().as_secs_f64();
+    match outcomes {
+        Ok(outcomes) => Ok(real_row(preset, &outcomes, seconds)),
+        Err(Unfinished::Wrong(problem)) => Ok(wrong_row(preset, &problem, seconds)),
+        Err(Unfinished::Failure(failure)) => Err(failure),
+    }
+}
+
+fn kill_for_real(preset: &Preset, quick: bool) -> Result<Vec<CrashOutcome>, Unfinished> {
     let mut rules = named(preset);
     rules.rules.checkpoint_delay_ms = 5;
     let options = RunOptions {
@@ -168,7 +180,6 @@ fn run_for_real(preset: &Preset, quick: bool) -> Result<Row, Failure> {
         record: false,
         node: node_command()?,
     };
-    let start = Instant::now();
     let faults: Vec<_> = crashes(&options)?.into_iter().step_by(if quick { 5 } else { 1 }).collect();
     let bar = progress_bar(faults.len() as u64, "killing real machines");
     let mut outcomes = Vec::new();
@@ -177,12 +188,25 @@ fn run_for_real(preset: &Preset, quick: bool) -> Result<Row, Failure> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    Ok(real_row(preset, &outcomes, start.elapsed().as_secs_f64()))
+    Ok(outcomes)
+}
+
+fn wrong_row(preset: &Preset, problem: &str, seconds: f64) -> Row {
+    Row {
+        way: "real machines",
+        what: preset.name.to_owned(),
+        how_much: "not all that was to be killed".to_owned(),
+        expected: false,
+        verdict: format!("WRONG: {problem}"),
+        seconds,
+        json: json!({ "problem": problem }),
+    }
 }
 
 fn real_row(preset: &Preset, outcomes: &[CrashOutcome], seconds: f64) -> Row {
     let bad = outcomes.iter().find_map(|outcome| Some((outcome, outcome.problem()?)));
     let replies: u64 = outcomes.iter().map(|outcome| outcome.outcome.replies).sum();
+    let failovers: u64 = outcomes.iter().map(|outcome| outcome.outcome.failovers).sum();
     let verdict = bad.as_ref().map_or_else(
         || "no reply lost or contradicted".to_owned(),
         |(outcome, problem)| format!("WRONG at {}: {problem}", outcome.at),
@@ -195,7 +219,7 @@ fn real_row(preset: &Preset, outcomes: &[CrashOutcome], seconds: f64) -> Row {
         expected: bad.is_none(),
         verdict,
         seconds,
-        json: json!({ "failovers": outcomes.len(), "replies": replies }),
+        json: json!({ "failovers": failovers, "replies": replies }),
     }
 }
 
