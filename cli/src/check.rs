@@ -1,6 +1,6 @@
 //! `colo check`: explore a variant in every interleaving, print the verdicts and the shortest counterexample.
 
-use crate::report::{Exit, Failure, counted, cpu_seconds, grouped, print, print_json};
+use crate::report::{Exit, Failure, cpu_seconds, grouped, print, print_json};
 use colo_model::{Bounds, Budgets, Check, Goal, Limits, Pair, PropertyReport, Verdict, check, story};
 use colo_protocol::{Property, bug_named};
 use colo_trace::{NamedRules, Trace, diagram, load_rules, write_trace};
@@ -14,24 +14,8 @@ pub(crate) struct Arguments {
     /// A preset, a known bug (`colo rules` lists them), or a TOML file.
     #[arg(default_value = "v12")]
     rules: String,
-    /// Checkpoints that the primary begins.
-    #[arg(long, default_value_t = Bounds::default().checkpoints, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=colo_model::MAX_CHECKPOINTS))]
-    checkpoints: u64,
-    /// Units of output that the guests produce.
-    #[arg(long, default_value_t = Bounds::default().budgets.outputs, value_name = "N")]
-    outputs: u8,
-    /// Deaths of a node.
-    #[arg(long, default_value_t = Bounds::default().budgets.crashes, value_name = "N")]
-    crashes: u8,
-    /// Cuts of the link.
-    #[arg(long, default_value_t = Bounds::default().budgets.cuts, value_name = "N")]
-    cuts: u8,
-    /// Times that the manager takes a node that is alive for dead.
-    #[arg(long, default_value_t = Bounds::default().budgets.wrong_suspicions, value_name = "N")]
-    wrong_suspicions: u8,
-    /// Loads of a checkpoint that fail.
-    #[arg(long, default_value_t = Bounds::default().budgets.load_errors, value_name = "N")]
-    load_errors: u8,
+    #[command(flatten)]
+    bounds: BoundsFlags,
     /// Threads that share the work; the result does not depend on it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
@@ -39,8 +23,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N")]
     max_depth: Option<usize>,
     /// Stop when the states take this much memory; the verdict is then incomplete.
-    #[arg(long, value_name = "MiB")]
-    max_memory: Option<usize>,
+    #[arg(long, default_value_t = 8192, value_name = "MiB")]
+    max_memory: usize,
     /// Where to write the traces of counterexamples.
     #[arg(long, default_value = "colo-traces", value_name = "DIR")]
     trace_dir: PathBuf,
@@ -49,24 +33,86 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-impl Arguments {
-    fn bounds(&self) -> Bounds {
-        let budgets = Budgets {
-            outputs: self.outputs,
-            crashes: self.crashes,
-            cuts: self.cuts,
-            wrong_suspicions: self.wrong_suspicions,
-            load_errors: self.load_errors,
-        };
-        Bounds { checkpoints: self.checkpoints, budgets }
-    }
+/// The bounds of the check; by default what the rules claim to survive.
+#[derive(clap::Args)]
+struct BoundsFlags {
+    /// Checkpoints that the primary begins.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=colo_model::MAX_CHECKPOINTS))]
+    checkpoints: Option<u64>,
+    /// Units of output that the primary produces, or a survivor.
+    #[arg(long, value_name = "N")]
+    outputs: Option<u8>,
+    /// Units among them that the comparison does not understand (hybrid only).
+    #[arg(long, value_name = "N")]
+    uncompared: Option<u8>,
+    /// Times that the secondary's execution leaves the primary's (hybrid only).
+    #[arg(long, value_name = "N")]
+    mismatches: Option<u8>,
+    /// Times that output waits for its like for too long (hybrid only).
+    #[arg(long, value_name = "N")]
+    held_outputs: Option<u8>,
+    /// Disk writes in each epoch.
+    #[arg(long, value_name = "N")]
+    disk_writes: Option<u8>,
+    /// Disk writes of the secondary's VM in each epoch, beside the primary's (hybrid only).
+    #[arg(long, value_name = "N")]
+    secondary_writes: Option<u8>,
+    /// Guests that power off.
+    #[arg(long, value_name = "N")]
+    shutdowns: Option<u8>,
+    /// Pairs of which one lacks the capability x-colo.
+    #[arg(long, value_name = "N")]
+    missing_capabilities: Option<u8>,
+    /// Deaths of a node.
+    #[arg(long, value_name = "N")]
+    crashes: Option<u8>,
+    /// Cuts of the link.
+    #[arg(long, value_name = "N")]
+    cuts: Option<u8>,
+    /// Links that deliver nothing any more, without a word.
+    #[arg(long, value_name = "N")]
+    blackholes: Option<u8>,
+    /// Times that a peer that is alive, and can be heard, is taken for dead.
+    #[arg(long, value_name = "N")]
+    wrong_suspicions: Option<u8>,
+    /// Loads of a checkpoint that fail.
+    #[arg(long, value_name = "N")]
+    load_errors: Option<u8>,
+}
 
+impl BoundsFlags {
+    /// The rules' own bounds, but for what was asked for.
+    fn over(&self, usual: Bounds) -> Bounds {
+        let budgets = usual.budgets;
+        Bounds {
+            checkpoints: self.checkpoints.unwrap_or(usual.checkpoints),
+            budgets: Budgets {
+                outputs: self.outputs.unwrap_or(budgets.outputs),
+                uncompared: self.uncompared.unwrap_or(budgets.uncompared),
+                mismatches: self.mismatches.unwrap_or(budgets.mismatches),
+                held_outputs: self.held_outputs.unwrap_or(budgets.held_outputs),
+                disk_writes: self.disk_writes.unwrap_or(budgets.disk_writes),
+                secondary_writes: self.secondary_writes.unwrap_or(budgets.secondary_writes),
+                shutdowns: self.shutdowns.unwrap_or(budgets.shutdowns),
+                missing_capabilities: self.missing_capabilities.unwrap_or(budgets.missing_capabilities),
+                crashes: self.crashes.unwrap_or(budgets.crashes),
+                cuts: self.cuts.unwrap_or(budgets.cuts),
+                blackholes: self.blackholes.unwrap_or(budgets.blackholes),
+                wrong_suspicions: self.wrong_suspicions.unwrap_or(budgets.wrong_suspicions),
+                load_errors: self.load_errors.unwrap_or(budgets.load_errors),
+            },
+        }
+    }
+}
+
+impl Arguments {
     fn limits(&self) -> Limits {
         let available = || std::thread::available_parallelism().map_or(1, usize::from);
         Limits {
             threads: self.threads.map_or_else(available, usize::from),
             max_depth: self.max_depth,
-            max_memory_bytes: self.max_memory.map(|mib| mib.saturating_mul(1 << 20)),
+            max_memory_bytes: Some(self.max_memory.saturating_mul(1 << 20)),
+            until: None,
         }
     }
 }
@@ -80,7 +126,8 @@ struct Story {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let rules = load_rules(&arguments.rules)?;
-    let check = check(&rules.rules, &arguments.bounds(), &arguments.limits());
+    let bounds = arguments.bounds.over(Bounds::of(&rules.rules));
+    let check = check(&rules.rules, &bounds, &arguments.limits());
     let stories = write_stories(&rules, &check, &arguments.trace_dir)?;
     if arguments.json {
         print_json(&document(&rules, &check, &stories))?;
@@ -146,7 +193,7 @@ pub(crate) fn summary(rules: &NamedRules, check: &Check) -> String {
     for report in &check.properties {
         let _ = writeln!(out, "{:10} {:25} {}", verdict_word(report), report.property.name(), note(report));
     }
-    let required = Goal::required().count();
+    let required = check.goals;
     let reached = required - check.never_fired.len();
     let _ = writeln!(out, "reached    {reached} of {required}: every message, a failover in every phase");
     for goal in &check.never_fired {
@@ -173,16 +220,13 @@ fn note(report: &PropertyReport) -> String {
 }
 
 fn bounds_in_words(bounds: &Bounds) -> String {
-    let Budgets { outputs, crashes, cuts, wrong_suspicions, load_errors } = bounds.budgets;
-    [
-        counted(bounds.checkpoints, "checkpoint", "checkpoints"),
-        counted(outputs.into(), "output", "outputs"),
-        counted(crashes.into(), "crash", "crashes"),
-        counted(cuts.into(), "cut", "cuts"),
-        counted(wrong_suspicions.into(), "wrong suspicion", "wrong suspicions"),
-        counted(load_errors.into(), "load error", "load errors"),
-    ]
-    .join(", ")
+    let allowed = bounds.budgets.named().into_iter().filter(|(_, budget)| *budget > 0);
+    let budgets = allowed.map(|(name, budget)| format!("{} {budget}", name.replace('_', " ")));
+    let none = bounds.budgets.named().into_iter().filter(|(_, budget)| *budget == 0);
+    let none: Vec<_> = none.map(|(name, _)| name.replace('_', " ")).collect();
+    let first = format!("checkpoints {}", bounds.checkpoints);
+    let all: Vec<_> = std::iter::once(first).chain(budgets).collect();
+    format!("{}\n           none of: {}", all.join(", "), none.join(", "))
 }
 
 /// The verdict on the whole, with the story that leads to it.
@@ -199,7 +243,8 @@ fn ending(rules: &NamedRules, check: &Check, stories: &[Story]) -> String {
         let _ = writeln!(out, "claimed    {}", story.property.statement());
         let _ = writeln!(out, "source     {}", story.property.source());
         if let Some(bug) = bug_named(&rules.name) {
-            let _ = writeln!(out, "rule       {}; fixed in QEMU by {}: {}", bug.field, bug.fix, bug.symptom);
+            let _ = writeln!(out, "rule       {}", bug.field);
+            let _ = writeln!(out, "symptom    {}; {}", bug.symptom, bug.fixed());
         }
     }
     let _ = match check.verdict() {
@@ -228,7 +273,7 @@ fn told_story<'a>(rules: &NamedRules, check: &Check, stories: &'a [Story]) -> Op
 }
 
 fn document(rules: &NamedRules, check: &Check, stories: &[Story]) -> Value {
-    let reachable = Goal::required().map(|goal| {
+    let reachable = Goal::required(&check.rules, &check.bounds).map(|goal| {
         let verdict = if check.never_fired.contains(&goal) { "vacuous" } else { "holds" };
         json!({
             "name": goal.to_string(), "kind": "reachable", "verdict": verdict, "claimed": true, "expected": "holds",

@@ -55,6 +55,17 @@ impl From<colo_trace::RulesError> for Failure {
     }
 }
 
+/// Refuses rules that only the checker can run so far.
+pub(crate) fn only_periodic(rules: &colo_trace::NamedRules) -> Result<(), Failure> {
+    if rules.rules.is_hybrid() {
+        let name = &rules.name;
+        return Err(Failure::Input(format!(
+            "{name}: execution = \"hybrid\", expected \"periodic\": both VMs' output is compared in `colo check` only"
+        )));
+    }
+    Ok(())
+}
+
 /// Writes text to stdout as it stands. A reader that has gone away has heard enough: the verdict stays what it is.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();

@@ -1,6 +1,7 @@
 //! `colo rules`: the presets and the known bugs; one of them with its fields and transition tables; `--check`.
 
 use crate::report::{Exit, Failure, print, print_json};
+use crate::sim::available_jobs;
 use colo_model::{Bounds, Limits, check};
 use colo_protocol::table::{Row, transitions};
 use colo_protocol::{BUGS, Bug, NodeName, PRESETS, Rules};
@@ -49,7 +50,9 @@ impl Finding {
         if !run {
             return Self { bug, status: "expressible", length: None, seconds: None };
         }
-        let check = check(&bug.rules, &Bounds::default(), &Limits::default());
+        let limits =
+            Limits { threads: available_jobs(), until: Some(bug.breaks[0].name()), ..Limits::default() };
+        let check = check(&bug.rules, &Bounds::of(&bug.rules), &limits);
         let report = check.properties.iter().find(|report| report.property == bug.breaks[0]);
         let length = report.and_then(|report| report.counterexample.as_ref()).map(Vec::len);
         let status = if length.is_some() { "found" } else { "missed" };
@@ -67,7 +70,7 @@ fn list(findings: &[Finding]) -> String {
         let bug = finding.bug;
         let _ = writeln!(out, "  {:28} {}", bug.name, bug.symptom);
         let _ = writeln!(out, "  {:28} {}, breaks {}", "", bug.field, bug.breaks[0].name());
-        let _ = writeln!(out, "  {:28} PROTOCOL {}, fixed in QEMU by {}", "", bug.section, bug.fix);
+        let _ = writeln!(out, "  {:28} section {}, {}", "", bug.section, bug.fixed());
         if let (Some(length), Some(seconds)) = (finding.length, finding.seconds) {
             let _ = writeln!(out, "  {:28} {} in {length} steps, {seconds:.2} s", "", finding.status);
         } else if finding.seconds.is_some() {

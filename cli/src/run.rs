@@ -1,7 +1,7 @@
 //! `colo run`: a real pair, checkpointed and failed over; and `colo node`, one of its processes.
 
 use crate::crash_points;
-use crate::report::{Exit, Failure, counted, grouped, print, print_json};
+use crate::report::{Exit, Failure, counted, grouped, only_periodic, print, print_json};
 use colo_protocol::NodeName;
 use colo_real::{
     CheckpointFigures, LinkKind, NodeCommand, RunError, RunOptions, RunOutcome, kvm_usable, run_node,
@@ -121,6 +121,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
 
 fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
     let mut rules = load_rules(&arguments.rules).map_err(Failure::from)?;
+    only_periodic(&rules)?;
     if let Some(delay) = arguments.interval_ms {
         rules.rules.checkpoint_delay_ms = delay;
     }

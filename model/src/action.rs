@@ -19,12 +19,28 @@ pub enum Action {
     SeeLinkDown(NodeName),
     /// The guest produces a unit of output.
     Output(NodeName),
+    /// The secondary's guest produces another unit of output than the primary's at the same place.
+    DivergingOutput,
+    /// The primary's guest produces a unit of output that the comparison does not understand.
+    UncomparedOutput,
+    /// The comparison looks at the next unit of both VMs' output.
+    Compare,
+    /// Output has waited for the secondary's for too long.
+    HoldTooLong,
+    /// The guest writes to its disk.
+    WriteDisk(NodeName),
+    /// The guest powers off.
+    PowerOff(NodeName),
+    /// The nodes find that one of them lacks the capability x-colo.
+    FindCapabilityMissing,
     /// The checkpoint timer runs out.
     TimerFires,
     /// A node dies.
     Crash(NodeName),
     /// The link is cut.
     Cut,
+    /// The link delivers nothing any more, and does not say so.
+    Blackhole,
     /// The manager sends x-colo-lost-heartbeat.
     LostHeartbeat(NodeName),
     /// The node's patience with a peer that it does not hear has run out.

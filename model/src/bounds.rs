@@ -1,15 +1,34 @@
 //! How far the model goes: the number of checkpoints, and a budget for everything that may happen to the pair.
 
+use colo_protocol::{Property, Rules, UncomparedOutput};
+use serde::{Deserialize, Serialize};
+
 /// What may happen how often. In [`Bounds`] it is what is allowed, in a state what has been spent.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Budgets {
-    /// Units of output that guests produce.
+    /// Units of output that the primary produces, or a survivor; a secondary that executes too produces as many.
     pub outputs: u8,
+    /// Units of output among them that the comparison does not understand.
+    pub uncompared: u8,
+    /// Times that the secondary's execution leaves the primary's.
+    pub mismatches: u8,
+    /// Times that output waits for its like for too long.
+    pub held_outputs: u8,
+    /// Writes to the disk in each epoch; what has been spent is in the disks.
+    pub disk_writes: u8,
+    /// The same of a secondary's guest that executes beside the primary's.
+    pub secondary_writes: u8,
+    /// Guests that power off.
+    pub shutdowns: u8,
+    /// Pairs of which one lacks the capability x-colo.
+    pub missing_capabilities: u8,
     /// Deaths of a node.
     pub crashes: u8,
     /// Cuts of the link, which lose what is in flight.
     pub cuts: u8,
-    /// Commands x-colo-lost-heartbeat to a node whose peer is alive.
+    /// Links that deliver nothing any more, without a word.
+    pub blackholes: u8,
+    /// A peer that is alive, and can be heard, taken for dead.
     pub wrong_suspicions: u8,
     /// Loads that fail.
     pub load_errors: u8,
@@ -18,15 +37,29 @@ pub struct Budgets {
 impl Budgets {
     /// Whether anything that is a fault has been spent.
     pub const fn any_fault(&self) -> bool {
-        self.crashes + self.cuts + self.wrong_suspicions + self.load_errors > 0
+        self.crashes
+            + self.cuts
+            + self.blackholes
+            + self.wrong_suspicions
+            + self.load_errors
+            + self.missing_capabilities
+            > 0
     }
 
     /// Names and values, in the order of the command line's flags.
-    pub const fn named(&self) -> [(&'static str, u8); 5] {
+    pub const fn named(&self) -> [(&'static str, u8); 13] {
         [
             ("outputs", self.outputs),
+            ("uncompared", self.uncompared),
+            ("mismatches", self.mismatches),
+            ("held_outputs", self.held_outputs),
+            ("disk_writes", self.disk_writes),
+            ("secondary_writes", self.secondary_writes),
+            ("shutdowns", self.shutdowns),
+            ("missing_capabilities", self.missing_capabilities),
             ("crashes", self.crashes),
             ("cuts", self.cuts),
+            ("blackholes", self.blackholes),
             ("wrong_suspicions", self.wrong_suspicions),
             ("load_errors", self.load_errors),
         ]
@@ -34,7 +67,7 @@ impl Budgets {
 }
 
 /// The most checkpoints that a check can have: a state keeps their numbers in a byte.
-pub const MAX_CHECKPOINTS: u64 = 200;
+pub const MAX_CHECKPOINTS: u64 = 60;
 
 /// The bounds of a check.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -45,9 +78,24 @@ pub struct Bounds {
     pub budgets: Budgets,
 }
 
-impl Default for Bounds {
-    fn default() -> Self {
-        let budgets = Budgets { outputs: 2, crashes: 1, cuts: 1, wrong_suspicions: 0, load_errors: 1 };
-        Self { checkpoints: 3, budgets }
+impl Bounds {
+    /// The bounds of a check of these rules, if nobody asks for others: a wrong suspicion only where it should do no
+    /// harm, and what concerns the comparison only where there is one.
+    pub fn of(rules: &Rules) -> Self {
+        let hybrid = u8::from(rules.is_hybrid());
+        let budgets = Budgets {
+            outputs: 2,
+            uncompared: u8::from(rules.uncompared == UncomparedOutput::SentAtOnce),
+            mismatches: hybrid,
+            disk_writes: 1,
+            crashes: 1,
+            cuts: 1,
+            wrong_suspicions: u8::from(rules.claims(Property::SingleServer, true)),
+            load_errors: 1,
+            ..Budgets::default()
+        };
+        // Two VMs that execute side by side make many times as many states.
+        let checkpoints = if rules.is_hybrid() { 2 } else { 3 };
+        Self { checkpoints, budgets }
     }
 }

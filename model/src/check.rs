@@ -2,10 +2,13 @@
 
 use crate::action::Action;
 use crate::bounds::{Bounds, MAX_CHECKPOINTS};
+use crate::packed::Packed;
 use crate::pair::Pair;
 use crate::search::{Coverage, Limits, Outcome, Search, search};
 use crate::state::State;
-use colo_protocol::{Effect, Failover, MessageKind, NodeName, PrimaryPhase, Property, Rules, SecondaryPhase};
+use colo_protocol::{
+    Dialect, Effect, Failover, MessageKind, NodeName, PrimaryPhase, Property, Rules, SecondaryPhase,
+};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -32,15 +35,21 @@ impl fmt::Display for Goal {
 }
 
 impl Goal {
-    /// All that a check of the base protocol has to see when its bounds allow a checkpoint and a crash.
-    pub fn required() -> impl Iterator<Item = Self> {
-        let messages = MessageKind::ALL.into_iter().filter(|kind| *kind != MessageKind::GuestShutdown);
+    /// All that a check has to see when its bounds allow a checkpoint and a crash.
+    pub fn required(rules: &Rules, bounds: &Bounds) -> impl Iterator<Item = Self> {
+        let tells_shutdown = rules.dialect == Dialect::V12 && bounds.budgets.shutdowns > 0;
+        let messages = MessageKind::ALL
+            .into_iter()
+            .filter(move |kind| *kind != MessageKind::GuestShutdown || tells_shutdown);
         let primary = PrimaryPhase::ALL.into_iter().filter(|phase| {
-            !matches!(phase, PrimaryPhase::TakingOver | PrimaryPhase::Alone | PrimaryPhase::Fenced)
+            use PrimaryPhase::{Alone, Fenced, ShutDown, TakingOver};
+            !matches!(phase, TakingOver | Alone | Fenced | ShutDown)
         });
-        let secondary = SecondaryPhase::ALL.into_iter().filter(|phase| {
-            use SecondaryPhase::{Alone, Failed, Fenced, Incoming, TakingOver};
-            !matches!(phase, Incoming | TakingOver | Alone | Failed | Fenced)
+        let hybrid = rules.is_hybrid();
+        let secondary = SecondaryPhase::ALL.into_iter().filter(move |phase| {
+            use SecondaryPhase::{Alone, Failed, Fenced, Incoming, ShutDown, Suspending, TakingOver};
+            !matches!(phase, Incoming | TakingOver | Alone | Failed | Fenced | ShutDown)
+                && (*phase != Suspending || hybrid)
         });
         let messages = messages.map(Self::Message);
         messages.chain(primary.map(Self::PrimaryFailover)).chain(secondary.map(Self::SecondaryFailover))
@@ -52,25 +61,34 @@ impl Goal {
 struct Goals(BTreeSet<Goal>);
 
 impl Coverage<Pair> for Goals {
-    fn step(&mut self, _: &Pair, before: &State, action: &Action, after: &State) {
-        match *action {
+    fn steps(&mut self, _: &Pair, from: &Packed, steps: &[(Action, Packed)]) {
+        let before = from.state();
+        for (action, after) in steps {
+            self.step(&before, *action, after);
+        }
+    }
+
+    fn merge(&mut self, mut other: Self) {
+        self.0.append(&mut other.0);
+    }
+}
+
+impl Goals {
+    fn step(&mut self, before: &State, action: Action, after: &Packed) {
+        match action {
             Action::CarryOut(name) => {
                 if let Some(Effect::Send(message)) = before.side(name).node.queue().first() {
                     self.0.insert(Goal::Message(message.kind()));
                 }
             }
             Action::LostHeartbeat(name) | Action::PeerSilent(name) => {
-                let accepted = after.side(name).node.machine().failover() != Failover::None;
+                let accepted = after.state().side(name).node.machine().failover() != Failover::None;
                 if accepted {
                     self.0.insert(failover_goal(before, name));
                 }
             }
             _ => {}
         }
-    }
-
-    fn merge(&mut self, mut other: Self) {
-        self.0.append(&mut other.0);
     }
 }
 
@@ -137,6 +155,8 @@ pub struct Check {
     pub depth: usize,
     /// Memory per distinct state, bytes.
     pub bytes_per_state: usize,
+    /// What should have been seen, all in all.
+    pub goals: usize,
     /// Whether everything within the bounds was explored.
     pub complete: bool,
     /// How long it took.
@@ -179,7 +199,8 @@ pub fn check(rules: &Rules, bounds: &Bounds, limits: &Limits) -> Check {
         properties: properties
             .map(|(property, (_, outcome))| report(&model, property, outcome, found.complete))
             .collect(),
-        never_fired: Goal::required().filter(|goal| !found.coverage.0.contains(goal)).collect(),
+        never_fired: Goal::required(rules, bounds).filter(|goal| !found.coverage.0.contains(goal)).collect(),
+        goals: Goal::required(rules, bounds).count(),
         generated: found.generated,
         distinct: found.distinct,
         transitions: found.transitions,

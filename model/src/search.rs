@@ -19,18 +19,20 @@ pub struct Limits {
     pub max_depth: Option<usize>,
     /// Memory for states, about, in bytes.
     pub max_memory_bytes: Option<usize>,
+    /// The property whose verdict is enough.
+    pub until: Option<&'static str>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { threads: 1, max_depth: None, max_memory_bytes: None }
+        Self { threads: 1, max_depth: None, max_memory_bytes: None, until: None }
     }
 }
 
 /// What is collected over all steps of a search, besides properties.
 pub trait Coverage<M: Model>: Default + Send {
-    /// A step from one state to another has been explored.
-    fn step(&mut self, model: &M, before: &M::State, action: &M::Action, after: &M::State);
+    /// All steps from a state have been explored.
+    fn steps(&mut self, model: &M, from: &M::State, steps: &[(M::Action, M::State)]);
     /// Takes in what another thread has collected.
     fn merge(&mut self, other: Self);
 }
@@ -167,7 +169,10 @@ where
 
     fn is_at_limit(&self, limits: &Limits, level: usize) -> bool {
         let memory = self.memory_bytes() + level * size_of::<(u32, M::State)>();
-        limits.max_depth.is_some_and(|depth| self.depth >= depth)
+        let properties = self.model.properties();
+        let mut decided = properties.iter().zip(&self.decided).filter(|(_, decided)| decided.is_some());
+        limits.until.is_some_and(|wanted| decided.any(|(property, _)| property.name == wanted))
+            || limits.max_depth.is_some_and(|depth| self.depth >= depth)
             || limits.max_memory_bytes.is_some_and(|bytes| memory >= bytes)
     }
 
@@ -269,12 +274,7 @@ where
     }
 
     fn step_to(&self, state: &M::State, wanted: u64) -> Option<(M::Action, M::State)> {
-        let mut actions = Vec::new();
-        self.model.actions(state, &mut actions);
-        actions.into_iter().find_map(|action| {
-            let next = self.model.next_state(state, action.clone())?;
-            (fingerprint(&next) == wanted).then_some((action, next))
-        })
+        self.model.next_steps(state).into_iter().find(|(_, next)| fingerprint(next) == wanted)
     }
 }
 
@@ -290,16 +290,14 @@ where
     C: Coverage<M>,
 {
     let mut part = Part { successors: Vec::new(), transitions: 0, coverage: C::default() };
-    let mut actions = Vec::new();
     for (place, state) in chunk {
-        model.actions(state, &mut actions);
-        for action in actions.drain(..) {
-            let Some(next) = model.next_state(state, action.clone()) else { continue };
+        let steps = model.next_steps(state);
+        part.coverage.steps(model, state, &steps);
+        for (_, next) in steps {
             if !model.within_boundary(&next) {
                 continue;
             }
             part.transitions += 1;
-            part.coverage.step(model, state, &action, &next);
             let fingerprint = fingerprint(&next);
             if !index.contains_key(&fingerprint) {
                 part.successors.push((fingerprint, *place, next));

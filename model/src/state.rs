@@ -4,19 +4,25 @@
 
 use crate::bounds::Budgets;
 use arrayvec::ArrayVec;
-use colo_protocol::{Message, Node, NodeName, Operation, OutputOffset, Property};
+use colo_protocol::{CheckpointNumber, Message, Node, NodeName, Operation, OutputOffset, Property};
+use serde::{Deserialize, Serialize};
 
 /// The state of a VM at a checkpoint, as far as the properties can tell it from another.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Snapshot {
     /// The checkpoint.
     pub checkpoint: u8,
     /// The end of the output that led to this state.
     pub output: u8,
+    /// How many disk writes led to this state.
+    pub writes: u8,
 }
 
+/// An execution that has never left that of the peer.
+const NEVER: u8 = u8::MAX;
+
 /// A virtual machine.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Vm {
     /// The checkpoint that its RAM is of.
     pub ram: Snapshot,
@@ -24,12 +30,58 @@ pub struct Vm {
     pub devices: Snapshot,
     /// The end of the output of its history.
     pub output: u8,
+    /// The disk writes of its history.
+    pub writes: u8,
+    /// The first unit of its output that is another than the primary's.
+    pub leaves_at: u8,
     /// Whether it executes.
     pub running: bool,
 }
 
+impl Default for Vm {
+    fn default() -> Self {
+        let none = Snapshot::default();
+        Self { ram: none, devices: none, output: 0, writes: 0, leaves_at: NEVER, running: false }
+    }
+}
+
+impl Vm {
+    /// How much of the primary's output this VM has produced as well.
+    pub fn shared_output(&self) -> u8 {
+        self.output.min(self.leaves_at)
+    }
+}
+
+/// What the primary's comparison has been given of the secondary's output.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct PeerOutput {
+    /// Its end.
+    pub end: u8,
+    /// The first unit that is another than the primary's.
+    pub leaves_at: u8,
+}
+
+impl Default for PeerOutput {
+    fn default() -> Self {
+        Self { end: 0, leaves_at: NEVER }
+    }
+}
+
+/// A node's disk. A write is known by its number.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+pub struct Disk {
+    /// Whether replication has started.
+    pub started: bool,
+    /// Whether it has started and not ended.
+    pub replicating: bool,
+    /// Of a secondary: the primary's writes that have come.
+    pub received: u8,
+    /// Of a secondary: the writes that its VM sees; what it wrote itself is among them.
+    pub seen: u8,
+}
+
 /// What travels on the link.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum Packet {
     /// A COLO message.
     Message(Message),
@@ -40,7 +92,7 @@ pub enum Packet {
 }
 
 /// An operation that has begun.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct InHand {
     /// Which.
     pub operation: Operation,
@@ -49,7 +101,7 @@ pub struct InHand {
 }
 
 /// A node and its environment.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Side {
     /// The core: a machine and its effects.
     pub node: Node,
@@ -69,6 +121,10 @@ pub struct Side {
     pub connected: bool,
     /// Whether the checkpoint timer is armed.
     pub timer: bool,
+    /// The disk.
+    pub disk: Disk,
+    /// Primary: what its comparison has of the peer.
+    pub peer_output: PeerOutput,
 }
 
 impl Side {
@@ -86,6 +142,8 @@ impl Side {
             inbox: ArrayVec::new(),
             connected: true,
             timer: false,
+            disk: Disk::default(),
+            peer_output: PeerOutput::default(),
         }
     }
 
@@ -96,7 +154,7 @@ impl Side {
 }
 
 /// What the world has seen, and what it was told.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct World {
     /// The end of the output that each node has released.
     pub released: [u8; 2],
@@ -109,7 +167,7 @@ pub struct World {
     /// Which nodes have released output that was not committed.
     pub served: [bool; 2],
     /// The properties that have been broken, a bit each in the order of [`Property::ALL`].
-    pub broken: u8,
+    pub broken: u16,
 }
 
 impl World {
@@ -123,18 +181,29 @@ impl World {
         self.broken & Self::bit(property) == 0
     }
 
-    fn bit(property: Property) -> u8 {
+    const fn bit(property: Property) -> u16 {
         1 << property as u8
     }
 }
 
+/// What the link does.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Link {
+    /// It delivers, in order.
+    Up,
+    /// It delivers nothing, and does not say so.
+    Blackhole,
+    /// It is gone, and both ends can see that.
+    Down,
+}
+
 /// A state of the model.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct State {
     /// The primary's side, then the secondary's.
     pub sides: [Side; 2],
-    /// Whether the link carries anything new.
-    pub link_up: bool,
+    /// What the link does.
+    pub link: Link,
     /// What the world has seen.
     pub world: World,
     /// What has been spent of the budgets.
@@ -146,9 +215,33 @@ impl State {
     pub fn initial() -> Self {
         Self {
             sides: NodeName::ALL.map(Side::new),
-            link_up: true,
+            link: Link::Up,
             world: World::default(),
             spent: Budgets::default(),
+        }
+    }
+
+    /// Whether this is the secondary, executing beside the primary.
+    pub fn follows(&self, name: NodeName) -> bool {
+        name == NodeName::Secondary && !self.world.promoted[name as usize]
+    }
+
+    /// The unit of output that the primary's comparison looks at next.
+    pub fn next_compared(&self) -> u8 {
+        small(self.side(NodeName::Primary).node.machine().output().released())
+    }
+
+    /// Whether the initial state is still on its way into the secondary.
+    pub fn is_negotiating(&self) -> bool {
+        let secondary = self.side(NodeName::Secondary);
+        let loads = secondary.in_hand.is_some_and(|in_hand| in_hand.operation == Operation::LoadState);
+        loads && self.sides.iter().all(|side| side.node.machine().checkpoint() == CheckpointNumber(0))
+    }
+
+    /// One end has closed the link: the other sees it, unless nothing comes through.
+    pub fn close_link(&mut self) {
+        if self.link == Link::Up {
+            self.link = Link::Down;
         }
     }
 

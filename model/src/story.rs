@@ -1,6 +1,7 @@
 //! A path of the model as a trace: the same records that a simulated or a real run leaves.
 
 use crate::action::Action;
+use crate::packed::Packed;
 use crate::pair::Pair;
 use crate::state::{Packet, State};
 use colo_protocol::{Input, NodeName, Operation, OutputOffset, Property};
@@ -20,7 +21,8 @@ pub fn story(pair: &Pair, rules_name: &str, path: &[Action]) -> Trace {
     let mut records = Vec::new();
     let mut state = State::initial();
     for (step, action) in (1..).zip(path) {
-        let Some(next) = pair.next_state(&state, *action) else { break };
+        let Some(next) = pair.next_state(&Packed::new(&state), *action) else { break };
+        let next = next.state();
         records.push(record(step, *action, &state, &next));
         for property in Property::ALL {
             if state.world.holds(property) && !next.world.holds(property) {
@@ -52,15 +54,42 @@ fn record(step: u64, action: Action, before: &State, after: &State) -> Record {
         Action::FailLoad(name) => input(name, Input::LoadFailed),
         Action::Deliver(name) => input(name, delivered(before, name)),
         Action::SeeLinkDown(name) => input(name, Input::LinkDown),
-        Action::Output(name) => {
-            input(name, Input::GuestOutput { end: OutputOffset(after.side(name).vm.output.into()) })
+        Action::Output(name) => input(name, Input::GuestOutput { end: output_of(after, name) }),
+        Action::DivergingOutput => {
+            let end = output_of(after, NodeName::Secondary);
+            input(NodeName::Secondary, Input::GuestOutput { end })
         }
+        Action::UncomparedOutput => {
+            let end = output_of(after, NodeName::Primary);
+            input(NodeName::Primary, Input::UncomparedOutput { end })
+        }
+        Action::Compare => input(NodeName::Primary, compared(before)),
+        Action::HoldTooLong => input(NodeName::Primary, Input::OutputHeldTooLong),
+        Action::WriteDisk(name) => {
+            let write = format!("disk write {}", after.side(name).vm.writes);
+            Record::other(step, Some(name), checkpoint(name), Kind::Guest, write)
+        }
+        Action::PowerOff(name) => input(name, Input::GuestShutdown),
+        Action::FindCapabilityMissing => fault(None, "a node lacks the capability x-colo".to_owned()),
+        Action::Blackhole => fault(None, "blackhole: the link delivers nothing any more".to_owned()),
         Action::TimerFires => input(NodeName::Primary, Input::CheckpointDue),
         Action::Crash(name) => fault(Some(name), format!("crash of the {name}")),
         Action::Cut => fault(None, "cut of the link".to_owned()),
         Action::LostHeartbeat(name) => input(name, Input::LostHeartbeat),
         Action::PeerSilent(name) => input(name, Input::PeerSilent),
     }
+}
+
+fn output_of(state: &State, name: NodeName) -> OutputOffset {
+    OutputOffset(state.side(name).vm.output.into())
+}
+
+/// What the comparison makes of the next unit.
+fn compared(before: &State) -> Input {
+    let next = before.next_compared();
+    let same = next < before.side(NodeName::Primary).peer_output.leaves_at;
+    let end = OutputOffset(u64::from(next) + 1);
+    if same { Input::OutputsMatch { end } } else { Input::OutputsDiffer }
 }
 
 /// The input with which the operation in hand has ended.

@@ -7,13 +7,17 @@ use crate::effect::{Effect, Effects, ExitReason, Operation};
 use crate::error::ProtocolError;
 use crate::input::InputKind;
 use crate::output::{OutputOffset, WithheldOutput};
+use crate::rules::Rules;
 
 /// The state that primary and secondary have in common.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, and all combinations occur")]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Common {
     pub(crate) link_open: bool,
     pub(crate) vm_running: bool,
     pub(crate) exited: bool,
+    pub(crate) disk_failed_over: bool,
     pub(crate) failover: Failover,
     /// The operation in hand: asked for, and its end not yet told.
     pub(crate) pending: Option<Operation>,
@@ -27,6 +31,7 @@ impl Common {
             link_open: true,
             vm_running: false,
             exited: false,
+            disk_failed_over: false,
             failover: Failover::None,
             pending,
             output: WithheldOutput::default(),
@@ -110,12 +115,21 @@ impl Common {
     }
 
     /// Promotion: from here on this node serves alone, and withholds nothing.
-    pub(crate) fn take_over(&mut self, effects: &mut Effects) {
+    pub(crate) fn take_over(&mut self, rules: &Rules, effects: &mut Effects) {
         assert!(!self.link_open, "the link is closed before a promotion");
         self.failover = Failover::Completed;
+        self.fail_over_disk(effects);
         effects.push(Effect::TakeOver);
         effects.push(Effect::Release(self.output.release_all()));
         self.resume_vm(effects);
-        self.exit(effects, ExitReason::Request);
+        self.exit(effects, rules.reason_of_completion());
+    }
+
+    /// The disk goes on without the peer, from now on and for good.
+    pub(crate) fn fail_over_disk(&mut self, effects: &mut Effects) {
+        if !self.disk_failed_over {
+            self.disk_failed_over = true;
+            effects.push(Effect::FailOverDisk);
+        }
     }
 }

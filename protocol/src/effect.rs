@@ -12,6 +12,7 @@ use core::fmt;
 
 /// Why a node left the COLO state: the reason in QEMU's event `COLO_EXIT`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum ExitReason {
     /// A failover was asked for and has completed.
     Request,
@@ -31,6 +32,7 @@ impl ExitReason {
 
 /// Work that takes time, of which a node has at most one in hand. An input tells its end ([`crate::InputKind::ends`]).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Operation {
     /// Stop the VM's execution.
     SuspendVm,
@@ -86,6 +88,7 @@ impl Operation {
 
 /// One thing that a node's environment is to do.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Effect {
     /// Put a COLO message on the link.
     Send(Message),
@@ -101,12 +104,30 @@ pub enum Effect {
     LockVm,
     /// Apply the staged state, RAM and devices, to the VM; ends with state-loaded or load-failed.
     LoadState(CheckpointNumber),
+    /// Apply the staged RAM to the VM, without the devices.
+    ApplyRam(CheckpointNumber),
     /// Throw away what has been staged of this checkpoint.
     DiscardStaged(CheckpointNumber),
     /// Let the VM execute (again).
     ResumeVm,
     /// Give the world the withheld output that stands before this offset.
     Release(OutputOffset),
+    /// Give the world the unit of output before this offset, past what is withheld before it.
+    ReleaseUncompared(OutputOffset),
+    /// Give the primary's comparison this node's output up to here (QEMU: a filter-redirector).
+    RedirectOutput(OutputOffset),
+    /// The comparison forgets what the secondary sent so far: its VM is another one now.
+    ForgetPeerOutput,
+    /// Disk: a primary's writes go to the secondary from now on too; a secondary holds them back from its VM.
+    StartReplication,
+    /// Disk: what the primary has written so far is what the secondary's VM sees from now on.
+    CheckpointDisk(CheckpointNumber),
+    /// Disk: what the primary had written at this checkpoint, and nothing later, is what the secondary's VM sees.
+    CommitDiskEpoch(CheckpointNumber),
+    /// Disk: go on without the peer. A primary stops replicating; a secondary makes what its VM sees its disk.
+    FailOverDisk,
+    /// Power the VM off.
+    ShutDown,
     /// Tell checkpoint-due after this many milliseconds.
     ArmCheckpointTimer {
         /// The delay, milliseconds.
@@ -136,9 +157,18 @@ pub enum EffectKind {
     SendDeviceState,
     LockVm,
     LoadState,
+    ApplyRam,
     DiscardStaged,
     ResumeVm,
     Release,
+    ReleaseUncompared,
+    RedirectOutput,
+    ForgetPeerOutput,
+    StartReplication,
+    CheckpointDisk,
+    CommitDiskEpoch,
+    FailOverDisk,
+    ShutDown,
     ArmCheckpointTimer,
     CloseLink,
     AskArbiter,
@@ -158,9 +188,18 @@ impl Effect {
             Self::SendDeviceState(_) => EffectKind::SendDeviceState,
             Self::LockVm => EffectKind::LockVm,
             Self::LoadState(_) => EffectKind::LoadState,
+            Self::ApplyRam(_) => EffectKind::ApplyRam,
             Self::DiscardStaged(_) => EffectKind::DiscardStaged,
             Self::ResumeVm => EffectKind::ResumeVm,
             Self::Release(_) => EffectKind::Release,
+            Self::ReleaseUncompared(_) => EffectKind::ReleaseUncompared,
+            Self::RedirectOutput(_) => EffectKind::RedirectOutput,
+            Self::ForgetPeerOutput => EffectKind::ForgetPeerOutput,
+            Self::StartReplication => EffectKind::StartReplication,
+            Self::CheckpointDisk(_) => EffectKind::CheckpointDisk,
+            Self::CommitDiskEpoch(_) => EffectKind::CommitDiskEpoch,
+            Self::FailOverDisk => EffectKind::FailOverDisk,
+            Self::ShutDown => EffectKind::ShutDown,
             Self::ArmCheckpointTimer { .. } => EffectKind::ArmCheckpointTimer,
             Self::CloseLink => EffectKind::CloseLink,
             Self::AskArbiter => EffectKind::AskArbiter,
@@ -178,8 +217,13 @@ impl Effect {
             | Self::SendRam(checkpoint)
             | Self::SendDeviceState(checkpoint)
             | Self::LoadState(checkpoint)
+            | Self::ApplyRam(checkpoint)
+            | Self::CheckpointDisk(checkpoint)
+            | Self::CommitDiskEpoch(checkpoint)
             | Self::DiscardStaged(checkpoint) => Some(checkpoint.0),
-            Self::Release(up_to) => Some(up_to.0),
+            Self::Release(up_to) | Self::ReleaseUncompared(up_to) | Self::RedirectOutput(up_to) => {
+                Some(up_to.0)
+            }
             Self::ArmCheckpointTimer { delay_ms } => Some(delay_ms as u64),
             _ => None,
         }
@@ -203,23 +247,32 @@ impl Effect {
     pub const fn needs_link(self) -> bool {
         match self.operation() {
             Some(operation) => operation.needs_link(),
-            None => matches!(self, Self::Send(_)),
+            None => matches!(self, Self::Send(_) | Self::RedirectOutput(_)),
         }
     }
 }
 
 impl EffectKind {
     /// Every kind but the messages.
-    const PLAIN: [Self; 15] = [
+    const PLAIN: [Self; 24] = [
         Self::SuspendVm,
         Self::SaveState,
         Self::SendRam,
         Self::SendDeviceState,
         Self::LockVm,
         Self::LoadState,
+        Self::ApplyRam,
         Self::DiscardStaged,
         Self::ResumeVm,
         Self::Release,
+        Self::ReleaseUncompared,
+        Self::RedirectOutput,
+        Self::ForgetPeerOutput,
+        Self::StartReplication,
+        Self::CheckpointDisk,
+        Self::CommitDiskEpoch,
+        Self::FailOverDisk,
+        Self::ShutDown,
         Self::ArmCheckpointTimer,
         Self::CloseLink,
         Self::AskArbiter,
@@ -243,9 +296,18 @@ impl EffectKind {
             Self::SendDeviceState => "send-device-state",
             Self::LockVm => "lock-vm",
             Self::LoadState => "load-state",
+            Self::ApplyRam => "apply-ram",
             Self::DiscardStaged => "discard-staged",
             Self::ResumeVm => "resume-vm",
             Self::Release => "release",
+            Self::ReleaseUncompared => "release-uncompared",
+            Self::RedirectOutput => "redirect-output",
+            Self::ForgetPeerOutput => "forget-peer-output",
+            Self::StartReplication => "start-replication",
+            Self::CheckpointDisk => "checkpoint-disk",
+            Self::CommitDiskEpoch => "commit-disk-epoch",
+            Self::FailOverDisk => "fail-over-disk",
+            Self::ShutDown => "shut-down",
             Self::ArmCheckpointTimer => "arm-checkpoint-timer",
             Self::CloseLink => "close-link",
             Self::AskArbiter => "ask-arbiter",
@@ -275,8 +337,13 @@ impl fmt::Display for Effect {
             | Self::SendRam(checkpoint)
             | Self::SendDeviceState(checkpoint)
             | Self::LoadState(checkpoint)
+            | Self::ApplyRam(checkpoint)
+            | Self::CheckpointDisk(checkpoint)
+            | Self::CommitDiskEpoch(checkpoint)
             | Self::DiscardStaged(checkpoint) => write!(f, "{} {checkpoint}", self.kind()),
-            Self::Release(up_to) => write!(f, "release {up_to}"),
+            Self::Release(up_to) | Self::ReleaseUncompared(up_to) | Self::RedirectOutput(up_to) => {
+                write!(f, "{} {up_to}", self.kind())
+            }
             Self::ArmCheckpointTimer { delay_ms } => write!(f, "arm-checkpoint-timer {delay_ms}"),
             Self::Exit(reason) => write!(f, "colo-exit {}", reason.name()),
             _ => self.kind().fmt(f),

@@ -38,13 +38,32 @@ pub enum Input {
     },
     /// The staged state cannot be applied; the VM is no longer usable.
     LoadFailed,
-    /// The checkpoint timer has run out, or something else asks for a checkpoint.
+    /// The checkpoint timer has run out, or the delay was changed, upon which QEMU takes a checkpoint at once.
     CheckpointDue,
     /// The VM has sent output up to `end`.
     GuestOutput {
         /// The end of the node's output stream.
         end: OutputOffset,
     },
+    /// The VM has sent output up to `end`, of which the last unit is of a kind that the comparison does not know
+    /// (to QEMU: ARP, IPv6, VLAN).
+    UncomparedOutput {
+        /// The end of the node's output stream.
+        end: OutputOffset,
+    },
+    /// The comparison has found both VMs' output the same up to here.
+    OutputsMatch {
+        /// The end of what is the same.
+        end: OutputOffset,
+    },
+    /// The comparison has found that the VMs' output differs.
+    OutputsDiffer,
+    /// Output has waited for its like from the secondary for too long.
+    OutputHeldTooLong,
+    /// The guest wants to power off.
+    GuestShutdown,
+    /// The peer does not have the capability x-colo: the pair cannot be protected.
+    CapabilityMissing,
     /// The manager's command x-colo-lost-heartbeat: the peer is taken for dead, go on alone.
     LostHeartbeat,
     /// Nothing has been heard of the peer for as long as the node's patience lasts. Only rules with detection by
@@ -77,6 +96,12 @@ pub enum InputKind {
     LoadFailed,
     CheckpointDue,
     GuestOutput,
+    UncomparedOutput,
+    OutputsMatch,
+    OutputsDiffer,
+    OutputHeldTooLong,
+    GuestShutdown,
+    CapabilityMissing,
     LostHeartbeat,
     PeerSilent,
     ArbiterGranted,
@@ -102,6 +127,12 @@ impl Input {
             InputKind::LoadFailed => Self::LoadFailed,
             InputKind::CheckpointDue => Self::CheckpointDue,
             InputKind::GuestOutput => Self::GuestOutput { end: OutputOffset(value) },
+            InputKind::UncomparedOutput => Self::UncomparedOutput { end: OutputOffset(value) },
+            InputKind::OutputsMatch => Self::OutputsMatch { end: OutputOffset(value) },
+            InputKind::OutputsDiffer => Self::OutputsDiffer,
+            InputKind::OutputHeldTooLong => Self::OutputHeldTooLong,
+            InputKind::GuestShutdown => Self::GuestShutdown,
+            InputKind::CapabilityMissing => Self::CapabilityMissing,
             InputKind::LostHeartbeat => Self::LostHeartbeat,
             InputKind::PeerSilent => Self::PeerSilent,
             InputKind::ArbiterGranted => Self::ArbiterGranted,
@@ -117,7 +148,9 @@ impl Input {
             Self::Message(message) => message.value(),
             Self::StateSaved { device_bytes } => Some(device_bytes),
             Self::StateLoaded { output } => Some(output.0),
-            Self::GuestOutput { end } => Some(end.0),
+            Self::GuestOutput { end } | Self::UncomparedOutput { end } | Self::OutputsMatch { end } => {
+                Some(end.0)
+            }
             _ => None,
         }
     }
@@ -138,6 +171,12 @@ impl Input {
             Self::LoadFailed => InputKind::LoadFailed,
             Self::CheckpointDue => InputKind::CheckpointDue,
             Self::GuestOutput { .. } => InputKind::GuestOutput,
+            Self::UncomparedOutput { .. } => InputKind::UncomparedOutput,
+            Self::OutputsMatch { .. } => InputKind::OutputsMatch,
+            Self::OutputsDiffer => InputKind::OutputsDiffer,
+            Self::OutputHeldTooLong => InputKind::OutputHeldTooLong,
+            Self::GuestShutdown => InputKind::GuestShutdown,
+            Self::CapabilityMissing => InputKind::CapabilityMissing,
             Self::LostHeartbeat => InputKind::LostHeartbeat,
             Self::PeerSilent => InputKind::PeerSilent,
             Self::ArbiterGranted => InputKind::ArbiterGranted,
@@ -150,7 +189,7 @@ impl Input {
 
 impl InputKind {
     /// Every kind but the messages.
-    const PLAIN: [Self; 18] = [
+    const PLAIN: [Self; 24] = [
         Self::VmSuspended,
         Self::StateSaved,
         Self::SaveFailed,
@@ -163,6 +202,12 @@ impl InputKind {
         Self::LoadFailed,
         Self::CheckpointDue,
         Self::GuestOutput,
+        Self::UncomparedOutput,
+        Self::OutputsMatch,
+        Self::OutputsDiffer,
+        Self::OutputHeldTooLong,
+        Self::GuestShutdown,
+        Self::CapabilityMissing,
         Self::LostHeartbeat,
         Self::PeerSilent,
         Self::ArbiterGranted,
@@ -192,6 +237,12 @@ impl InputKind {
             Self::LoadFailed => "load-failed",
             Self::CheckpointDue => "checkpoint-due",
             Self::GuestOutput => "guest-output",
+            Self::UncomparedOutput => "uncompared-output",
+            Self::OutputsMatch => "outputs-match",
+            Self::OutputsDiffer => "outputs-differ",
+            Self::OutputHeldTooLong => "output-held-too-long",
+            Self::GuestShutdown => "guest-powers-off",
+            Self::CapabilityMissing => "capability-missing",
             Self::LostHeartbeat => "lost-heartbeat",
             Self::PeerSilent => "peer-silent",
             Self::ArbiterGranted => "arbiter-granted",

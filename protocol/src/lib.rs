@@ -49,11 +49,15 @@ pub use output::{Arrival, CheckpointNumber, OutputBuffer, OutputOffset, OutputRe
 pub use presets::{BUGS, Bug, PRESETS, Preset, bug_named, rules_named};
 pub use primary::{Primary, PrimaryPhase};
 pub use property::Property;
-pub use rules::{Detection, FailoverDeferral, Fencing, ReleasePoint, ResumePoint, Rules};
+pub use rules::{
+    Application, Detection, DiskCheckpoint, Execution, ExitReasonBy, FailedLoad, FailoverDeferral, Fencing,
+    PendingRequests, PendingShutdown, ReleasePoint, ResumePoint, Rules, UncomparedOutput, UnloadedCheckpoint,
+};
 pub use secondary::{Secondary, SecondaryPhase};
 
 /// How far a failover has come on one node (`FailoverStatus` in QEMU, as far as this core distinguishes it).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Failover {
     /// No failover has been asked for.
     #[default]

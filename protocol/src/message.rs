@@ -102,6 +102,7 @@ impl fmt::Display for MessageKind {
 
 /// A COLO message with its payload.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Message {
     /// See [`MessageKind::CheckpointReady`].
     CheckpointReady,

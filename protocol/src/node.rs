@@ -53,6 +53,7 @@ impl fmt::Display for NodeName {
 
 /// One of the two state machines.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Machine {
     /// A primary.
     Primary(Primary),
@@ -93,6 +94,14 @@ impl Machine {
         }
     }
 
+    /// Requests for a checkpoint that wait until the one under way has ended.
+    pub const fn pending_requests(&self) -> u8 {
+        match self {
+            Self::Primary(primary) => primary.pending_requests(),
+            Self::Secondary(_) => 0,
+        }
+    }
+
     /// How far a failover has come.
     pub const fn failover(&self) -> Failover {
         match self {
@@ -112,6 +121,7 @@ impl Machine {
 
 /// Effects that have been asked for and not been carried out, oldest first.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct EffectQueue {
     effects: ArrayVec<Effect, 16>,
 }
@@ -155,6 +165,7 @@ impl EffectQueue {
 
 /// A machine with its queue.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Node {
     machine: Machine,
     queue: EffectQueue,

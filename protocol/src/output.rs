@@ -41,6 +41,7 @@ impl fmt::Display for OutputOffset {
 
 /// The marks in one node's output stream: released <= sealed <= produced.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct WithheldOutput {
     produced: OutputOffset,
     sealed: OutputOffset,
@@ -81,7 +82,15 @@ impl WithheldOutput {
 
     /// Everything that the latest captured checkpoint covers leaves.
     pub(crate) fn release_sealed(&mut self) -> OutputOffset {
-        self.released = self.sealed;
+        self.released = self.released.max(self.sealed);
+        self.assert_ordered();
+        self.released
+    }
+
+    /// What stands before `end`, as far as there is anything, leaves: the secondary has sent the same.
+    pub(crate) fn release_to(&mut self, end: OutputOffset) -> OutputOffset {
+        self.released = self.released.max(end.min(self.produced));
+        self.sealed = self.sealed.max(self.released);
         self.assert_ordered();
         self.released
     }

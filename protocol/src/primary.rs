@@ -8,12 +8,15 @@ use crate::common::Common;
 use crate::effect::{Effect, Effects, ExitReason, Step};
 use crate::error::ProtocolError;
 use crate::input::Input;
-use crate::message::{Message, MessageKind};
+use crate::message::{Dialect, Message, MessageKind};
 use crate::output::{CheckpointNumber, WithheldOutput};
-use crate::rules::{Detection, Fencing, ReleasePoint, ResumePoint, Rules};
+use crate::rules::{
+    Detection, Fencing, PendingRequests, PendingShutdown, ReleasePoint, ResumePoint, Rules, UncomparedOutput,
+};
 
 /// Where the primary stands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum PrimaryPhase {
     /// P0: the secondary is loading the initial state; the VM is suspended.
     WaitReady,
@@ -41,11 +44,13 @@ pub enum PrimaryPhase {
     Alone,
     /// The arbiter has chosen the peer: the node has stopped for good.
     Fenced,
+    /// The guest has powered off.
+    ShutDown,
 }
 
 impl PrimaryPhase {
     /// Every phase.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::WaitReady,
         Self::Running,
         Self::WaitReply,
@@ -59,6 +64,7 @@ impl PrimaryPhase {
         Self::TakingOver,
         Self::Alone,
         Self::Fenced,
+        Self::ShutDown,
     ];
 
     /// The phase's name.
@@ -77,6 +83,7 @@ impl PrimaryPhase {
             Self::TakingOver => "taking-over",
             Self::Alone => "alone",
             Self::Fenced => "fenced",
+            Self::ShutDown => "shut-down",
         }
     }
 
@@ -93,16 +100,19 @@ impl PrimaryPhase {
 
     /// Whether the node is in COLO: protected, or on the way there.
     const fn in_session(self) -> bool {
-        !matches!(self, Self::Error | Self::TakingOver | Self::Alone | Self::Fenced)
+        !matches!(self, Self::Error | Self::TakingOver | Self::Alone | Self::Fenced | Self::ShutDown)
     }
 }
 
 /// The primary's state machine.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Primary {
     phase: PrimaryPhase,
-    /// A checkpoint has been asked for while another was under way: an event, not a counter.
-    due: bool,
+    /// Checkpoints that have been asked for while another was under way; more than one only if they are counted.
+    due: u8,
+    /// The guest wants to power off, and the secondary has not been told.
+    shutdown: bool,
     checkpoint: CheckpointNumber,
     /// Length of the captured device state, bytes, until it is announced.
     device_bytes: u64,
@@ -120,7 +130,8 @@ impl Primary {
     pub fn new() -> Self {
         Self {
             phase: PrimaryPhase::WaitReady,
-            due: false,
+            due: 0,
+            shutdown: false,
             checkpoint: CheckpointNumber::default(),
             device_bytes: 0,
             common: Common::new(None),
@@ -135,6 +146,11 @@ impl Primary {
     /// The latest checkpoint requested.
     pub const fn checkpoint(&self) -> CheckpointNumber {
         self.checkpoint
+    }
+
+    /// Requests for a checkpoint that wait until the one under way has ended.
+    pub const fn pending_requests(&self) -> u8 {
+        self.due
     }
 
     /// How far a failover has come.
@@ -161,19 +177,18 @@ impl Primary {
     fn take(&mut self, rules: &Rules, input: Input, effects: &mut Effects) -> Result<(), ProtocolError> {
         match input {
             Input::Message(message) => self.message(rules, message, effects),
-            Input::CheckpointDue => {
-                self.checkpoint_due(effects);
+            Input::CheckpointDue | Input::OutputsDiffer | Input::OutputHeldTooLong => {
+                self.checkpoint_due(rules, effects);
                 Ok(())
             }
-            // What was on its way when the VM was halted.
-            Input::GuestOutput { .. } if self.phase == PrimaryPhase::Fenced => Ok(()),
-            Input::GuestOutput { end } => {
-                self.common.guest_output(end, self.phase.name())?;
-                if self.phase == PrimaryPhase::Alone {
-                    effects.push(Effect::Release(self.common.output.release_all()));
-                }
+            Input::GuestOutput { .. } | Input::UncomparedOutput { .. } | Input::OutputsMatch { .. } => {
+                self.output_input(rules, input, effects)
+            }
+            Input::GuestShutdown => {
+                self.guest_shutdown(rules, effects);
                 Ok(())
             }
+            Input::CapabilityMissing => self.capability_missing(rules, effects),
             Input::LostHeartbeat => self.lost_heartbeat(rules, effects),
             Input::PeerSilent => {
                 self.peer_silent(rules, effects);
@@ -194,14 +209,19 @@ impl Primary {
         message: Message,
         effects: &mut Effects,
     ) -> Result<(), ProtocolError> {
+        // The node has closed the link: what was still on it means nothing any more.
+        if !self.common.link_open {
+            return Ok(());
+        }
         let (got, expected) = (message.kind(), self.phase.expected());
         if expected != Some(got) {
             return Err(ProtocolError::UnexpectedMessage { got, expected });
         }
         match self.phase {
             PrimaryPhase::WaitReady => {
+                effects.push(Effect::StartReplication);
                 self.run_vm(rules, effects);
-                self.ready_for_next(effects);
+                self.ready_for_next(rules, effects);
             }
             PrimaryPhase::WaitReply => {
                 self.phase = PrimaryPhase::Suspending;
@@ -215,7 +235,7 @@ impl Primary {
             _ => {
                 self.release(rules, ReleasePoint::AfterLoaded, effects);
                 self.resume(rules, ResumePoint::AfterLoaded, effects);
-                self.ready_for_next(effects);
+                self.ready_for_next(rules, effects);
             }
         }
         Ok(())
@@ -231,33 +251,109 @@ impl Primary {
     /// The VM runs until the next checkpoint is due, which it may be already.
     fn run_vm(&mut self, rules: &Rules, effects: &mut Effects) {
         self.common.resume_vm(effects);
-        if !self.due {
+        if self.due == 0 {
             effects.push(Effect::ArmCheckpointTimer { delay_ms: rules.checkpoint_delay_ms });
         }
     }
 
     /// No checkpoint is under way.
-    fn ready_for_next(&mut self, effects: &mut Effects) {
+    fn ready_for_next(&mut self, rules: &Rules, effects: &mut Effects) {
         self.phase = PrimaryPhase::Running;
-        if self.due {
-            self.request(effects);
+        if self.shutdown {
+            effects.push(Effect::Send(Message::GuestShutdown));
+            self.power_off(effects);
+        } else if self.due > 0 {
+            self.request(rules, effects);
         }
     }
 
-    fn request(&mut self, effects: &mut Effects) {
-        self.due = false;
+    fn request(&mut self, rules: &Rules, effects: &mut Effects) {
+        self.due = match rules.requests {
+            PendingRequests::Coalesced => 0,
+            PendingRequests::Counted => self.due.saturating_sub(1),
+        };
         self.checkpoint = self.checkpoint.next();
         self.phase = PrimaryPhase::WaitReply;
         effects.push(Effect::Send(Message::CheckpointRequest));
     }
 
-    fn checkpoint_due(&mut self, effects: &mut Effects) {
+    fn checkpoint_due(&mut self, rules: &Rules, effects: &mut Effects) {
         match self.phase {
-            PrimaryPhase::Running => self.request(effects),
+            PrimaryPhase::Running => self.request(rules, effects),
             // A timer that was armed before the node left COLO.
             phase if !phase.in_session() => {}
-            _ => self.due = true,
+            _ => {
+                self.due = match rules.requests {
+                    PendingRequests::Coalesced => 1,
+                    PendingRequests::Counted => self.due.saturating_add(1),
+                }
+            }
         }
+    }
+
+    /// The VM has sent something, or what it sent has been compared.
+    fn output_input(
+        &mut self,
+        rules: &Rules,
+        input: Input,
+        effects: &mut Effects,
+    ) -> Result<(), ProtocolError> {
+        match input {
+            // What was on its way when the VM was halted or powered off.
+            _ if matches!(self.phase, PrimaryPhase::Fenced | PrimaryPhase::ShutDown) => {}
+            Input::OutputsMatch { end } if rules.is_hybrid() && self.phase.in_session() => {
+                effects.push(Effect::Release(self.common.output.release_to(end)));
+            }
+            Input::GuestOutput { end } | Input::UncomparedOutput { end } => {
+                self.common.guest_output(end, self.phase.name())?;
+                let sent_at_once = rules.is_hybrid() && rules.uncompared == UncomparedOutput::SentAtOnce;
+                if self.phase == PrimaryPhase::Alone {
+                    effects.push(Effect::Release(self.common.output.release_all()));
+                } else if sent_at_once && matches!(input, Input::UncomparedOutput { .. }) {
+                    effects.push(Effect::ReleaseUncompared(end));
+                }
+            }
+            // A comparison that ended after the node left COLO.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The guest wants to power off. In the v12 dialect the secondary is told, behind one more checkpoint; otherwise
+    /// the node just goes, as QEMU does since COLO was merged.
+    fn guest_shutdown(&mut self, rules: &Rules, effects: &mut Effects) {
+        match (self.phase, rules.dialect) {
+            (PrimaryPhase::Alone, _) => self.power_off(effects),
+            (PrimaryPhase::Fenced | PrimaryPhase::ShutDown, _) => {}
+            (phase, Dialect::Current) if phase.in_session() => {
+                self.common.close_link(effects);
+                self.power_off(effects);
+            }
+            (PrimaryPhase::Running, Dialect::V12) => {
+                self.shutdown = true;
+                self.request(rules, effects);
+            }
+            _ => self.shutdown = true,
+        }
+    }
+
+    fn power_off(&mut self, effects: &mut Effects) {
+        self.shutdown = false;
+        self.phase = PrimaryPhase::ShutDown;
+        self.common.vm_running = false;
+        effects.push(Effect::ShutDown);
+    }
+
+    /// The pair cannot be: the node goes on as the ordinary VM that it was before.
+    fn capability_missing(&mut self, rules: &Rules, effects: &mut Effects) -> Result<(), ProtocolError> {
+        if self.phase != PrimaryPhase::WaitReady {
+            let (input, state) = (Input::CapabilityMissing.kind(), self.phase.name());
+            return Err(ProtocolError::UnexpectedInput { input, state });
+        }
+        self.common.close_link(effects);
+        self.common.exit(effects, ExitReason::Error);
+        self.promote(rules, effects);
+        Ok(())
     }
 
     fn operation_ended(
@@ -292,7 +388,7 @@ impl Primary {
                 self.common.ask(effects, Effect::SendDeviceState(self.checkpoint));
             }
             (PrimaryPhase::SendingDeviceState, _) => self.phase = PrimaryPhase::WaitReceived,
-            (PrimaryPhase::TakingOver, Input::ArbiterGranted) => self.promote(effects),
+            (PrimaryPhase::TakingOver, Input::ArbiterGranted) => self.promote(rules, effects),
             (PrimaryPhase::TakingOver, Input::ArbiterDenied) => {
                 self.phase = PrimaryPhase::Fenced;
                 self.common.give_up(effects);
@@ -313,9 +409,15 @@ impl Primary {
             self.common.output.seal();
         }
         effects.push(Effect::Release(self.common.output.release_sealed()));
+        if rules.is_hybrid() {
+            effects.push(Effect::ForgetPeerOutput);
+        }
     }
 
     fn lost_heartbeat(&mut self, rules: &Rules, effects: &mut Effects) -> Result<(), ProtocolError> {
+        if self.phase == PrimaryPhase::ShutDown {
+            return Err(ProtocolError::NotInColoMode { state: self.phase.name() });
+        }
         if self.common.failover != Failover::None {
             return Err(ProtocolError::FailoverAlreadyActivated);
         }
@@ -324,7 +426,8 @@ impl Primary {
     }
 
     fn peer_silent(&mut self, rules: &Rules, effects: &mut Effects) {
-        if rules.detection == Detection::Timeout && self.common.failover == Failover::None {
+        let may_serve = self.phase != PrimaryPhase::ShutDown;
+        if rules.detection == Detection::Timeout && self.common.failover == Failover::None && may_serve {
             self.fail_over(rules, effects);
         }
     }
@@ -342,14 +445,17 @@ impl Primary {
     /// Nothing is in hand any more: the node serves alone, if it need not ask first.
     fn seek_promotion(&mut self, rules: &Rules, effects: &mut Effects) {
         match rules.fencing {
-            Fencing::None => self.promote(effects),
+            Fencing::None => self.promote(rules, effects),
             Fencing::Arbiter => self.common.ask(effects, Effect::AskArbiter),
         }
     }
 
-    fn promote(&mut self, effects: &mut Effects) {
+    fn promote(&mut self, rules: &Rules, effects: &mut Effects) {
         self.phase = PrimaryPhase::Alone;
-        self.common.take_over(effects);
+        self.common.take_over(rules, effects);
+        if self.shutdown && rules.shutdown == PendingShutdown::Honoured {
+            self.power_off(effects);
+        }
     }
 
     fn link_down(&mut self, rules: &Rules, effects: &mut Effects) {

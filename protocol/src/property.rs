@@ -15,18 +15,27 @@ pub enum Property {
     Promise,
     /// Nothing runs while it is captured.
     StillDuringCapture,
+    /// The disk is of the memory's epoch.
+    Disk,
+    /// One request for a checkpoint waits, at most.
+    Coalescing,
+    /// `COLO_EXIT` says what happened.
+    ExitReason,
     /// Without a fault, no error.
     NoErrorWithoutFault,
 }
 
 impl Property {
     /// Every property.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::OutputCommit,
         Self::SingleServer,
         Self::CheckpointAtomicity,
         Self::Promise,
         Self::StillDuringCapture,
+        Self::Disk,
+        Self::Coalescing,
+        Self::ExitReason,
         Self::NoErrorWithoutFault,
     ];
 
@@ -38,6 +47,9 @@ impl Property {
             Self::CheckpointAtomicity => "checkpoint atomicity",
             Self::Promise => "promise",
             Self::StillDuringCapture => "still during capture",
+            Self::Disk => "disk",
+            Self::Coalescing => "coalescing",
+            Self::ExitReason => "exit reason",
             Self::NoErrorWithoutFault => "no error without a fault",
         }
     }
@@ -56,6 +68,11 @@ impl Property {
                 "the secondary never runs, and is never promoted, from a checkpoint older than its latest promise"
             }
             Self::StillDuringCapture => "no VM executes while its state is being captured",
+            Self::Disk => {
+                "a promoted node's disk is of its memory's epoch; the secondary replicates before the primary does"
+            }
+            Self::Coalescing => "at most one request for a checkpoint waits while another is under way",
+            Self::ExitReason => "COLO_EXIT says request if and only if the node has completed a failover",
             Self::NoErrorWithoutFault => {
                 "without a fault no protocol error occurs and no message is unexpected"
             }
@@ -74,6 +91,9 @@ impl Property {
             }
             Self::Promise => "the secondary went back behind a checkpoint that it had promised",
             Self::StillDuringCapture => "the VM executed while its state was being captured",
+            Self::Disk => "the VM's memory and its disk are of different epochs",
+            Self::Coalescing => "one checkpoint will not answer all requests: each gets one of its own",
+            Self::ExitReason => "COLO_EXIT told the manager something else than what had happened",
             Self::NoErrorWithoutFault => "a protocol error occurred although nothing had failed",
         }
     }
@@ -86,6 +106,9 @@ impl Property {
             Self::CheckpointAtomicity => "QEMU commits 13af18f222, 24fa16f8cc, a8664ba510",
             Self::Promise => "QEMU docs/COLO-FT: a sync-point's sender never knows that its peer has acted",
             Self::StillDuringCapture => "Remus (NSDI 2008)",
+            Self::Disk => "QEMU docs/block-replication.txt, commit 8e48ac9586",
+            Self::Coalescing => "QEMU commit bb70b66ed7",
+            Self::ExitReason => "QEMU commits 1fe6ab267f, 3a43ac4757",
             Self::NoErrorWithoutFault => "QEMU: Unexpected COLO message %d, expected %d",
         }
     }

@@ -3,76 +3,197 @@
 //! A variant of COLO is a value of [`Rules`]. Nothing here acts; the state machines look a rule up at the one place
 //! where it decides. A rule is not part of the state that a model checker hashes.
 
+use crate::effect::ExitReason;
 use crate::message::Dialect;
 use crate::property::Property;
 
-/// When the primary lets the output leave that it has withheld since the last checkpoint.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
-pub enum ReleasePoint {
-    /// As soon as the primary's VM is suspended, before any state has been sent: QEMU 3.1 to 5.0, wrong
-    /// (fixed by 4fa8ed25b8). A primary that dies after it has shown the world output that the secondary cannot repeat.
-    AtSuspend,
-    /// On vmstate-received: the diagram of series v12, and QEMU since 5.1. Safe only if the secondary never goes back
-    /// behind a checkpoint that it has confirmed: the confirmation is its promise.
-    #[default]
-    AfterReceived,
-    /// On vmstate-loaded: the final code of series v12 (patch 37). The promise then is vmstate-loaded.
-    AfterLoaded,
+/// A choice of the rules: an enumeration that is read and written in kebab case.
+macro_rules! choice {
+    ($(#[$about:meta])* $name:ident { $($(#[$what:meta])* $value:ident),+ $(,)? }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+        #[cfg_attr(
+            feature = "serde",
+            derive(serde::Serialize, serde::Deserialize),
+            serde(rename_all = "kebab-case")
+        )]
+        pub enum $name { $($(#[$what])* $value),+ }
+    };
 }
 
-/// When the primary's VM runs again.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
-pub enum ResumePoint {
-    /// As soon as its state has been copied aside: Remus. The output of the epoch that then runs stays withheld until
-    /// that epoch has its own checkpoint; one checkpoint is on its way while the next epoch runs.
-    AfterStaged,
-    /// On vmstate-received: the secondary applies the state while the primary runs.
-    AfterReceived,
-    /// On vmstate-loaded: QEMU in all versions.
-    #[default]
-    AfterLoaded,
+choice! {
+    /// Which VMs execute between checkpoints.
+    Execution {
+        /// The primary's only; all of its output waits for a checkpoint: series v12, Remus.
+        #[default]
+        Periodic,
+        /// Both, and the primary's output is compared with the secondary's: what matches leaves at once, a
+        /// difference asks for a checkpoint. QEMU since 3.1.
+        Hybrid,
+    }
 }
 
-/// While what a failover of the secondary waits for the checkpoint in hand.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
-pub enum FailoverDeferral {
-    /// It does not wait, not even while state is being loaded: series v12 before patch 27, QEMU before a8664ba510.
-    /// Wrong: the VM that runs on is torn between two checkpoints.
-    Never,
-    /// From the beginning of the load to its end (`vmstate_loading`): patch 27 of series v12, and QEMU today.
-    WhileLoading,
-    /// From the moment at which the secondary has the whole state, before it says so, until the state is applied.
-    #[default]
-    FromReceived,
+choice! {
+    /// When the primary lets the output leave that it has withheld since the last checkpoint.
+    ReleasePoint {
+        /// As soon as the primary's VM is suspended, before any state has been sent: QEMU 3.1 to 5.0, wrong
+        /// (fixed by 4fa8ed25b8). A primary that dies after it has shown the world output that the secondary cannot
+        /// repeat.
+        AtSuspend,
+        /// On vmstate-received: the diagram of series v12, and QEMU since 5.1. Safe only if the secondary never goes
+        /// back behind a checkpoint that it has confirmed: the confirmation is its promise.
+        #[default]
+        AfterReceived,
+        /// On vmstate-loaded: the final code of series v12 (patch 37). The promise then is vmstate-loaded.
+        AfterLoaded,
+    }
 }
 
-/// Who finds out that the peer is gone.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
-pub enum Detection {
-    /// A manager outside: a lost link leads to the error state, only x-colo-lost-heartbeat promotes. QEMU.
-    #[default]
-    External,
-    /// A closed connection is taken for the peer's death. Safe only when the peer is known to be fenced.
-    LinkClosed,
-    /// Silence for longer than a patience is taken for the peer's death: nobody needs to be told, and no node waits
-    /// for ever. Safe only with an arbiter, because a peer that is slow is silent too.
-    Timeout,
+choice! {
+    /// What becomes of output that the comparison does not understand.
+    UncomparedOutput {
+        /// It is withheld until the next checkpoint, like all that has no match.
+        #[default]
+        Withheld,
+        /// It leaves at once: QEMU, for whatever is not IPv4. Wrong: the secondary need not be so far.
+        SentAtOnce,
+    }
 }
 
-/// Who sees to it that never two nodes serve.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
-pub enum Fencing {
-    /// Nobody in the protocol: QEMU leaves it to whoever sends x-colo-lost-heartbeat.
-    #[default]
-    None,
-    /// A node that wants to serve alone has to win an atomic test-and-set first, as VMware FT does on shared storage;
-    /// the loser stops for good.
-    Arbiter,
+choice! {
+    /// When the primary's VM runs again.
+    ResumePoint {
+        /// As soon as its state has been copied aside: Remus. The output of the epoch that then runs stays withheld
+        /// until that epoch has its own checkpoint; one checkpoint is on its way while the next epoch runs.
+        AfterStaged,
+        /// On vmstate-received: the secondary applies the state while the primary runs.
+        AfterReceived,
+        /// On vmstate-loaded: QEMU in all versions.
+        #[default]
+        AfterLoaded,
+    }
+}
+
+choice! {
+    /// What becomes of the requests for a checkpoint that come while one is under way.
+    PendingRequests {
+        /// They are an event: one more checkpoint answers them all. QEMU since 5.1.
+        #[default]
+        Coalesced,
+        /// They are counted, and each gets its checkpoint: QEMU before bb70b66ed7, wrong. N packets that differ pay
+        /// for N checkpoints.
+        Counted,
+    }
+}
+
+choice! {
+    /// When the secondary applies what it has received.
+    Application {
+        /// All at once, when all of it has been received and the lock on the VM is held.
+        #[default]
+        Whole,
+        /// The RAM as soon as its end has come, the devices later: QEMU 3.1 to 5.0, wrong (fixed by 24fa16f8cc).
+        RamFirst,
+    }
+}
+
+choice! {
+    /// While what a failover of the secondary waits for the checkpoint in hand.
+    FailoverDeferral {
+        /// It does not wait, not even while state is being loaded: series v12 before patch 27, QEMU before
+        /// a8664ba510. Wrong: the VM that runs on is torn between two checkpoints.
+        Never,
+        /// From the beginning of the load to its end (`vmstate_loading`): patch 27 of series v12, and QEMU today.
+        WhileLoading,
+        /// From the moment at which the secondary has the whole state, before it says so, until the state is applied.
+        #[default]
+        FromReceived,
+    }
+}
+
+choice! {
+    /// What becomes of a checkpoint whose load had not begun when the secondary failed over.
+    UnloadedCheckpoint {
+        /// It is thrown away.
+        #[default]
+        Discarded,
+        /// It is loaded all the same, because nobody looks again after the wait for the lock: QEMU today. Wrong: the
+        /// disk has been failed over before, and is that of the checkpoint before.
+        LoadedAnyway,
+    }
+}
+
+choice! {
+    /// What becomes of a secondary whose load has failed: its VM is half of one checkpoint, half of another.
+    FailedLoad {
+        /// It stops for good.
+        #[default]
+        Fatal,
+        /// It waits for x-colo-lost-heartbeat like after any other error, and then goes on from what there is: QEMU
+        /// today. Wrong.
+        Forgotten,
+    }
+}
+
+choice! {
+    /// Which of the primary's disk writes the secondary's VM sees after a checkpoint.
+    DiskCheckpoint {
+        /// All that have come: QEMU's block replication. Right only while the primary's VM stands still until
+        /// vmstate-loaded.
+        #[default]
+        AllWrites,
+        /// Those that were made before the checkpoint was captured: writes carry the number of their epoch.
+        ByEpoch,
+    }
+}
+
+choice! {
+    /// Who finds out that the peer is gone.
+    Detection {
+        /// A manager outside: a lost link leads to the error state, only x-colo-lost-heartbeat promotes. QEMU.
+        #[default]
+        External,
+        /// A closed connection is taken for the peer's death. Safe only when the peer is known to be fenced.
+        LinkClosed,
+        /// Silence for longer than a patience is taken for the peer's death: nobody needs to be told, and no node
+        /// waits for ever. Safe only with an arbiter, because a peer that is slow is silent too.
+        Timeout,
+    }
+}
+
+choice! {
+    /// Who sees to it that never two nodes serve.
+    Fencing {
+        /// Nobody in the protocol: QEMU leaves it to whoever sends x-colo-lost-heartbeat.
+        #[default]
+        None,
+        /// A node that wants to serve alone has to win an atomic test-and-set first, as VMware FT does on shared
+        /// storage; the loser stops for good.
+        Arbiter,
+    }
+}
+
+choice! {
+    /// By what a node tells its manager why it left COLO.
+    ExitReasonBy {
+        /// By whether the failover has completed.
+        #[default]
+        Completion,
+        /// By whether a failover has been asked for and not begun, which is never so any more when it has completed:
+        /// QEMU before 1fe6ab267f, wrong.
+        Request,
+    }
+}
+
+choice! {
+    /// What becomes of a guest's wish to power off when a failover comes between.
+    PendingShutdown {
+        /// The survivor powers off.
+        #[default]
+        Honoured,
+        /// It is forgotten: series v12. The guest waits for ever.
+        Forgotten,
+    }
 }
 
 /// A variant of the protocol. [`crate::PRESETS`] and [`crate::BUGS`] name those that this crate knows.
@@ -85,16 +206,34 @@ pub enum Fencing {
 pub struct Rules {
     /// Which vocabulary is spoken on the link.
     pub dialect: Dialect,
+    /// Which VMs execute between checkpoints.
+    pub execution: Execution,
     /// When withheld output leaves.
     pub release: ReleasePoint,
+    /// What becomes of output that the comparison does not understand.
+    pub uncompared: UncomparedOutput,
     /// When the primary's VM runs again.
     pub resume: ResumePoint,
+    /// What becomes of requests for a checkpoint while one is under way.
+    pub requests: PendingRequests,
+    /// When the secondary applies what it has received.
+    pub apply: Application,
     /// While what a failover of the secondary waits.
     pub deferral: FailoverDeferral,
+    /// What becomes of a checkpoint whose load had not begun at a failover.
+    pub unloaded: UnloadedCheckpoint,
+    /// What becomes of a secondary whose load has failed.
+    pub failed_load: FailedLoad,
+    /// Which disk writes a checkpoint covers.
+    pub disk: DiskCheckpoint,
     /// Who finds out that the peer is gone.
     pub detection: Detection,
     /// Who sees to it that never two nodes serve.
     pub fencing: Fencing,
+    /// By what a node tells why it left COLO.
+    pub exit_reason: ExitReasonBy,
+    /// What becomes of a guest's wish to power off when a failover comes between.
+    pub shutdown: PendingShutdown,
     /// Milliseconds from the end of one checkpoint to the request of the next (`x-checkpoint-delay`; 200 in v12).
     pub checkpoint_delay_ms: u32,
 }
@@ -103,11 +242,20 @@ impl Rules {
     /// Series v12 as its cover diagram describes it: periodic, released on vmstate-received, promised before that.
     pub const V12: Self = Self {
         dialect: Dialect::V12,
+        execution: Execution::Periodic,
         release: ReleasePoint::AfterReceived,
+        uncompared: UncomparedOutput::Withheld,
         resume: ResumePoint::AfterLoaded,
+        requests: PendingRequests::Coalesced,
+        apply: Application::Whole,
         deferral: FailoverDeferral::FromReceived,
+        unloaded: UnloadedCheckpoint::Discarded,
+        failed_load: FailedLoad::Fatal,
+        disk: DiskCheckpoint::AllWrites,
         detection: Detection::External,
         fencing: Fencing::None,
+        exit_reason: ExitReasonBy::Completion,
+        shutdown: PendingShutdown::Honoured,
         checkpoint_delay_ms: 200,
     };
 
@@ -115,12 +263,27 @@ impl Rules {
     pub const LATE_RELEASE: Self =
         Self { release: ReleasePoint::AfterLoaded, deferral: FailoverDeferral::WhileLoading, ..Self::V12 };
 
-    /// Remus (NSDI 2008) over COLO's messages: the primary runs on while its state is on the way.
-    pub const REMUS: Self = Self { resume: ResumePoint::AfterStaged, ..Self::V12 };
+    /// Remus (NSDI 2008) over COLO's messages: the primary runs on while its state is on the way, so its disk writes
+    /// have to carry their epoch.
+    pub const REMUS: Self =
+        Self { resume: ResumePoint::AfterStaged, disk: DiskCheckpoint::ByEpoch, ..Self::V12 };
+
+    /// QEMU as it is today (10.2), gaps included: hybrid, the output compared.
+    pub const QEMU: Self = Self {
+        dialect: Dialect::Current,
+        execution: Execution::Hybrid,
+        uncompared: UncomparedOutput::SentAtOnce,
+        deferral: FailoverDeferral::WhileLoading,
+        unloaded: UnloadedCheckpoint::LoadedAnyway,
+        failed_load: FailedLoad::Forgotten,
+        checkpoint_delay_ms: 20_000,
+        ..Self::V12
+    };
 
     /// Better than both: nobody outside has to notice a death, never two nodes serve, whatever anybody suspects, and
     /// the secondary has promised a checkpoint before it says so. With that promise the opposite sync-points of the
     /// protocol book do not pay: each would cost a round trip, and the last message stays unacknowledged anyway.
+    /// It may be hybrid too; periodic, it runs in all three ways.
     pub const STRICT: Self = Self {
         dialect: Dialect::Current,
         detection: Detection::Timeout,
@@ -132,6 +295,19 @@ impl Rules {
     /// otherwise vmstate-loaded is. It follows from when the primary dares to release.
     pub const fn promises_at_received(&self) -> bool {
         !matches!(self.release, ReleasePoint::AfterLoaded)
+    }
+
+    /// What a node tells its manager when its failover has completed.
+    pub(crate) const fn reason_of_completion(&self) -> ExitReason {
+        match self.exit_reason {
+            ExitReasonBy::Completion => ExitReason::Request,
+            ExitReasonBy::Request => ExitReason::Error,
+        }
+    }
+
+    /// Whether both VMs execute between checkpoints.
+    pub const fn is_hybrid(&self) -> bool {
+        matches!(self.execution, Execution::Hybrid)
     }
 }
 

@@ -10,15 +10,20 @@ use crate::error::ProtocolError;
 use crate::input::Input;
 use crate::message::{Message, MessageKind};
 use crate::output::{CheckpointNumber, OutputOffset, WithheldOutput};
-use crate::rules::{Detection, FailoverDeferral, Fencing, Rules};
+use crate::rules::{
+    Application, Detection, DiskCheckpoint, FailedLoad, FailoverDeferral, Fencing, Rules, UnloadedCheckpoint,
+};
 
 /// Where the secondary stands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum SecondaryPhase {
     /// S0: the initial state is being loaded; not protected yet.
     Incoming,
     /// S1: up to date with the latest checkpoint, waits for the next.
     WaitRequest,
+    /// S1: a checkpoint has been requested, and the VM, which executes too, is being suspended.
+    Suspending,
     /// S2: a checkpoint has been agreed on.
     WaitSend,
     /// S3: RAM is coming in, and is staged.
@@ -41,13 +46,16 @@ pub enum SecondaryPhase {
     Failed,
     /// The arbiter has chosen the peer: the node has stopped for good.
     Fenced,
+    /// The guest has powered off.
+    ShutDown,
 }
 
 impl SecondaryPhase {
     /// Every phase.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Incoming,
         Self::WaitRequest,
+        Self::Suspending,
         Self::WaitSend,
         Self::ReceivingRam,
         Self::WaitSize,
@@ -59,6 +67,7 @@ impl SecondaryPhase {
         Self::Alone,
         Self::Failed,
         Self::Fenced,
+        Self::ShutDown,
     ];
 
     /// The phase's name.
@@ -66,6 +75,7 @@ impl SecondaryPhase {
         match self {
             Self::Incoming => "incoming",
             Self::WaitRequest => "wait-request",
+            Self::Suspending => "suspending",
             Self::WaitSend => "wait-send",
             Self::ReceivingRam => "receiving-ram",
             Self::WaitSize => "wait-size",
@@ -77,6 +87,7 @@ impl SecondaryPhase {
             Self::Alone => "alone",
             Self::Failed => "failed",
             Self::Fenced => "fenced",
+            Self::ShutDown => "shut-down",
         }
     }
 
@@ -92,12 +103,16 @@ impl SecondaryPhase {
 
     /// Whether the node is in COLO: protected, or on the way there.
     const fn in_session(self) -> bool {
-        !matches!(self, Self::Error | Self::TakingOver | Self::Alone | Self::Failed | Self::Fenced)
+        !matches!(
+            self,
+            Self::Error | Self::TakingOver | Self::Alone | Self::Failed | Self::Fenced | Self::ShutDown
+        )
     }
 }
 
 /// The secondary's state machine.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Secondary {
     phase: SecondaryPhase,
     checkpoint: CheckpointNumber,
@@ -167,28 +182,32 @@ impl Secondary {
 
     fn take(&mut self, rules: &Rules, input: Input, effects: &mut Effects) -> Result<(), ProtocolError> {
         match input {
-            Input::Message(message) => self.message(message, effects),
+            Input::Message(message) => self.message(rules, message, effects),
             Input::RamReceived if self.phase == SecondaryPhase::ReceivingRam => {
                 self.phase = SecondaryPhase::WaitSize;
+                if rules.apply == Application::RamFirst {
+                    effects.push(Effect::ApplyRam(self.checkpoint));
+                }
                 Ok(())
             }
             Input::DeviceStateReceived if self.phase == SecondaryPhase::ReceivingDeviceState => {
                 self.state_received(rules, effects);
                 Ok(())
             }
-            // What was on its way when the VM was halted.
-            Input::GuestOutput { .. } if self.phase == SecondaryPhase::Fenced => Ok(()),
-            Input::GuestOutput { end } => {
-                self.common.guest_output(end, self.phase.name())?;
-                effects.push(Effect::Release(self.common.output.release_all()));
+            Input::RamReceived | Input::DeviceStateReceived if !self.common.link_open => Ok(()),
+            Input::GuestOutput { end } | Input::UncomparedOutput { end } => self.guest_output(end, effects),
+            Input::GuestShutdown => {
+                self.guest_shutdown(effects);
                 Ok(())
             }
+            Input::CapabilityMissing => self.capability_missing(effects),
+            Input::VmSuspended => self.suspended(rules, effects),
             Input::LostHeartbeat => self.lost_heartbeat(rules, effects),
             Input::PeerSilent => {
                 self.peer_silent(rules, effects);
                 Ok(())
             }
-            Input::ArbiterGranted | Input::ArbiterDenied => self.arbiter_answered(input, effects),
+            Input::ArbiterGranted | Input::ArbiterDenied => self.arbiter_answered(rules, input, effects),
             Input::BadStream => Err(ProtocolError::BadStream { state: self.phase.name() }),
             Input::LinkDown => {
                 self.link_down(rules, effects);
@@ -196,25 +215,98 @@ impl Secondary {
             }
             Input::VmLocked => self.locked(rules, effects),
             Input::StateLoaded { output } => self.state_loaded(rules, output, effects),
-            Input::LoadFailed => self.load_failed(effects),
+            Input::LoadFailed => self.load_failed(rules, effects),
             _ => Err(ProtocolError::UnexpectedInput { input: input.kind(), state: self.phase.name() }),
         }
     }
 
-    fn message(&mut self, message: Message, effects: &mut Effects) -> Result<(), ProtocolError> {
+    fn message(
+        &mut self,
+        rules: &Rules,
+        message: Message,
+        effects: &mut Effects,
+    ) -> Result<(), ProtocolError> {
+        // The node has closed the link: what was still on it means nothing any more.
+        if !self.common.link_open {
+            return Ok(());
+        }
         let (got, expected) = (message.kind(), self.phase.expected());
+        if self.phase == SecondaryPhase::WaitRequest && message == Message::GuestShutdown {
+            self.power_off(effects);
+            return Ok(());
+        }
         if expected != Some(got) {
             return Err(ProtocolError::UnexpectedMessage { got, expected });
         }
         match self.phase {
             SecondaryPhase::WaitRequest => {
                 self.checkpoint = self.checkpoint.next();
-                self.phase = SecondaryPhase::WaitSend;
-                effects.push(Effect::Send(Message::CheckpointReply));
+                if rules.is_hybrid() {
+                    self.phase = SecondaryPhase::Suspending;
+                    self.common.suspend_vm(effects);
+                } else {
+                    self.reply(effects);
+                }
             }
             SecondaryPhase::WaitSend => self.phase = SecondaryPhase::ReceivingRam,
             _ => self.phase = SecondaryPhase::ReceivingDeviceState,
         }
+        Ok(())
+    }
+
+    fn reply(&mut self, effects: &mut Effects) {
+        self.phase = SecondaryPhase::WaitSend;
+        effects.push(Effect::Send(Message::CheckpointReply));
+    }
+
+    /// The VM stands still: the checkpoint that was requested can come, unless the node goes on alone.
+    fn suspended(&mut self, rules: &Rules, effects: &mut Effects) -> Result<(), ProtocolError> {
+        self.common.end(Input::VmSuspended.kind(), self.phase.name())?;
+        match self.phase {
+            SecondaryPhase::Suspending if self.common.link_open => self.reply(effects),
+            SecondaryPhase::Suspending => self.leave_with_error(effects),
+            SecondaryPhase::TakingOver => self.seek_promotion(rules, effects),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// In COLO, the primary's comparison gets what the VM sends; alone, the world does.
+    fn guest_output(&mut self, end: OutputOffset, effects: &mut Effects) -> Result<(), ProtocolError> {
+        if matches!(self.phase, SecondaryPhase::Fenced | SecondaryPhase::ShutDown) {
+            return Ok(());
+        }
+        self.common.guest_output(end, self.phase.name())?;
+        if self.phase == SecondaryPhase::Alone {
+            effects.push(Effect::Release(self.common.output.release_all()));
+        } else if self.common.link_open {
+            effects.push(Effect::RedirectOutput(end));
+        }
+        Ok(())
+    }
+
+    /// The guest wants to power off: it executes here too, so it does so by itself.
+    fn guest_shutdown(&mut self, effects: &mut Effects) {
+        if self.phase == SecondaryPhase::Fenced || self.phase == SecondaryPhase::ShutDown {
+            return;
+        }
+        self.common.close_link(effects);
+        self.power_off(effects);
+    }
+
+    fn power_off(&mut self, effects: &mut Effects) {
+        self.phase = SecondaryPhase::ShutDown;
+        self.common.vm_running = false;
+        effects.push(Effect::ShutDown);
+    }
+
+    /// The pair cannot be: there is nothing that this node could ever serve.
+    fn capability_missing(&mut self, effects: &mut Effects) -> Result<(), ProtocolError> {
+        if self.phase != SecondaryPhase::Incoming {
+            let (input, state) = (Input::CapabilityMissing.kind(), self.phase.name());
+            return Err(ProtocolError::UnexpectedInput { input, state });
+        }
+        self.fail(effects);
         Ok(())
     }
 
@@ -257,31 +349,60 @@ impl Secondary {
         self.loaded = self.checkpoint;
         self.promised = self.checkpoint;
         self.common.output.restart_at(output);
+        self.checkpoint_disk(rules, effects);
         match self.phase {
             SecondaryPhase::TakingOver => self.seek_promotion(rules, effects),
             _ if !self.common.link_open => self.leave_with_error(effects),
-            SecondaryPhase::Incoming => self.ready_for_next(Message::CheckpointReady, effects),
-            _ => self.ready_for_next(Message::VmstateLoaded, effects),
+            SecondaryPhase::Incoming => self.ready_for_next(rules, Message::CheckpointReady, effects),
+            _ => self.ready_for_next(rules, Message::VmstateLoaded, effects),
         }
         Ok(())
     }
 
-    fn ready_for_next(&mut self, message: Message, effects: &mut Effects) {
+    /// The disk follows the memory, unless it has been failed over: then it takes no checkpoint any more
+    /// (QEMU: `replication_do_checkpoint` in stage FAILOVER, since 08ddb4eb6d).
+    fn checkpoint_disk(&self, rules: &Rules, effects: &mut Effects) {
+        let effect = match (self.checkpoint, rules.disk) {
+            _ if self.common.disk_failed_over => return,
+            (CheckpointNumber(0), _) => Effect::StartReplication,
+            (checkpoint, DiskCheckpoint::AllWrites) => Effect::CheckpointDisk(checkpoint),
+            (checkpoint, DiskCheckpoint::ByEpoch) => Effect::CommitDiskEpoch(checkpoint),
+        };
+        effects.push(effect);
+    }
+
+    fn ready_for_next(&mut self, rules: &Rules, message: Message, effects: &mut Effects) {
         self.phase = SecondaryPhase::WaitRequest;
+        if rules.is_hybrid() {
+            self.common.resume_vm(effects);
+        }
         effects.push(Effect::Send(message));
     }
 
-    /// The VM is half of one checkpoint and half of another: the node stops for good.
-    fn load_failed(&mut self, effects: &mut Effects) -> Result<(), ProtocolError> {
+    /// The VM is half of one checkpoint and half of another.
+    fn load_failed(&mut self, rules: &Rules, effects: &mut Effects) -> Result<(), ProtocolError> {
         self.common.end(Input::LoadFailed.kind(), self.phase.name())?;
-        self.phase = SecondaryPhase::Failed;
-        self.common.close_link(effects);
-        self.common.exit(effects, ExitReason::Error);
+        match (rules.failed_load, self.phase) {
+            (FailedLoad::Fatal, _) | (_, SecondaryPhase::Incoming) => self.fail(effects),
+            (FailedLoad::Forgotten, SecondaryPhase::TakingOver) => self.seek_promotion(rules, effects),
+            (FailedLoad::Forgotten, _) => {
+                self.common.close_link(effects);
+                self.leave_with_error(effects);
+            }
+        }
         Ok(())
     }
 
+    /// The node stops for good: it can never take over.
+    fn fail(&mut self, effects: &mut Effects) {
+        self.phase = SecondaryPhase::Failed;
+        self.common.close_link(effects);
+        self.common.exit(effects, ExitReason::Error);
+    }
+
     fn lost_heartbeat(&mut self, rules: &Rules, effects: &mut Effects) -> Result<(), ProtocolError> {
-        if matches!(self.phase, SecondaryPhase::Incoming | SecondaryPhase::Failed) {
+        if matches!(self.phase, SecondaryPhase::Incoming | SecondaryPhase::Failed | SecondaryPhase::ShutDown)
+        {
             return Err(ProtocolError::NotInColoMode { state: self.phase.name() });
         }
         if self.common.failover != Failover::None {
@@ -292,7 +413,7 @@ impl Secondary {
     }
 
     fn peer_silent(&mut self, rules: &Rules, effects: &mut Effects) {
-        let may_serve = self.phase != SecondaryPhase::Failed;
+        let may_serve = !matches!(self.phase, SecondaryPhase::Failed | SecondaryPhase::ShutDown);
         if rules.detection == Detection::Timeout && self.common.failover == Failover::None && may_serve {
             self.fail_over(rules, effects);
         }
@@ -302,10 +423,17 @@ impl Secondary {
     fn fail_over(&mut self, rules: &Rules, effects: &mut Effects) {
         self.common.close_link(effects);
         self.common.failover = Failover::Deferred;
-        let must_wait = self.must_wait(rules);
+        let before = self.phase;
         self.phase = SecondaryPhase::TakingOver;
-        if !must_wait {
-            self.discard_staged(effects);
+        if must_wait(rules, before) {
+            return;
+        }
+        if before == SecondaryPhase::WaitLock && rules.unloaded == UnloadedCheckpoint::LoadedAnyway {
+            self.common.fail_over_disk(effects);
+            return;
+        }
+        self.discard_staged(effects);
+        if before != SecondaryPhase::Suspending {
             self.seek_promotion(rules, effects);
         }
     }
@@ -313,16 +441,21 @@ impl Secondary {
     /// The node serves alone, if it need not ask first. What is in hand ends before that.
     fn seek_promotion(&mut self, rules: &Rules, effects: &mut Effects) {
         match rules.fencing {
-            Fencing::None => self.promote(effects),
+            Fencing::None => self.promote(rules, effects),
             Fencing::Arbiter if self.common.pending.is_some() => {}
             Fencing::Arbiter => self.common.ask(effects, Effect::AskArbiter),
         }
     }
 
-    fn arbiter_answered(&mut self, answer: Input, effects: &mut Effects) -> Result<(), ProtocolError> {
+    fn arbiter_answered(
+        &mut self,
+        rules: &Rules,
+        answer: Input,
+        effects: &mut Effects,
+    ) -> Result<(), ProtocolError> {
         self.common.end(answer.kind(), self.phase.name())?;
         if answer == Input::ArbiterGranted {
-            self.promote(effects);
+            self.promote(rules, effects);
         } else {
             self.phase = SecondaryPhase::Fenced;
             self.common.give_up(effects);
@@ -330,20 +463,9 @@ impl Secondary {
         Ok(())
     }
 
-    /// Whether a failover waits for the end of what is being loaded. Of the initial state it always does: there is
-    /// no VM before it.
-    fn must_wait(&self, rules: &Rules) -> bool {
-        match self.phase {
-            SecondaryPhase::Incoming => true,
-            SecondaryPhase::WaitLock => rules.deferral == FailoverDeferral::FromReceived,
-            SecondaryPhase::Loading => rules.deferral != FailoverDeferral::Never,
-            _ => false,
-        }
-    }
-
-    fn promote(&mut self, effects: &mut Effects) {
+    fn promote(&mut self, rules: &Rules, effects: &mut Effects) {
         self.phase = SecondaryPhase::Alone;
-        self.common.take_over(effects);
+        self.common.take_over(rules, effects);
     }
 
     /// Throws away the checkpoint in hand, if there is one.
@@ -370,7 +492,10 @@ impl Secondary {
     fn peer_lost(&mut self, effects: &mut Effects) {
         let loading = matches!(
             self.phase,
-            SecondaryPhase::Incoming | SecondaryPhase::WaitLock | SecondaryPhase::Loading
+            SecondaryPhase::Incoming
+                | SecondaryPhase::Suspending
+                | SecondaryPhase::WaitLock
+                | SecondaryPhase::Loading
         );
         if !loading {
             self.leave_with_error(effects);
@@ -382,5 +507,16 @@ impl Secondary {
         self.discard_staged(effects);
         self.phase = SecondaryPhase::Error;
         self.common.exit(effects, ExitReason::Error);
+    }
+}
+
+/// Whether a failover in this phase waits for the end of what is being loaded. Of the initial state it always
+/// does: there is no VM before it.
+fn must_wait(rules: &Rules, phase: SecondaryPhase) -> bool {
+    match phase {
+        SecondaryPhase::Incoming => true,
+        SecondaryPhase::WaitLock => rules.deferral == FailoverDeferral::FromReceived,
+        SecondaryPhase::Loading => rules.deferral != FailoverDeferral::Never,
+        _ => false,
     }
 }

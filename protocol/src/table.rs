@@ -87,14 +87,20 @@ fn phase_index(machine: &Machine) -> usize {
 /// One input of each kind, but none that would count on for ever.
 fn inputs(machine: &Machine) -> impl Iterator<Item = Input> {
     let produced = machine.output().produced().0;
-    let checkpoints = machine.checkpoint().0;
+    let enough_checkpoints = machine.checkpoint().0 + u64::from(machine.pending_requests()) >= 2;
     InputKind::all().filter_map(move |kind| match kind {
-        InputKind::Message(MessageKind::CheckpointRequest) | InputKind::CheckpointDue if checkpoints >= 2 => {
+        InputKind::Message(MessageKind::CheckpointRequest)
+        | InputKind::CheckpointDue
+        | InputKind::OutputsDiffer
+        | InputKind::OutputHeldTooLong
+        | InputKind::GuestShutdown
+            if enough_checkpoints =>
+        {
             None
         }
-        InputKind::GuestOutput if produced >= 1 => None,
-        InputKind::GuestOutput => Some(Input::new(kind, produced + 1)),
-        InputKind::StateLoaded => Some(Input::new(kind, produced)),
+        InputKind::GuestOutput | InputKind::UncomparedOutput if produced >= 1 => None,
+        InputKind::GuestOutput | InputKind::UncomparedOutput => Some(Input::new(kind, produced + 1)),
+        InputKind::StateLoaded | InputKind::OutputsMatch => Some(Input::new(kind, produced)),
         kind => Some(Input::new(kind, 0)),
     })
 }

@@ -55,7 +55,7 @@ fn a_checkpoint_of_the_primary() {
     assert_eq!(
         play(NodeName::Primary, "v12", &inputs),
         [
-            "[resume-vm, arm-checkpoint-timer 200] running",
+            "[start-replication, resume-vm, arm-checkpoint-timer 200] running",
             "[] running",
             "[checkpoint-request] wait-reply",
             "[suspend-vm] suspending",
@@ -74,14 +74,14 @@ fn a_checkpoint_of_the_secondary() {
     assert_eq!(
         play(NodeName::Secondary, "v12", &CHECKPOINT_AT_SECONDARY),
         [
-            "[checkpoint-ready] wait-request",
+            "[start-replication, checkpoint-ready] wait-request",
             "[checkpoint-reply] wait-send",
             "[] receiving-ram",
             "[] wait-size",
             "[] receiving-device-state",
             "[vmstate-received, lock-vm] wait-lock",
             "[load-state 1] loading",
-            "[vmstate-loaded] wait-request",
+            "[checkpoint-disk 1, vmstate-loaded] wait-request",
         ]
     );
 }
@@ -141,7 +141,7 @@ fn a_promised_checkpoint_is_applied_before_the_secondary_takes_over() {
         [
             "[close-link] taking-over",
             "[load-state 1] taking-over",
-            "[take-over, release 2, resume-vm, colo-exit request] alone",
+            "[checkpoint-disk 1, fail-over-disk, take-over, release 2, resume-vm, colo-exit request] alone",
             "[release 3] alone",
         ]
     );
@@ -152,7 +152,7 @@ fn an_unpromised_checkpoint_is_thrown_away() {
     let inputs = [&CHECKPOINT_AT_SECONDARY[..5], &["lost-heartbeat"]].concat();
     assert_eq!(
         play(NodeName::Secondary, "v12", &inputs)[5],
-        "[close-link, discard-staged 1, take-over, release 0, resume-vm, colo-exit request] alone"
+        "[close-link, discard-staged 1, fail-over-disk, take-over, release 0, resume-vm, colo-exit request] alone"
     );
 }
 
@@ -163,7 +163,7 @@ fn a_lost_link_leads_to_the_error_state_and_only_lost_heartbeat_leads_on() {
         play(NodeName::Primary, "v12", &inputs)[7..],
         [
             "[colo-exit error] error",
-            "[take-over, release 2, resume-vm] alone",
+            "[fail-over-disk, take-over, release 2, resume-vm] alone",
             "error: COLO failover is already activated; [] alone",
         ]
     );
@@ -175,7 +175,13 @@ fn a_promised_checkpoint_is_applied_although_the_link_is_lost_or_goes_mad() {
         let inputs = [&CHECKPOINT_AT_SECONDARY[..7], &[loss, "state-loaded 2", "lost-heartbeat"]].concat();
         let lines = play(NodeName::Secondary, "v12", &inputs);
         assert!(lines[7].ends_with(effects), "{lines:?}");
-        assert_eq!(lines[8..], ["[colo-exit error] error", "[take-over, release 2, resume-vm] alone"]);
+        assert_eq!(
+            lines[8..],
+            [
+                "[checkpoint-disk 1, colo-exit error] error",
+                "[fail-over-disk, take-over, release 2, resume-vm] alone"
+            ]
+        );
     }
 }
 
@@ -196,7 +202,10 @@ fn a_failover_waits_until_the_vm_is_suspended_and_saved() {
     let inputs = [&CHECKPOINT_AT_PRIMARY[..5], &["lost-heartbeat", "state-saved 12953"]].concat();
     assert_eq!(
         play(NodeName::Primary, "v12", &inputs)[5..],
-        ["[close-link] taking-over", "[take-over, release 2, resume-vm, colo-exit request] alone"]
+        [
+            "[close-link] taking-over",
+            "[fail-over-disk, take-over, release 2, resume-vm, colo-exit request] alone"
+        ]
     );
 }
 
@@ -302,5 +311,6 @@ fn a_closed_link_overtakes_what_waits_to_be_sent() {
     let waiting: Vec<_> = node.queue().iter().collect();
     assert!(!waiting.iter().any(|effect| effect.needs_link()), "{waiting:?}");
     assert_eq!(waiting[0].to_string(), "close-link");
-    assert!(node.input(&Rules::V12, Input::Message(Message::CheckpointReply)).is_some());
+    // What was still on the link means nothing any more.
+    assert_eq!(node.input(&Rules::V12, Input::Message(Message::CheckpointReply)), None);
 }

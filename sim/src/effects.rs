@@ -59,10 +59,17 @@ impl Simulation<'_> {
             Effect::Release(up_to) => self.release(node, up_to),
             Effect::ArmCheckpointTimer { .. } => self.arm_timer(node),
             Effect::CloseLink => self.close_link(node),
+            Effect::ApplyRam(checkpoint) => self.apply_ram(node, checkpoint),
+            // The guest has no disk.
+            Effect::StartReplication
+            | Effect::CheckpointDisk(_)
+            | Effect::CommitDiskEpoch(_)
+            | Effect::FailOverDisk => {}
+            Effect::ShutDown => self.halt(node),
             Effect::TakeOver => self.take_over(node),
             Effect::Halt => self.halt(node),
             // The manager looks when the link is lost, which is when a node leaves.
-            Effect::Exit(_) => {}
+            Effect::Exit(reason) => self.judge_exit(node, reason),
             _ => unreachable!("{effect} is an operation"),
         }
     }

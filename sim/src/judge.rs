@@ -7,7 +7,7 @@ use crate::options::Watch;
 use crate::outcome::Broken;
 use crate::simulation::Simulation;
 use colo_protocol::{
-    CheckpointNumber, Failover, Message, MessageKind, NodeName, Operation, OutputOffset, Property,
+    CheckpointNumber, ExitReason, Failover, Message, MessageKind, NodeName, Operation, OutputOffset, Property,
 };
 use colo_trace::Kind;
 use std::collections::BTreeMap;
@@ -169,6 +169,14 @@ impl Simulation<'_> {
             return;
         }
         self.judge_promise(node, checkpoint);
+    }
+
+    /// A node tells the manager why it has left COLO.
+    pub(crate) fn judge_exit(&mut self, node: NodeName, reason: ExitReason) {
+        if (reason == ExitReason::Request) != self.side(node).promoted {
+            let done = if self.side(node).promoted { "has been promoted" } else { "has not been promoted" };
+            self.violated(Property::ExitReason, format!("the {node} {done} and says {}", reason.name()));
+        }
     }
 
     /// A node gives the world output up to `end`.

@@ -51,7 +51,12 @@ pub use sweep::{sweep, sweep_until};
 use colo_trace::NamedRules;
 
 /// Simulates one run: the same for the same rules, seed and options, always and everywhere.
+///
+/// # Panics
+///
+/// If the rules are hybrid: the simulated guests have one execution only.
 pub fn run(rules: &NamedRules, seed: u64, options: &Options) -> Outcome {
+    assert!(!rules.rules.is_hybrid(), "hybrid rules cannot be simulated");
     let mut simulation = simulation::Simulation::new(&rules.rules, seed, options);
     let events = simulation.run();
     simulation.outcome(rules, seed, events)

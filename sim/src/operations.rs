@@ -122,6 +122,17 @@ impl Simulation<'_> {
         Input::StateSaved { device_bytes }
     }
 
+    /// The staged memory is put in place, and the devices are not.
+    pub(crate) fn apply_ram(&mut self, node: NodeName, checkpoint: CheckpointNumber) {
+        self.judge_load_step(node);
+        let side = self.side_mut(node);
+        let Side { staged, guest, .. } = side;
+        for (index, page) in &staged.pages {
+            guest.memory.put(*index, page.clone());
+        }
+        guest.memory_of = Some(checkpoint);
+    }
+
     fn load_begins(&mut self, node: NodeName) {
         let side = self.side_mut(node);
         side.loading = std::mem::take(&mut side.staged);

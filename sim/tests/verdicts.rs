@@ -1,7 +1,7 @@
 //! What holds, holds; what is broken, is found; and the rare paths are really taken.
 #![allow(clippy::unwrap_used)]
 
-use colo_protocol::{BUGS, Detection, FailoverDeferral, Fencing, PRESETS, Property};
+use colo_protocol::{BUGS, Bug, Detection, FailedLoad, FailoverDeferral, Fencing, PRESETS, Property};
 use colo_sim::{Broken, Options, Outcome, Summary, Verdict, Watch, run, sweep, sweep_until};
 use colo_trace::{NamedRules, load_rules};
 use std::ops::ControlFlow;
@@ -32,7 +32,7 @@ fn first(rules: &NamedRules, broken: Broken, options: &Options) -> Option<Outcom
 
 #[test]
 fn every_preset_holds_and_takes_every_rare_path() {
-    for preset in PRESETS {
+    for preset in PRESETS.iter().filter(|preset| !preset.rules.is_hybrid()) {
         let summary = holds(&load_rules(preset.name).unwrap(), 2_000, &Options::default());
         let never: Vec<_> = summary.sometimes.iter().filter(|(_, runs)| **runs == 0).collect();
         assert!(never.is_empty(), "{}: never taken: {never:?}", preset.name);
@@ -80,9 +80,19 @@ fn any_size_runs() {
     }
 }
 
+/// The known bugs that a simulation can show: its guest has one execution, no disk, and a manager that knows when a
+/// VM cannot be used any more.
+fn simulated() -> impl Iterator<Item = &'static Bug> {
+    let shown = |bug: &&Bug| {
+        let property = bug.breaks[0];
+        !bug.rules.is_hybrid() && property != Property::Disk && bug.rules.failed_load == FailedLoad::Fatal
+    };
+    BUGS.iter().filter(shown)
+}
+
 #[test]
 fn known_bugs_are_found() {
-    for bug in BUGS {
+    for bug in simulated() {
         let rules = load_rules(bug.name).unwrap();
         let found = first(&rules, Broken::Property(bug.breaks[0]), &Options::default()).unwrap();
         assert!(found.claimed && found.faults.values().sum::<u64>() > 0, "{}: {found:?}", bug.name);
@@ -104,7 +114,7 @@ fn the_window_before_the_load_is_found_and_clients_notice() {
 
 #[test]
 fn known_bugs_break_what_they_are_known_to_break() {
-    for bug in BUGS {
+    for bug in simulated() {
         sweep(&load_rules(bug.name).unwrap(), 0..1_000, 2, &Options::default(), |outcome| {
             if let Some(broken) = outcome.property {
                 let known = bug.breaks.iter().any(|property| broken == Broken::Property(*property));
@@ -117,7 +127,7 @@ fn known_bugs_break_what_they_are_known_to_break() {
 #[test]
 fn known_bugs_are_noticed_by_clients_alone() {
     let options = Options { watch: Watch::ClientsOnly, ..Options::default() };
-    for bug in BUGS {
+    for bug in simulated().filter(|bug| bug.breaks[0] != Property::ExitReason) {
         let found = first(&load_rules(bug.name).unwrap(), Broken::ClientHistory, &options);
         assert!(found.is_some(), "{}", bug.name);
     }

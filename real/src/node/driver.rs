@@ -135,7 +135,7 @@ impl Driver {
             announced: None,
             in_hand: (name == NodeName::Secondary).then_some(loading),
             timer: None,
-            silence: Silence::new(checkpoint_delay, Instant::now()),
+            silence: Silence::new(config.rules.watches_silence().then_some(checkpoint_delay), Instant::now()),
             cursor: PlanCursor::new(&Plan::new(own_faults)),
             commands: VecDeque::new(),
             fail_load: false,

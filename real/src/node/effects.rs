@@ -46,6 +46,16 @@ impl Driver {
                 self.staging.clear();
                 self.staged = None;
             }
+            Effect::ApplyRam(_) => self.vcpu.while_still(|machine| self.staging.apply_ram(machine))?,
+            // The guest has no disk.
+            Effect::StartReplication
+            | Effect::CheckpointDisk(_)
+            | Effect::CommitDiskEpoch(_)
+            | Effect::FailOverDisk => {}
+            Effect::ShutDown => self.halt(control)?,
+            Effect::RedirectOutput(_) | Effect::ForgetPeerOutput | Effect::ReleaseUncompared(_) => {
+                return Err(NodeError::Internal(format!("{effect}: there is no comparison here")));
+            }
             Effect::TakeOver => control.tell(&FromNode::TookOver)?,
             Effect::Halt => self.halt(control)?,
             Effect::Exit(reason) => {

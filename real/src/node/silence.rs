@@ -13,26 +13,27 @@ const PATIENCE_WITHOUT_LINK: Duration = Duration::from_millis(5);
 
 /// Watches for the peer's silence.
 pub(super) struct Silence {
-    patience: Duration,
+    /// None, if nobody asks.
+    patience: Option<Duration>,
     /// When it is noticed; none once it has been.
     deadline: Option<Instant>,
 }
 
 impl Silence {
-    /// A watch that begins now, over a link that is open.
-    pub(super) fn new(checkpoint_delay: Duration, now: Instant) -> Self {
-        let patience = PATIENCE_WITH_PEER + checkpoint_delay;
-        Self { patience, deadline: Some(now + patience) }
+    /// A watch that begins now, over a link that is open; none without a checkpoint delay.
+    pub(super) fn new(checkpoint_delay: Option<Duration>, now: Instant) -> Self {
+        let patience = checkpoint_delay.map(|delay| PATIENCE_WITH_PEER + delay);
+        Self { patience, deadline: patience.map(|patience| now + patience) }
     }
 
     /// The peer has shown that it is there.
     pub(super) fn heard(&mut self, now: Instant) {
-        self.deadline = Some(now + self.patience);
+        self.deadline = self.patience.map(|patience| now + patience);
     }
 
     /// The link is gone.
     pub(super) fn link_lost(&mut self, now: Instant) {
-        self.deadline = Some(now + PATIENCE_WITHOUT_LINK);
+        self.deadline = self.patience.map(|_| now + PATIENCE_WITHOUT_LINK);
     }
 
     /// When to look again.
@@ -55,7 +56,7 @@ mod tests {
     #[test]
     fn a_silence_is_noticed_once_and_again_only_after_a_word() {
         let start = Instant::now();
-        let mut silence = Silence::new(DELAY, start);
+        let mut silence = Silence::new(Some(DELAY), start);
         let late = start + PATIENCE_WITH_PEER + DELAY;
         assert!(!silence.has_lasted(start + PATIENCE_WITH_PEER));
         assert!(silence.has_lasted(late));
@@ -68,7 +69,7 @@ mod tests {
     #[test]
     fn without_a_link_nobody_waits_for_a_word() {
         let start = Instant::now();
-        let mut silence = Silence::new(DELAY, start);
+        let mut silence = Silence::new(Some(DELAY), start);
         silence.link_lost(start);
         assert!(!silence.has_lasted(start));
         assert!(silence.has_lasted(start + PATIENCE_WITHOUT_LINK));
