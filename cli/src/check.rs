@@ -121,19 +121,23 @@ impl Arguments {
 struct Story {
     property: Property,
     trace: Trace,
-    file: PathBuf,
+    /// Where it was written, if it could be.
+    file: Option<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let rules = load_rules(&arguments.rules)?;
     let bounds = arguments.bounds.over(Bounds::of(&rules.rules));
     let check = check(&rules.rules, &bounds, &arguments.limits());
-    let stories = write_stories(&rules, &check, &arguments.trace_dir)?;
+    let (stories, unwritten) = write_stories(&rules, &check, &arguments.trace_dir);
     if arguments.json {
         print_json(&document(&rules, &check, &stories))?;
     } else {
         print(&summary(&rules, &check))?;
         print(&ending(&rules, &check, &stories))?;
+    }
+    if let Some(problem) = unwritten {
+        eprintln!("colo: {problem}");
     }
     Ok(match check.verdict() {
         Verdict::Holds => Exit::Holds,
@@ -142,19 +146,24 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     })
 }
 
-fn write_stories(rules: &NamedRules, check: &Check, directory: &Path) -> Result<Vec<Story>, Failure> {
+/// The counterexamples, each in a file if that can be written. A trace that cannot be kept costs no verdict: the same
+/// check finds it again.
+fn write_stories(rules: &NamedRules, check: &Check, directory: &Path) -> (Vec<Story>, Option<String>) {
     let pair = Pair { rules: check.rules, bounds: check.bounds };
     let broken =
         check.properties.iter().filter_map(|report| Some((report.property, report.counterexample.as_ref()?)));
-    broken
-        .map(|(property, path)| {
-            let trace = story(&pair, &rules.name, path);
-            let file = directory.join(file_name(&rules.name, property));
-            write_story(&trace, &file)
-                .map_err(|problem| Failure::Input(format!("cannot write {}: {problem}", file.display())))?;
-            Ok(Story { property, trace, file })
-        })
-        .collect()
+    let mut unwritten = None;
+    let stories = broken.map(|(property, path)| {
+        let trace = story(&pair, &rules.name, path);
+        let file = directory.join(file_name(&rules.name, property));
+        let written = write_story(&trace, &file);
+        let file = written.as_ref().is_ok().then(|| file.clone());
+        if let Err(problem) = written {
+            unwritten.get_or_insert(format!("cannot write traces to {}: {problem}", directory.display()));
+        }
+        Story { property, trace, file }
+    });
+    (stories.collect(), unwritten)
 }
 
 fn file_name(rules: &str, property: Property) -> String {
@@ -239,6 +248,7 @@ fn ending(rules: &NamedRules, check: &Check, stories: &[Story]) -> String {
             story.property.name(),
             diagram(&story.trace)
         );
+        let _ = writeln!(out, "legend     o---> sent, ---> arrives; *** a fault; !!! a property is broken");
         let _ = writeln!(out, "broken     {}", story.property.broken());
         let _ = writeln!(out, "claimed    {}", story.property.statement());
         let _ = writeln!(out, "source     {}", story.property.source());
@@ -255,8 +265,8 @@ fn ending(rules: &NamedRules, check: &Check, stories: &[Story]) -> String {
         Verdict::Violated => writeln!(out, "verdict    {} is violated", rules.name),
         Verdict::Incomplete => writeln!(out, "verdict    incomplete: nothing broken so far, nothing claimed"),
     };
-    for story in stories {
-        let _ = writeln!(out, "trace      {}", story.file.display());
+    for file in stories.iter().filter_map(|story| story.file.as_ref()) {
+        let _ = writeln!(out, "trace      {}", file.display());
     }
     out
 }
@@ -313,6 +323,6 @@ fn property_document(rules: &NamedRules, report: &PropertyReport, stories: &[Sto
         "claimed": report.claimed,
         "expected": if expected_broken || !report.claimed { "violated" } else { "holds" },
         "length": report.counterexample.as_ref().map(Vec::len),
-        "trace": story.map(|story| story.file.display().to_string()),
+        "trace": story.and_then(|story| Some(story.file.as_ref()?.display().to_string())),
     })
 }

@@ -10,6 +10,9 @@ use std::fs::File;
 use std::io::{BufWriter, Read, StdoutLock, Write};
 use std::path::PathBuf;
 
+/// What an initial migration begins with: "QEVM".
+const MIGRATION_HEADER: u32 = 0x5145_564d;
+
 /// How much of the file is read at once, bytes.
 const CHUNK_BYTES: usize = 1 << 16;
 
@@ -28,7 +31,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = DEFAULT_RAM_SECTION_ID, value_name = "ID")]
     ram_section_id: u32,
     /// The offset of the file's first byte in the whole stream.
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u64).range(..1 << 62))]
     base_offset: u64,
     /// The RAM block of the record before the file's first byte, for a capture whose first page says CONTINUE.
     #[arg(long, value_name = "NAME", value_parser = |name: &str| BlockName::try_from(name))]
@@ -73,6 +76,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let mut file = File::open(&arguments.file).map_err(unreadable)?;
     let mut buffer = vec![0; CHUNK_BYTES];
     let mut filled = file.read(&mut buffer).map_err(unreadable)?;
+    if filled == 0 {
+        return Err(Failure::Input(format!("{path}: there is nothing in it, expected a COLO message")));
+    }
     let way = arguments.direction.unwrap_or_else(|| guess(&buffer[..filled]));
     let mut decoder = Decoder::new(arguments.config(way));
     decoder.set_last_block(arguments.block.clone());
@@ -114,6 +120,9 @@ impl Arguments {
 /// What the user can do about an error, where there is something.
 const fn hint(error: &DecodeError) -> &'static str {
     match error.kind {
+        DecodeErrorKind::InvalidMessage { number: MIGRATION_HEADER, .. } => {
+            ": this is the initial migration, and the file has to begin behind it, at a COLO message"
+        }
         DecodeErrorKind::NoBlock { .. } => {
             " (--block NAME says which block came before the file: pc.ram, say)"
         }

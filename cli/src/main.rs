@@ -29,14 +29,18 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Check a variant of the protocol in every interleaving: is it safe?
+    #[command(allow_negative_numbers = true)]
     Check(check::Arguments),
     /// Decode a captured migration stream, message by message.
+    #[command(allow_negative_numbers = true)]
     Decode(decode::Arguments),
     /// List the presets and the known bugs, or print one with its transition tables.
     Rules(rules::Arguments),
     /// Simulate pairs on a virtual clock, with faults drawn from seeds.
+    #[command(allow_negative_numbers = true)]
     Sim(sim::Arguments),
     /// Run a pair of real virtual machines: checkpoints, their latencies, and faults from a plan.
+    #[command(allow_negative_numbers = true)]
     Run(run::Arguments),
     /// The main job: check, simulate and run, one after the other (also without any command).
     Verify(verify::Arguments),

@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
     #[arg(default_value = "v12")]
     rules: String,
     /// Checkpoints to take.
-    #[arg(long, default_value_t = 100, value_name = "N")]
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     checkpoints: u64,
     /// Milliseconds between checkpoints, instead of the rules' own.
     #[arg(long, value_name = "N")]
@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 0, value_name = "BYTES")]
     dirty: u64,
     /// The guest's memory.
-    #[arg(long, default_value_t = 128, value_name = "MiB")]
+    #[arg(long, default_value_t = 128, value_name = "MiB", value_parser = clap::value_parser!(u64).range(16..=2048))]
     memory_mib: u64,
     /// What the link is.
     #[arg(long, value_enum, default_value_t = Link::Unix)]
@@ -131,18 +131,22 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
         return run_crash_points(&options, arguments.json);
     }
     let outcome = run_once(&options, &mut |_| {})?;
-    if let (Some(file), Some(trace)) = (&arguments.trace, &outcome.trace) {
-        let mut bytes = Vec::new();
-        write_trace(trace, &mut bytes).map_err(|error| Failure::Input(error.to_string()))?;
-        std::fs::write(file, bytes)
-            .map_err(|error| Failure::Input(format!("{}: {error}", file.display())))?;
-    }
     if arguments.json {
         print_json(&document(&options, &outcome))?;
     } else {
         print(&summary(&options, &outcome))?;
     }
-    Ok(if outcome.violation.is_some() && outcome.claimed { Exit::Violated } else { Exit::Holds })
+    if let (Some(file), Some(trace)) = (&arguments.trace, &outcome.trace) {
+        let mut bytes = Vec::new();
+        write_trace(trace, &mut bytes).map_err(|error| Failure::Input(error.to_string()))?;
+        std::fs::write(file, bytes)
+            .map_err(|error| Failure::Input(format!("cannot write {}: {error}", file.display())))?;
+    }
+    Ok(match (&outcome.violation, outcome.missed) {
+        (Some(_), _) if outcome.claimed => Exit::Violated,
+        (_, 0) => Exit::Holds,
+        _ => Exit::Incomplete,
+    })
 }
 
 fn run_crash_points(options: &RunOptions, json: bool) -> Result<Exit, Unfinished> {
@@ -271,10 +275,13 @@ fn summary(options: &RunOptions, outcome: &RunOutcome) -> String {
     let _ = writeln!(out, "rules        {}", options.rules.name);
     let _ = writeln!(
         out,
-        "pair         {} MiB guest, {} over {:?}, every {} ms",
+        "pair         {} MiB guest, {} over {}, every {} ms",
         options.memory_mib,
         counted(outcome.checkpoints.len() as u64, "checkpoint", "checkpoints"),
-        options.link,
+        match options.link {
+            LinkKind::Unix => "a Unix socket",
+            LinkKind::Tcp => "TCP",
+        },
         options.rules.rules.checkpoint_delay_ms,
     );
     let _ = writeln!(out, "\n{:>28} {:>12} {:>12} {:>12}", "p50", "p90", "p99", "max");

@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
     /// Only the k-th of every n seeds, k from 1 to n.
-    #[arg(long, value_name = "K/N", value_parser = parse_shard, requires = "seeds")]
+    #[arg(long, value_name = "K/N", value_parser = parse_shard, requires = "seeds", conflicts_with = "seed")]
     shard: Option<Shard>,
     /// Checkpoints until a run drains.
     #[arg(long, default_value_t = Options::default().checkpoints, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=colo_sim::MAX_CHECKPOINTS))]
@@ -60,8 +60,9 @@ struct Shard {
 }
 
 fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
-    let (from, to) = text.split_once("..").ok_or("expected A..B, for instance 0..1000")?;
-    let number = |text: &str| text.parse::<u64>().map_err(|error| format!("{text:?}: {error}"));
+    let expected = "expected A..B, for instance 0..1000";
+    let (from, to) = text.split_once("..").ok_or(expected)?;
+    let number = |text: &str| text.parse::<u64>().map_err(|error| format!("{text:?}: {error}, {expected}"));
     let seeds = number(from)?..number(to)?;
     if seeds.is_empty() {
         Err("there is no seed in it: B has to be greater than A".to_owned())
@@ -83,7 +84,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     only_periodic(&rules)?;
     let options = arguments.options()?;
     match &arguments.seeds {
-        Some(seeds) => many(&rules, &shard_of(seeds, arguments.shard), &options, arguments),
+        Some(seeds) => {
+            let seeds = shard_of(seeds, arguments.shard);
+            if seeds.is_empty() {
+                return Err(Failure::Input("--shard: there is no seed in this part".to_owned()));
+            }
+            many(&rules, &seeds, &options, arguments)
+        }
         None => one(&rules, arguments.seed.unwrap_or_else(drawn_seed), &options, arguments),
     }
 }
@@ -122,18 +129,19 @@ fn shard_of(seeds: &Range<u64>, shard: Option<Shard>) -> Range<u64> {
 fn one(rules: &NamedRules, seed: u64, options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
     eprintln!("seed {seed}");
     let outcome = simulate(rules, seed, options);
-    if let (Some(file), Some(trace)) = (&arguments.trace, &outcome.trace) {
-        let mut bytes = Vec::new();
-        write_trace(trace, &mut bytes).map_err(|error| Failure::Input(error.to_string()))?;
-        write_file(file, &bytes)?;
-    }
-    let plan = keep_plan(rules, &outcome, &arguments.plan_dir)?;
+    let plan = keep_plan(rules, &outcome, &arguments.plan_dir);
     if arguments.json {
         print_json(&outcome.line(plan.as_deref()))?;
     } else {
         print(&told(rules, &outcome, options, plan.as_deref()))?;
     }
-    Ok(exit(outcome.verdict == Verdict::Violated && outcome.claimed))
+    if let (Some(file), Some(trace)) = (&arguments.trace, &outcome.trace) {
+        let mut bytes = Vec::new();
+        write_trace(trace, &mut bytes).map_err(|error| Failure::Input(error.to_string()))?;
+        std::fs::write(file, &bytes).map_err(|error| unwritable(file, &error))?;
+    }
+    let violated = outcome.verdict == Verdict::Violated && outcome.claimed;
+    Ok(if violated || outcome.unreached.is_empty() { exit(violated) } else { Exit::Incomplete })
 }
 
 fn many(
@@ -152,10 +160,10 @@ fn many(
     sweep(rules, seeds.clone(), jobs, options, |outcome| {
         summary.add(&outcome);
         bar.inc(1);
-        let written = keep_plan(rules, &outcome, &arguments.plan_dir).and_then(|plan| {
-            if arguments.json { print_json(&outcome.line(plan.as_deref())) } else { Ok(()) }
-        });
-        failure = failure.take().or(written.err());
+        let plan = keep_plan(rules, &outcome, &arguments.plan_dir);
+        if arguments.json {
+            failure = failure.take().or(print_json(&outcome.line(plan.as_deref())).err());
+        }
         let counts = outcome.verdict == Verdict::Violated && outcome.claimed;
         if counts && !violated {
             violated = true;
@@ -175,8 +183,9 @@ fn many(
             let command = again(rules, seed, options);
             print(&format!("\nThe first run that broke it: {command}\n\n"))?;
             let outcome = simulate(rules, seed, &Options { record: true, ..options.clone() });
-            let plan = plan_file(rules, seed, &arguments.plan_dir).display().to_string();
-            print(&told(rules, &outcome, options, Some(&plan)))?;
+            let plan = plan_file(rules, seed, &arguments.plan_dir);
+            let plan = plan.exists().then(|| plan.display().to_string());
+            print(&told(rules, &outcome, options, plan.as_deref()))?;
         }
     }
     Ok(exit(violated))
@@ -204,24 +213,25 @@ fn plan_file(rules: &NamedRules, seed: u64, directory: &Path) -> PathBuf {
     directory.join(format!("{stem}.{seed}.toml"))
 }
 
-/// Writes the plan of a run that broke something; the file's name.
-fn keep_plan(rules: &NamedRules, outcome: &Outcome, directory: &Path) -> Result<Option<String>, Failure> {
+/// Writes the plan of a run that broke something; the file's name. A plan that cannot be kept costs no verdict: the
+/// seed draws it again.
+fn keep_plan(rules: &NamedRules, outcome: &Outcome, directory: &Path) -> Option<String> {
     if outcome.verdict == Verdict::Holds {
-        return Ok(None);
+        return None;
     }
     let file = plan_file(rules, outcome.seed, directory);
-    let text = outcome.plan.to_toml().map_err(|error| Failure::Input(error.to_string()))?;
-    write_file(&file, text.as_bytes())?;
-    Ok(Some(file.display().to_string()))
+    let text = outcome.plan.to_toml().map_err(|error| Failure::Input(error.to_string()));
+    let written = text.and_then(|text| {
+        std::fs::create_dir_all(directory)
+            .and_then(|()| std::fs::write(&file, text))
+            .map_err(|error| unwritable(&file, &error))
+    });
+    written.inspect_err(|failure| eprintln!("colo: {failure}")).ok()?;
+    Some(file.display().to_string())
 }
 
-fn write_file(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let unwritable =
-        |error: std::io::Error| Failure::Input(format!("cannot write {}: {error}", file.display()));
-    if let Some(directory) = file.parent() {
-        std::fs::create_dir_all(directory).map_err(unwritable)?;
-    }
-    std::fs::write(file, bytes).map_err(unwritable)
+fn unwritable(file: &Path, error: &std::io::Error) -> Failure {
+    Failure::Input(format!("cannot write {}: {error}", file.display()))
 }
 
 /// A single run for a person.

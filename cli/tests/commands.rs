@@ -41,6 +41,17 @@ fn exit_codes_say_how_it_ended() {
         (&["rules"], 0),
         (&["rules", "--check"], 0),
         (&["run", "--plan", "no-such-file"], 2),
+        (&["run", "--memory-mib", "0"], 2),
+        (&["run", "--checkpoints", "0"], 2),
+        (&["run", "qemu"], 2),
+        (&["sim", "qemu"], 2),
+        (&["sim", "--checkpoints", "18446744073709551615"], 2),
+        (&["sim", "--seeds", "0..50", "--shard", "1/4294967295"], 2),
+        (&["sim", "--seed", "3", "--shard", "1/2"], 2),
+        (&["check", "--checkpoints", "256"], 2),
+        (&["check", "--outputs", "-1"], 2),
+        (&["check", "--max-memory", "0"], 4),
+        (&["decode", "/dev/null"], 2),
     ] {
         let output = colo(arguments);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
@@ -116,6 +127,46 @@ fn garbage_is_named_with_its_offset_and_what_came_before_is_not_lost() {
     assert_eq!(output.status.code(), Some(2));
     assert!(error.contains("offset 4") && error.contains("99"), "{error}");
     assert!(printed(&output).contains("checkpoint-request"), "{output:?}");
+}
+
+#[test]
+fn nothing_is_taken_for_something() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, content, problem) in [
+        ("empty.toml", &b""[..], "there is nothing in it"),
+        ("other.toml", b"\xff\xfe", "expected rules in TOML"),
+        ("third.toml", b"base = \"v12\"\n\ndeferral = 3", "line 3"),
+    ] {
+        let file = directory.path().join(name);
+        std::fs::write(&file, content).unwrap();
+        let output = colo(&["check", file.to_str().unwrap()]);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && error.contains(problem), "{error}");
+    }
+    let missing = colo(&["check", "rules/missing.toml"]);
+    assert!(String::from_utf8(missing.stderr).unwrap().contains("No such file"));
+}
+
+#[test]
+fn a_verdict_is_not_lost_with_a_file_that_cannot_be_written() {
+    for arguments in [
+        &["check", "bug:release-at-suspend", "--trace-dir", "/proc/none"][..],
+        &["sim", "bug:release-at-suspend", "--seed", "2", "--plan-dir", "/proc/none"],
+    ] {
+        let output = colo(arguments);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(printed(&output).contains("output commit"), "{output:?}");
+        assert!(String::from_utf8(output.stderr).unwrap().contains("cannot write"));
+    }
+}
+
+#[test]
+fn a_fault_that_never_came_proves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let plan = directory.path().join("plan.toml");
+    let fault = "[[fault]]\nat = \"primary checkpoint 99 during effect send-ram\"\naction = \"cut\"\n";
+    std::fs::write(&plan, format!("schema = 1\n{fault}")).unwrap();
+    assert_eq!(colo(&["sim", "--seed", "1", "--plan", plan.to_str().unwrap()]).status.code(), Some(4));
 }
 
 #[test]

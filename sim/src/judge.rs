@@ -211,7 +211,7 @@ impl Simulation<'_> {
     pub(crate) fn judge_end(&mut self) {
         let Some(server) = self.server().filter(|_| !self.judge.has_judged()) else { return };
         if let Err(violation) = self.clients.checker().drained() {
-            let passed_ms = (self.agenda.now_us() - self.drained_us) / 1_000;
+            let passed_ms = self.agenda.now_us().saturating_sub(self.drained_us) / 1_000;
             let sentence =
                 format!("{violation}, although the {server} has served undisturbed for {passed_ms} ms");
             self.broken(Broken::ClientHistory, sentence);

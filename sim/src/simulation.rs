@@ -147,10 +147,11 @@ impl<'a> Simulation<'a> {
             return;
         }
         self.draining = true;
-        self.drained_us = self.agenda.now_us();
+        // A link that is stalled still is a fault that has not ended.
+        self.drained_us = self.agenda.now_us().max(self.link.stalled_until_us());
         self.faults.stop();
         let patience_us = 20 * (self.knobs.interval_us + self.knobs.retry_us) + 3_000_000;
-        self.agenda.after(patience_us, Event::Deadline);
+        self.agenda.at(self.drained_us + patience_us, Event::Deadline);
     }
 
     fn is_over(&self) -> bool {

@@ -63,6 +63,17 @@ fn a_fault_at_every_point_is_survived() {
 }
 
 #[test]
+fn a_link_that_stalls_for_long_is_not_held_against_the_primary() {
+    let text = "[[fault]]\nat = \"primary checkpoint 1 before effect send-ram\"\naction = \"stall\"\nfor_ms = 100000\n";
+    let plan = Plan::from_toml(&format!("schema = 1\n{text}")).unwrap();
+    let rules = load_rules("v12").unwrap();
+    for seed in 0..10 {
+        let outcome = run(&rules, seed, &with(plan.clone()));
+        assert_eq!(outcome.verdict, Verdict::Holds, "seed {seed}: {:?}", outcome.explanation);
+    }
+}
+
+#[test]
 fn one_wrong_suspicion_is_survived_and_two_are_two_servers() {
     let once = r#"
         [[fault]]

@@ -16,10 +16,18 @@ pub fn diagram(trace: &Trace) -> String {
     let mut out = String::new();
     line(&mut out, "step", ["primary", "", "secondary", "world"]);
     line(&mut out, "----", ["-------", "", "---------", "-----"]);
-    for (index, record) in trace.records.iter().enumerate() {
-        line(&mut out, &(index + 1).to_string(), columns(record).each_ref().map(String::as_str));
+    let mut step = 0;
+    for record in &trace.records {
+        // What is broken is broken by the step above it.
+        let number = if record.kind == Kind::Violation { String::new() } else { counted(&mut step) };
+        line(&mut out, &number, columns(record).each_ref().map(String::as_str));
     }
     out
+}
+
+fn counted(step: &mut usize) -> String {
+    *step += 1;
+    step.to_string()
 }
 
 fn line(out: &mut String, step: &str, [primary, link, secondary, world]: [&str; 4]) {

@@ -53,7 +53,7 @@ pub fn load_rules(name: &str) -> Result<NamedRules, RulesError> {
         return Ok(NamedRules { name: name.to_owned(), rules });
     }
     let path = Path::new(name);
-    if !path.exists() {
+    if !path.exists() && path.extension().is_none() && path.components().count() == 1 {
         return Err(RulesError::Unknown { name: name.to_owned(), known: known_names() });
     }
     let io = |error| RulesError::Io { path: name.to_owned(), error };
@@ -62,7 +62,11 @@ pub fn load_rules(name: &str) -> Result<NamedRules, RulesError> {
         let problem = format!("{size} bytes, expected at most {MAX_RULES_BYTES}");
         return Err(RulesError::Syntax { path: name.to_owned(), problem });
     }
-    let text = std::fs::read_to_string(path).map_err(io)?;
+    let text = std::fs::read(path).map_err(io)?;
+    let text = String::from_utf8(text).map_err(|error| RulesError::Syntax {
+        path: name.to_owned(),
+        problem: format!("{error}, expected rules in TOML"),
+    })?;
     let rules =
         rules_from_toml(&text).map_err(|problem| RulesError::Syntax { path: name.to_owned(), problem })?;
     Ok(NamedRules { name: name.to_owned(), rules })
@@ -82,6 +86,11 @@ pub fn rules_to_toml(rules: &Rules) -> Result<String, toml::ser::Error> {
 /// A file's fields, laid over those of its base.
 fn rules_from_toml(text: &str) -> Result<Rules, String> {
     let mut fields: Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
+    if fields.is_empty() {
+        return Err(
+            "there is nothing in it, expected at least a base, for instance base = \"v12\"".to_owned()
+        );
+    }
     let base = match fields.remove("base") {
         None => Rules::default(),
         Some(toml::Value::String(name)) => {
@@ -90,10 +99,21 @@ fn rules_from_toml(text: &str) -> Result<Rules, String> {
         Some(other) => return Err(format!("base = {other}, expected a name in quotes")),
     };
     let mut merged = Table::try_from(Base { rules: base }).map_err(|error| error.to_string())?;
-    if let Some(toml::Value::Table(rules)) = merged.get_mut("rules") {
-        rules.extend(fields);
+    for (name, value) in fields {
+        let line = line_of(text, &name);
+        if let Some(toml::Value::Table(rules)) = merged.get_mut("rules") {
+            rules.insert(name, value);
+        }
+        let checked: Result<Base, toml::de::Error> = merged.clone().try_into();
+        checked.map_err(|error| format!("line {line}: {}", error.message()))?;
     }
     merged.try_into().map(|Base { rules }| rules).map_err(|error: toml::de::Error| error.message().to_owned())
+}
+
+/// The line, from 1, on which a field is set.
+fn line_of(text: &str, name: &str) -> usize {
+    let sets = |line: &str| line.trim_start().trim_start_matches('"').starts_with(name);
+    text.lines().position(sets).map_or(1, |index| index + 1)
 }
 
 #[derive(Serialize, Deserialize)]
@@ -124,7 +144,8 @@ mod tests {
         for (text, problem) in [
             ("base = \"v13\"", "base = \"v13\", expected one of v12, late-release"),
             ("base = 12", "base = 12, expected a name in quotes"),
-            ("releese = \"after-loaded\"", "unknown field `releese`"),
+            ("", "there is nothing in it"),
+            ("# v12\nbase = \"v12\"\nreleese = \"after-loaded\"", "line 3: unknown field `releese`"),
             ("release = \"sometimes\"", "unknown variant `sometimes`"),
             ("release =", "TOML parse error at line 1"),
         ] {
