@@ -1,6 +1,6 @@
 //! `colo check`: explore a variant in every interleaving, print the verdicts and the shortest counterexample.
 
-use crate::report::{Exit, Failure, cpu_seconds, grouped, print, print_json};
+use crate::report::{Exit, Failure, cpu_seconds, grouped, paragraph, print, print_json};
 use colo_model::{Bounds, Budgets, Check, Goal, Limits, Pair, PropertyReport, Verdict, check, story};
 use colo_protocol::{Property, bug_named};
 use colo_trace::{NamedRules, Trace, diagram, load_rules, write_trace};
@@ -189,7 +189,7 @@ fn write_story(trace: &Trace, file: &Path) -> Result<(), String> {
 pub(crate) fn summary(rules: &NamedRules, check: &Check) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "rules      {}", rules.name);
-    let _ = writeln!(out, "bounds     {}", bounds_in_words(&check.bounds));
+    bounds_in_words(&mut out, &check.bounds);
     let _ = writeln!(
         out,
         "explored   {} states, {} steps, {} deep, in {:.2} s{}",
@@ -200,7 +200,8 @@ pub(crate) fn summary(rules: &NamedRules, check: &Check) -> String {
         if check.complete { ": all there is" } else { ": NOT all there is, a limit was reached" },
     );
     for report in &check.properties {
-        let _ = writeln!(out, "{:10} {:25} {}", verdict_word(report), report.property.name(), note(report));
+        let heading = format!("{:10} ", verdict_word(report));
+        paragraph(&mut out, &heading, &format!("{}: {}", report.property.name(), note(report)));
     }
     let required = check.goals;
     let reached = required - check.never_fired.len();
@@ -228,14 +229,15 @@ fn note(report: &PropertyReport) -> String {
     }
 }
 
-fn bounds_in_words(bounds: &Bounds) -> String {
-    let allowed = bounds.budgets.named().into_iter().filter(|(_, budget)| *budget > 0);
-    let budgets = allowed.map(|(name, budget)| format!("{} {budget}", name.replace('_', " ")));
-    let none = bounds.budgets.named().into_iter().filter(|(_, budget)| *budget == 0);
-    let none: Vec<_> = none.map(|(name, _)| name.replace('_', " ")).collect();
-    let first = format!("checkpoints {}", bounds.checkpoints);
-    let all: Vec<_> = std::iter::once(first).chain(budgets).collect();
-    format!("{}\n           none of: {}", all.join(", "), none.join(", "))
+fn bounds_in_words(out: &mut String, bounds: &Bounds) {
+    let named = |(name, _): &(&str, u8)| name.replace('_', " ");
+    let (allowed, none): (Vec<_>, Vec<_>) =
+        bounds.budgets.named().into_iter().partition(|(_, budget)| *budget > 0);
+    let allowed = allowed.iter().map(|budget| format!("{} {}", named(budget), budget.1));
+    let all: Vec<_> = std::iter::once(format!("checkpoints {}", bounds.checkpoints)).chain(allowed).collect();
+    paragraph(out, "bounds     ", &all.join(", "));
+    let none: Vec<_> = none.iter().map(named).collect();
+    paragraph(out, "           ", &format!("none of: {}", none.join(", ")));
 }
 
 /// The verdict on the whole, with the story that leads to it.
@@ -248,13 +250,13 @@ fn ending(rules: &NamedRules, check: &Check, stories: &[Story]) -> String {
             story.property.name(),
             diagram(&story.trace)
         );
-        let _ = writeln!(out, "legend     o---> sent, ---> arrives; *** a fault; !!! a property is broken");
-        let _ = writeln!(out, "broken     {}", story.property.broken());
-        let _ = writeln!(out, "claimed    {}", story.property.statement());
-        let _ = writeln!(out, "source     {}", story.property.source());
+        paragraph(&mut out, "legend     ", "o---> sent, ---> arrives; *** a fault; !!! a property is broken");
+        paragraph(&mut out, "broken     ", story.property.broken());
+        paragraph(&mut out, "claimed    ", story.property.statement());
+        paragraph(&mut out, "source     ", story.property.source());
         if let Some(bug) = bug_named(&rules.name) {
-            let _ = writeln!(out, "rule       {}", bug.field);
-            let _ = writeln!(out, "symptom    {}; {}", bug.symptom, bug.fixed());
+            paragraph(&mut out, "rule       ", bug.field);
+            paragraph(&mut out, "symptom    ", &format!("{}; {}", bug.symptom, bug.fixed()));
         }
     }
     let _ = match check.verdict() {

@@ -81,6 +81,14 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     print(&format!("{text}\n"))
 }
 
+/// Adds a paragraph under a heading to a text for a terminal of 100 columns.
+pub(crate) fn paragraph(out: &mut String, heading: &str, text: &str) {
+    let indent = " ".repeat(11);
+    let options = textwrap::Options::new(100).initial_indent(heading).subsequent_indent(&indent);
+    out.push_str(&textwrap::fill(text, options));
+    out.push('\n');
+}
+
 /// CPU seconds that this process has used.
 pub(crate) fn cpu_seconds() -> f64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);

@@ -65,6 +65,7 @@ fn a_counterexample_is_a_diagram_that_fits_a_terminal() {
     assert!(text.contains("*** crash of the primary") && text.contains("!!! output commit"), "{text}");
     let rows = diagram.iter().take_while(|line| !line.is_empty());
     assert!(rows.clone().count() > 19 && rows.clone().all(|line| line.chars().count() <= 100), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
     assert!(text.lines().last().unwrap().starts_with("trace"), "{text}");
 }
 
@@ -176,6 +177,19 @@ fn a_reader_that_goes_away_is_no_error() {
         command.args(["sim", "--seeds", "0..200", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
+    // And no reason to call fine what is violated.
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_colo"));
+    command.current_dir(directory.path()).args([
+        "sim",
+        "bug:release-at-suspend",
+        "--seeds",
+        "0..200",
+        "--json",
+    ]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
 }
 
 #[test]
