@@ -83,7 +83,7 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
 
 /// Adds a paragraph under a heading to a text for a terminal of 100 columns.
 pub(crate) fn paragraph(out: &mut String, heading: &str, text: &str) {
-    let indent = " ".repeat(11);
+    let indent = " ".repeat(heading.chars().count());
     let options = textwrap::Options::new(100).initial_indent(heading).subsequent_indent(&indent);
     out.push_str(&textwrap::fill(text, options));
     out.push('\n');

@@ -1,10 +1,10 @@
 //! `colo rules`: the presets and the known bugs; one of them with its fields and transition tables; `--check`.
 
-use crate::report::{Exit, Failure, print, print_json};
+use crate::report::{Exit, Failure, paragraph, print, print_json};
 use crate::sim::available_jobs;
 use colo_model::{Bounds, Limits, check};
 use colo_protocol::table::{Row, transitions};
-use colo_protocol::{BUGS, Bug, NodeName, PRESETS, Rules};
+use colo_protocol::{BUGS, Bug, DEFECTS, Defect, Nature, NodeName, PRESETS, Place, Rules};
 use colo_trace::{NamedRules, load_rules, rules_to_toml};
 use comfy_table::{Table, presets::NOTHING};
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     }
     let findings: Vec<Finding> = BUGS.iter().map(|bug| Finding::of(bug, arguments.check)).collect();
     if arguments.json {
-        print_json(&document(&findings))?;
+        print_json(&document(&findings, arguments.check))?;
     } else {
         print(&list(&findings))?;
     }
@@ -58,6 +58,15 @@ impl Finding {
         let status = if length.is_some() { "found" } else { "missed" };
         Self { bug, status, length, seconds: Some(check.elapsed.as_secs_f64()) }
     }
+
+    fn document(&self) -> Value {
+        let bug = self.bug;
+        json!({
+            "name": bug.name, "section": bug.section, "fix": bug.fix, "symptom": bug.symptom, "field": bug.field,
+            "kind": "safety", "status": self.status, "reason": null, "property": bug.breaks[0].name(),
+            "length": self.length, "seconds": self.seconds,
+        })
+    }
 }
 
 fn list(findings: &[Finding]) -> String {
@@ -68,32 +77,66 @@ fn list(findings: &[Finding]) -> String {
     out.push_str("\nKnown bugs\n");
     for finding in findings {
         let bug = finding.bug;
-        let _ = writeln!(out, "  {:28} {}", bug.name, bug.symptom);
-        let _ = writeln!(out, "  {:28} {}, breaks {}", "", bug.field, bug.breaks[0].name());
-        let _ = writeln!(out, "  {:28} section {}, {}", "", bug.section, bug.fixed());
+        paragraph(&mut out, &format!("  {:28} ", bug.name), bug.symptom);
+        let _ = writeln!(out, "  {:28} {}", "", bug.field);
+        let _ = writeln!(
+            out,
+            "  {:28} breaks {}; section {}, {}",
+            "",
+            bug.breaks[0].name(),
+            bug.section,
+            bug.fixed()
+        );
         if let (Some(length), Some(seconds)) = (finding.length, finding.seconds) {
             let _ = writeln!(out, "  {:28} {} in {length} steps, {seconds:.2} s", "", finding.status);
         } else if finding.seconds.is_some() {
             let _ = writeln!(out, "  {:28} {}", "", finding.status.to_uppercase());
         }
     }
+    out.push_str("\nDefects that no rule can say\n");
+    for defect in DEFECTS {
+        let (status, reason) = elsewhere(defect);
+        if !reason.is_empty() {
+            paragraph(
+                &mut out,
+                &format!("  {:8} ", defect.section),
+                &format!("{}: {status}, {reason}", defect.symptom),
+            );
+        }
+    }
     out
 }
 
-fn document(findings: &[Finding]) -> Value {
+/// Where a defect is that no rule can say, and why; nothing for the others.
+fn elsewhere(defect: &Defect) -> (&'static str, String) {
+    match defect.place {
+        Place::Rule(_) => ("", String::new()),
+        Place::Mutation(name) => {
+            ("not-expressible", format!("a slip that nobody decided: mutations/{name}.patch"))
+        }
+        Place::Progress(what) => ("deferred", format!("needs a liveness property: {what}")),
+        Place::Outside(why) => ("not-expressible", why.to_owned()),
+    }
+}
+
+/// Every documented defect, and the known bugs that are not one of QEMU's.
+fn document(findings: &[Finding], checked: bool) -> Value {
     let presets: Vec<_> =
         PRESETS.iter().map(|preset| json!({ "name": preset.name, "fields": preset.rules })).collect();
-    let bugs: Vec<_> = findings
-        .iter()
-        .map(|finding| {
-            let bug = finding.bug;
-            json!({
-                "name": bug.name, "section": bug.section, "fix": bug.fix, "symptom": bug.symptom, "field": bug.field,
-                "kind": "safety", "status": finding.status, "reason": null, "property": bug.breaks[0].name(),
-                "length": finding.length, "seconds": finding.seconds,
-            })
+    let others = DEFECTS.iter().filter(|defect| !matches!(defect.place, Place::Rule(_)));
+    let others = others.map(|defect| {
+        let (status, reason) = elsewhere(defect);
+        let status = if status == "deferred" && !checked { "not-expressible" } else { status };
+        let kind = match defect.nature {
+            Nature::Safety => "safety",
+            Nature::Liveness => "liveness",
+        };
+        json!({
+            "name": null, "section": defect.section, "fix": defect.fix, "symptom": defect.symptom, "field": null,
+            "kind": kind, "status": status, "reason": reason, "property": null, "length": null, "seconds": null,
         })
-        .collect();
+    });
+    let bugs: Vec<_> = findings.iter().map(Finding::document).chain(others).collect();
     json!({ "schema": 1, "presets": presets, "bugs": bugs })
 }
 

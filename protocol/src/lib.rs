@@ -25,6 +25,7 @@
 #![forbid(unsafe_code)]
 extern crate alloc;
 
+mod catalogue;
 mod common;
 mod effect;
 mod error;
@@ -40,6 +41,7 @@ mod secondary;
 pub mod table;
 pub mod wire;
 
+pub use catalogue::{DEFECTS, Defect, Nature, Place};
 pub use effect::{Effect, EffectKind, Effects, ExitReason, Operation, Step};
 pub use error::ProtocolError;
 pub use input::{Input, InputKind};
