@@ -72,21 +72,15 @@ impl Finding {
 fn list(findings: &[Finding]) -> String {
     let mut out = String::from("Presets\n");
     for preset in PRESETS {
-        let _ = writeln!(out, "  {:28} {}", preset.name, preset.summary);
+        paragraph(&mut out, &format!("  {:28} ", preset.name), preset.summary);
     }
     out.push_str("\nKnown bugs\n");
     for finding in findings {
         let bug = finding.bug;
         paragraph(&mut out, &format!("  {:28} ", bug.name), bug.symptom);
         let _ = writeln!(out, "  {:28} {}", "", bug.field);
-        let _ = writeln!(
-            out,
-            "  {:28} breaks {}; section {}, {}",
-            "",
-            bug.breaks[0].name(),
-            bug.section,
-            bug.fixed()
-        );
+        let _ = writeln!(out, "  {:28} breaks {}", "", bug.breaks[0].name());
+        let _ = writeln!(out, "  {:28} section {}, {}", "", bug.section, bug.fixed());
         if let (Some(length), Some(seconds)) = (finding.length, finding.seconds) {
             let _ = writeln!(out, "  {:28} {} in {length} steps, {seconds:.2} s", "", finding.status);
         } else if finding.seconds.is_some() {
