@@ -85,7 +85,7 @@ impl Pair {
         if !side.alive {
             return;
         }
-        if can_carry_out(side) {
+        if side.node.queue().ready(side.in_hand.is_some()).is_some() {
             actions.push(Action::CarryOut(name));
         }
         if let Some(in_hand) = side.in_hand {
@@ -347,12 +347,6 @@ const fn is_silent(state: &State, name: NodeName) -> bool {
 /// The atomic test-and-set: the first to ask gets it, for ever.
 fn ask_arbiter(world: &mut World, name: NodeName) -> Input {
     if *world.arbiter.get_or_insert(name) == name { Input::ArbiterGranted } else { Input::ArbiterDenied }
-}
-
-/// An operation waits until the one in hand has ended; everything else can be carried out.
-fn can_carry_out(side: &Side) -> bool {
-    let effect = side.node.queue().first();
-    effect.is_some_and(|effect| effect.operation().is_none() || side.in_hand.is_none())
 }
 
 fn carry_out(state: &mut State, name: NodeName) {

@@ -137,6 +137,11 @@ impl EffectQueue {
         self.effects.first().copied()
     }
 
+    /// The effect that can be carried out next: an operation waits until the one in hand, if there is one, has ended.
+    pub fn ready(&self, in_hand: bool) -> Option<Effect> {
+        self.first().filter(|effect| effect.operation().is_none() || !in_hand)
+    }
+
     /// Takes out the effect to be carried out next.
     pub fn pop(&mut self) -> Option<Effect> {
         (!self.effects.is_empty()).then(|| self.effects.remove(0))

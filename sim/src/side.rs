@@ -118,10 +118,9 @@ impl Side {
         self.node.machine().checkpoint()
     }
 
-    /// The next effect, if it can be carried out: an operation waits until the one in hand has ended.
+    /// The effect that can be carried out next.
     pub(crate) fn ready(&self) -> Option<Effect> {
-        let next = self.node.queue().first();
-        next.filter(|effect| self.alive && (effect.operation().is_none() || self.in_hand.is_none()))
+        self.node.queue().ready(self.in_hand.is_some()).filter(|_| self.alive)
     }
 
     /// An operation begins; its token is returned.

@@ -160,11 +160,10 @@ impl Driver {
         if let Some(command) = self.commands.pop_front() {
             return self.command(&command, control);
         }
-        let next = self.node.queue().first();
-        if next.is_none() {
+        if self.node.queue().first().is_none() {
             self.tell_figures(control)?;
         }
-        if next.is_some_and(|effect| effect.operation().is_none() || self.in_hand.is_none()) {
+        if self.node.queue().ready(self.in_hand.is_some()).is_some() {
             return self.carry_out(control);
         }
         if let Some(in_hand) = self.in_hand.filter(|in_hand| in_hand.is_worked_on()) {
