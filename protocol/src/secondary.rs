@@ -343,7 +343,7 @@ impl Secondary {
         effects: &mut Effects,
     ) -> Result<(), ProtocolError> {
         self.common.end(Input::StateLoaded { output }.kind(), self.phase.name())?;
-        if self.phase == SecondaryPhase::Alone {
+        if !self.phase.in_session() && self.phase != SecondaryPhase::TakingOver {
             return Ok(());
         }
         self.loaded = self.checkpoint;

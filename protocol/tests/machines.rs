@@ -2,7 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 use colo_protocol::{
-    Input, InputKind, Machine, Message, Node, NodeName, OutputOffset, ProtocolError, Rules, rules_named,
+    BUGS, Input, InputKind, Machine, Message, Node, NodeName, OutputOffset, PRESETS, ProtocolError, Rules,
+    rules_named,
 };
 use proptest::prelude::*;
 
@@ -249,8 +250,9 @@ fn any_input() -> impl Strategy<Value = Input> {
 }
 
 fn any_rules() -> impl Strategy<Value = Rules> {
-    let names = ["v12", "late-release", "bug:release-at-suspend", "bug:failover-while-loading"];
-    prop::sample::select(names.to_vec()).prop_map(|name| rules_named(name).unwrap())
+    let presets = PRESETS.iter().map(|preset| preset.rules);
+    let all: Vec<_> = presets.chain(BUGS.iter().map(|bug| bug.rules)).collect();
+    prop::sample::select(all)
 }
 
 proptest! {
