@@ -233,3 +233,39 @@ fn a_real_primary_dies_in_mid_transfer_and_no_client_notices_unless_output_left_
         );
     }
 }
+
+#[test]
+fn the_examples_do_what_they_are_said_to_do() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let example = |name: &str| examples.join(name).to_str().unwrap().to_owned();
+    for (arguments, code) in [
+        (vec!["check".to_owned(), example("eager-failover.toml")], 1),
+        (
+            ["check", "--disk-writes", "0"]
+                .map(str::to_owned)
+                .into_iter()
+                .chain([example("hybrid.toml")])
+                .collect(),
+            0,
+        ),
+        (
+            ["sim", "--seed", "1", "--plan"]
+                .map(str::to_owned)
+                .into_iter()
+                .chain([example("primary-dies-in-mid-transfer.toml")])
+                .collect(),
+            0,
+        ),
+        (
+            ["sim", "strict", "--seed", "1", "--plan"]
+                .map(str::to_owned)
+                .into_iter()
+                .chain([example("link-cut-and-arbiter.toml")])
+                .collect(),
+            0,
+        ),
+    ] {
+        let output = colo(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
+    }
+}

@@ -287,7 +287,7 @@ impl Secondary {
 
     /// The guest wants to power off: it executes here too, so it does so by itself.
     fn guest_shutdown(&mut self, effects: &mut Effects) {
-        if self.phase == SecondaryPhase::Fenced || self.phase == SecondaryPhase::ShutDown {
+        if !self.phase.in_session() && self.phase != SecondaryPhase::Alone {
             return;
         }
         self.common.close_link(effects);
@@ -383,6 +383,7 @@ impl Secondary {
     fn load_failed(&mut self, rules: &Rules, effects: &mut Effects) -> Result<(), ProtocolError> {
         self.common.end(Input::LoadFailed.kind(), self.phase.name())?;
         match (rules.failed_load, self.phase) {
+            (_, SecondaryPhase::Failed | SecondaryPhase::Fenced | SecondaryPhase::ShutDown) => {}
             (FailedLoad::Fatal, _) | (_, SecondaryPhase::Incoming) => self.fail(effects),
             (FailedLoad::Forgotten, SecondaryPhase::TakingOver) => self.seek_promotion(rules, effects),
             (FailedLoad::Forgotten, _) => {
