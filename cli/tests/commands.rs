@@ -7,8 +7,12 @@ use std::process::{Command, Output, Stdio};
 
 fn colo(arguments: &[&str]) -> Output {
     let directory = tempfile::tempdir().unwrap();
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../protocol/tests/data/qemu-7.2");
-    let arguments = arguments.iter().map(|word| word.replace("DATA", data.to_str().unwrap()));
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_str().unwrap();
+    let whole = |word: &&str| {
+        word.replace("DATA/", &format!("{project}/protocol/tests/data/qemu-7.2/"))
+            .replace("EXAMPLES/", &format!("{project}/examples/"))
+    };
+    let arguments = arguments.iter().map(whole);
     Command::new(env!("CARGO_BIN_EXE_colo")).args(arguments).current_dir(directory.path()).output().unwrap()
 }
 
@@ -236,36 +240,13 @@ fn a_real_primary_dies_in_mid_transfer_and_no_client_notices_unless_output_left_
 
 #[test]
 fn the_examples_do_what_they_are_said_to_do() {
-    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
-    let example = |name: &str| examples.join(name).to_str().unwrap().to_owned();
     for (arguments, code) in [
-        (vec!["check".to_owned(), example("eager-failover.toml")], 1),
-        (
-            ["check", "--disk-writes", "0"]
-                .map(str::to_owned)
-                .into_iter()
-                .chain([example("hybrid.toml")])
-                .collect(),
-            0,
-        ),
-        (
-            ["sim", "--seed", "1", "--plan"]
-                .map(str::to_owned)
-                .into_iter()
-                .chain([example("primary-dies-in-mid-transfer.toml")])
-                .collect(),
-            0,
-        ),
-        (
-            ["sim", "strict", "--seed", "1", "--plan"]
-                .map(str::to_owned)
-                .into_iter()
-                .chain([example("link-cut-and-arbiter.toml")])
-                .collect(),
-            0,
-        ),
+        (&["check", "EXAMPLES/eager-failover.toml"][..], 1),
+        (&["check", "EXAMPLES/hybrid.toml", "--disk-writes", "0"], 0),
+        (&["sim", "--seed", "1", "--plan", "EXAMPLES/primary-dies-in-mid-transfer.toml"], 0),
+        (&["sim", "strict", "--seed", "1", "--plan", "EXAMPLES/link-cut-and-arbiter.toml"], 0),
     ] {
-        let output = colo(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        let output = colo(arguments);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
     }
 }
