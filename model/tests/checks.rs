@@ -1,7 +1,9 @@
 //! What the checker says of every preset and every known bug, and that it says so for good reasons.
 
 use colo_model::{Bounds, Budgets, Check, Limits, Pair, Verdict, check, story};
-use colo_protocol::{BUGS, Detection, Execution, FailedLoad, Fencing, PRESETS, Preset, Property, Rules};
+use colo_protocol::{
+    BUGS, Detection, Execution, FailedLoad, Fencing, PRESETS, PendingRequests, Preset, Property, Rules,
+};
 use colo_trace::diagram;
 use stateright::{Checker, Model};
 use std::collections::BTreeSet;
@@ -23,7 +25,16 @@ fn broken(check: &Check) -> Vec<(Property, usize)> {
 fn small(rules: &Rules) -> Bounds {
     let usual = Bounds::of(rules);
     let load_errors = u8::from(rules.failed_load == FailedLoad::Forgotten);
-    Bounds { checkpoints: 2, budgets: Budgets { load_errors, ..usual.budgets } }
+    let disk_writes = u8::from(rules.fencing == Fencing::None);
+    let mismatches = u8::from(rules.requests == PendingRequests::Counted);
+    let budgets = Budgets { load_errors, disk_writes, mismatches, ..usual.budgets };
+    Bounds { checkpoints: 2, budgets }
+}
+
+/// Without disks.
+fn diskless(rules: &Rules) -> Bounds {
+    let small = small(rules);
+    Bounds { budgets: Budgets { disk_writes: 0, ..small.budgets }, ..small }
 }
 
 /// Small enough to be exhausted by everybody.
@@ -59,8 +70,9 @@ fn every_preset_holds_in_all_that_can_happen_or_breaks_what_it_is_known_to_break
 fn both_vms_may_execute_if_no_gap_is_left() {
     for base in [Rules::V12, Rules::LATE_RELEASE, Rules::STRICT] {
         let rules = Rules { execution: Execution::Hybrid, ..base };
-        let mut bounds = small(&rules);
-        bounds.budgets.disk_writes = 0;
+        let mut bounds = diskless(&rules);
+        bounds.budgets.mismatches = 1;
+        bounds.budgets.outputs = if rules.fencing == Fencing::Arbiter { 1 } else { 2 };
         let check = check_with(&rules, &bounds, 2);
         assert_eq!((check.verdict(), broken(&check)), (Verdict::Holds, vec![]));
         assert_eq!(check.never_fired, []);
@@ -71,7 +83,9 @@ fn both_vms_may_execute_if_no_gap_is_left() {
 #[test]
 fn both_vms_may_not_execute_when_the_primary_runs_on_early() {
     let rules = Rules { execution: Execution::Hybrid, ..Rules::REMUS };
-    assert!(broken_properties(&check_with(&rules, &Bounds::of(&rules), 2)).contains(&Property::OutputCommit));
+    let until = Some(Property::OutputCommit.name());
+    let check = check(&rules, &diskless(&rules), &Limits { threads: 2, until, ..Limits::default() });
+    assert!(broken_properties(&check).contains(&Property::OutputCommit));
 }
 
 #[test]
@@ -149,7 +163,7 @@ fn a_counterexample_reads_as_a_story() {
 fn unfenced_rules_break_single_server_under_a_wrong_suspicion_and_nothing_else() {
     let good = |preset: &&Preset| preset.breaks.is_empty() && preset.rules.fencing == Fencing::None;
     for preset in PRESETS.iter().filter(good) {
-        let mut bounds = small(&preset.rules);
+        let mut bounds = diskless(&preset.rules);
         bounds.budgets.wrong_suspicions = 1;
         let check = check_with(&preset.rules, &bounds, 2);
         assert_eq!(broken_properties(&check), BTreeSet::from([Property::SingleServer]), "{}", preset.name);
