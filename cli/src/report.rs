@@ -84,7 +84,12 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
 /// Adds a paragraph under a heading to a text for a terminal of 100 columns.
 pub(crate) fn paragraph(out: &mut String, heading: &str, text: &str) {
     let indent = " ".repeat(heading.chars().count());
-    let options = textwrap::Options::new(100).initial_indent(heading).subsequent_indent(&indent);
+    // Message names have hyphens: a line ends at a space only.
+    let options = textwrap::Options::new(100)
+        .initial_indent(heading)
+        .subsequent_indent(&indent)
+        .word_separator(textwrap::WordSeparator::AsciiSpace)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
     out.push_str(&textwrap::fill(text, options));
     out.push('\n');
 }

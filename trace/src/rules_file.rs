@@ -154,6 +154,17 @@ mod tests {
         }
     }
 
+    /// What a known bug says of its fields is what a file has to say.
+    #[test]
+    fn the_fields_of_a_known_bug_make_it() {
+        let bases = ["base = \"v12\"", "base = \"remus\"", "dialect = \"current\"\nexecution = \"hybrid\""];
+        for bug in BUGS {
+            let fields = bug.field.replace(", ", "\n");
+            let made = bases.map(|base| rules_from_toml(&format!("{base}\n{fields}")).unwrap());
+            assert!(made.contains(&bug.rules), "{}: {}", bug.name, bug.field);
+        }
+    }
+
     #[test]
     fn unknown_names_list_the_known_ones() {
         let error = load_rules("v14").unwrap_err().to_string();
