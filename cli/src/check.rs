@@ -7,6 +7,7 @@ use colo_trace::{NamedRules, Trace, diagram, load_rules, write_trace};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Check a variant of the protocol in every interleaving.
 #[derive(clap::Args)]
@@ -113,9 +114,13 @@ impl Arguments {
             max_depth: self.max_depth,
             max_memory_bytes: Some(self.max_memory.saturating_mul(1 << 20)),
             until: None,
+            stop: Some(&INTERRUPTED),
         }
     }
 }
+
+/// Ctrl-C was pressed.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// A counterexample, drawn and written.
 struct Story {
@@ -127,6 +132,12 @@ struct Story {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let rules = load_rules(&arguments.rules)?;
+    // The first Ctrl-C asks for what there is so far. Without a handler it ends the command: no harm either.
+    let _ = ctrlc::set_handler(|| {
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            std::process::exit(Exit::Incomplete as i32);
+        }
+    });
     let bounds = arguments.bounds.over(Bounds::of(&rules.rules));
     let check = check(&rules.rules, &bounds, &arguments.limits());
     let (stories, unwritten) = write_stories(&rules, &check, &arguments.trace_dir);

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 use colo_protocol::BUGS;
+use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -139,6 +140,21 @@ fn garbage_is_named_with_its_offset_and_what_came_before_is_not_lost() {
     assert_eq!(output.status.code(), Some(2));
     assert!(error.contains("offset 4") && error.contains("99"), "{error}");
     assert!(printed(&output).contains("checkpoint-request"), "{output:?}");
+}
+
+#[test]
+fn a_check_that_is_interrupted_says_what_it_has_seen() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_colo"));
+    let mut child = command.args(["check", "strict"]).stdout(Stdio::piped()).spawn().unwrap();
+    // Long before so many states are explored, and after the handler is there.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let id = i32::try_from(child.id()).unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_raw(id).unwrap(), rustix::process::Signal::INT)
+        .unwrap();
+    let mut text = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(4), "{text}");
+    assert!(text.contains("NOT all there is"), "{text}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use stateright::{Expectation, Model};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, Hash};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Where a search stops before it has seen everything.
 #[derive(Clone, Copy, Debug)]
@@ -21,11 +22,13 @@ pub struct Limits {
     pub max_memory_bytes: Option<usize>,
     /// The property whose verdict is enough.
     pub until: Option<&'static str>,
+    /// Somebody has had enough.
+    pub stop: Option<&'static AtomicBool>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { threads: 1, max_depth: None, max_memory_bytes: None, until: None }
+        Self { threads: 1, max_depth: None, max_memory_bytes: None, until: None, stop: None }
     }
 }
 
@@ -172,6 +175,7 @@ where
         let properties = self.model.properties();
         let mut decided = properties.iter().zip(&self.decided).filter(|(_, decided)| decided.is_some());
         limits.until.is_some_and(|wanted| decided.any(|(property, _)| property.name == wanted))
+            || limits.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
             || limits.max_depth.is_some_and(|depth| self.depth >= depth)
             || limits.max_memory_bytes.is_some_and(|bytes| memory >= bytes)
     }
