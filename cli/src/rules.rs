@@ -6,7 +6,7 @@ use colo_model::{Bounds, Limits, check};
 use colo_protocol::table::{Row, transitions};
 use colo_protocol::{BUGS, Bug, DEFECTS, Defect, Nature, NodeName, PRESETS, Place, Rules};
 use colo_trace::{NamedRules, load_rules, rules_to_toml};
-use comfy_table::{Table, presets::NOTHING};
+use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -164,13 +164,24 @@ fn described(named: &NamedRules) -> Result<String, Failure> {
     Ok(out)
 }
 
+/// A machine's transitions, a row each; what a phase hears without doing anything is one row.
 fn tabulated(node: NodeName, rules: &Rules) -> String {
     let mut table = Table::new();
-    table.load_style(NOTHING).set_header([node.name(), "input", "next", "effects"]);
-    for row in transitions(node, rules) {
-        let effects: Vec<_> = row.effects.iter().map(|effect| effect.name()).collect();
-        let effects = if row.refused { "refused".to_owned() } else { effects.join(", ") };
-        table.add_row([row.phase, row.input.name(), row.next, &effects]);
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(100);
+    table.set_header([node.name(), "input", "next", "effects"]);
+    let rows = transitions(node, rules);
+    for phase in rows.chunk_by(|one, other| one.phase == other.phase) {
+        let (idle, active): (Vec<_>, Vec<_>) =
+            phase.iter().partition(|row| row.next == row.phase && row.effects.is_empty() && !row.refused);
+        for row in active {
+            let effects: Vec<_> = row.effects.iter().map(|effect| effect.name()).collect();
+            let effects = if row.refused { "refused".to_owned() } else { effects.join(", ") };
+            table.add_row([row.phase, row.input.name(), row.next, &effects]);
+        }
+        let idle: Vec<_> = idle.iter().map(|row| row.input.name()).collect();
+        if let Some(row) = phase.first().filter(|_| !idle.is_empty()) {
+            table.add_row([row.phase, "any of", "", &format!("nothing: {}", idle.join(", "))]);
+        }
     }
     let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
     lines.concat()
