@@ -2,7 +2,7 @@
 
 use crate::report::{Exit, Failure, cpu_seconds, grouped, paragraph, print, print_json};
 use colo_model::{Bounds, Budgets, Check, Goal, Limits, Pair, PropertyReport, Verdict, check, story};
-use colo_protocol::{Property, bug_named};
+use colo_protocol::{PRESETS, Property, bug_named};
 use colo_trace::{NamedRules, Trace, diagram, load_rules, write_trace};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -327,7 +327,9 @@ fn document(rules: &NamedRules, check: &Check, stories: &[Story]) -> Value {
 }
 
 fn property_document(rules: &NamedRules, report: &PropertyReport, stories: &[Story]) -> Value {
-    let expected_broken = bug_named(&rules.name).is_some_and(|bug| bug.breaks.contains(&report.property));
+    let preset = PRESETS.iter().find(|preset| preset.name == rules.name).map(|preset| preset.breaks);
+    let known = bug_named(&rules.name).map(|bug| bug.breaks).or(preset).unwrap_or_default();
+    let expected_broken = known.contains(&report.property);
     let story = stories.iter().find(|story| story.property == report.property);
     json!({
         "name": report.property.name(),

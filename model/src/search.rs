@@ -176,7 +176,7 @@ where
         let mut decided = properties.iter().zip(&self.decided).filter(|(_, decided)| decided.is_some());
         limits.until.is_some_and(|wanted| decided.any(|(property, _)| property.name == wanted))
             || limits.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
-            || limits.max_depth.is_some_and(|depth| self.depth >= depth)
+            || limits.max_depth.is_some_and(|steps| self.depth > steps)
             || limits.max_memory_bytes.is_some_and(|bytes| memory >= bytes)
     }
 

@@ -94,8 +94,8 @@ fn rare_surroundings_change_no_verdict() {
         let usual =
             Budgets { outputs: 1, disk_writes: 0, load_errors: 0, ..Bounds::of(&preset.rules).budgets };
         for budgets in [
-            Budgets { shutdowns: 1, ..usual },
-            Budgets { missing_capabilities: 1, ..usual },
+            Budgets { shutdowns: 1, outputs: 2, ..usual },
+            Budgets { missing_capabilities: 1, outputs: 2, ..usual },
             Budgets { blackholes: 1, cuts: 0, ..usual },
             Budgets { crashes: 2, cuts: 0, ..usual },
         ] {

@@ -259,11 +259,11 @@ impl Primary {
     /// No checkpoint is under way.
     fn ready_for_next(&mut self, rules: &Rules, effects: &mut Effects) {
         self.phase = PrimaryPhase::Running;
-        if self.shutdown {
+        if self.due > 0 {
+            self.request(rules, effects);
+        } else if self.shutdown {
             effects.push(Effect::Send(Message::GuestShutdown));
             self.power_off(effects);
-        } else if self.due > 0 {
-            self.request(rules, effects);
         }
     }
 
@@ -333,7 +333,13 @@ impl Primary {
                 self.shutdown = true;
                 self.request(rules, effects);
             }
-            _ => self.shutdown = true,
+            // The checkpoint under way may have been captured before: what the guest sent since needs another one.
+            (phase, _) => {
+                self.shutdown = true;
+                if phase.in_session() {
+                    self.due = self.due.max(1);
+                }
+            }
         }
     }
 
@@ -352,7 +358,7 @@ impl Primary {
         }
         self.common.close_link(effects);
         self.common.exit(effects, ExitReason::Error);
-        self.promote(rules, effects);
+        self.fail_over(rules, effects);
         Ok(())
     }
 

@@ -280,6 +280,9 @@ fn a_pair_without_the_capability_leaves_the_primary_as_it_was() {
         last(NodeName::Primary, &Rules::V12, "capability-missing"),
         "[close-link, colo-exit error, fail-over-disk, take-over, release 0, resume-vm] alone"
     );
+    // Where there is an arbiter, it is asked here, too: the secondary may have been taken in by a silence.
+    let asked = last(NodeName::Primary, &named("strict"), "capability-missing");
+    assert_eq!(asked, "[close-link, colo-exit error, ask-arbiter] taking-over");
     assert_eq!(
         last(NodeName::Secondary, &Rules::V12, "capability-missing"),
         "[close-link, colo-exit error] failed"
