@@ -7,10 +7,12 @@
 
 mod action;
 mod bounds;
+mod carry;
 mod check;
 mod observe;
 mod packed;
 mod pair;
+mod possible;
 mod search;
 mod state;
 mod story;

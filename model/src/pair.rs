@@ -1,14 +1,16 @@
-//! The pair as a `stateright` model: which steps are possible, and what each does.
+//! The pair as a `stateright` model: what each step does. What is possible is in `possible`, effects are in `carry`.
 //!
 //! Effects are carried out one at a time and operations take a step of their own to end, so a crash, a cut or a
 //! command can come between any two. Nothing here decides anything of the protocol.
 
 use crate::action::Action;
 use crate::bounds::Bounds;
+use crate::carry::{apply_ram, ask_arbiter, carry_out, disconnect, end_load, produce, put_state, write_disk};
 use crate::packed::Packed;
-use crate::state::{InHand, Link, Packet, PeerOutput, Side, Snapshot, State, Vm, World, small};
+use crate::possible::{is_dead, is_silent};
+use crate::state::{Link, Packet, Side, Snapshot, State, Vm};
 use arrayvec::ArrayVec;
-use colo_protocol::{Effect, Input, NodeName, Operation, OutputOffset, Property, Rules};
+use colo_protocol::{Input, NodeName, Operation, OutputOffset, Property, Rules};
 use stateright::{Model, Property as Always};
 
 /// The model: the rules under test, and how far to go.
@@ -65,130 +67,10 @@ fn condition(property: Property) -> fn(&Pair, &Packed) -> bool {
 }
 
 impl Pair {
-    fn possible(&self, state: &State, actions: &mut Vec<Action>) {
-        for name in NodeName::ALL {
-            self.node_actions(state, name, actions);
-            self.guest_actions(state, name, actions);
-        }
-        self.comparison_actions(state, actions);
-        self.link_actions(state, actions);
-    }
-
     fn after(&self, mut state: State, action: Action) -> Packed {
         self.apply(&mut state, action);
         state.observe();
         Packed::new(&state)
-    }
-
-    fn node_actions(&self, state: &State, name: NodeName, actions: &mut Vec<Action>) {
-        let (side, spent, allowed) = (state.side(name), &state.spent, &self.bounds.budgets);
-        if !side.alive {
-            return;
-        }
-        if side.node.queue().ready(side.in_hand.is_some()).is_some() {
-            actions.push(Action::CarryOut(name));
-        }
-        if let Some(in_hand) = side.in_hand {
-            self.operation_actions(state, name, in_hand, actions);
-        }
-        if side.connected && !side.inbox.is_empty() {
-            actions.push(Action::Deliver(name));
-        }
-        if side.connected && state.link == Link::Down {
-            actions.push(Action::SeeLinkDown(name));
-        }
-        if side.timer && side.node.machine().checkpoint().0 < self.bounds.checkpoints {
-            actions.push(Action::TimerFires);
-        }
-        if spent.crashes < allowed.crashes {
-            actions.push(Action::Crash(name));
-        }
-        if !state.world.promoted[name as usize]
-            && side.node.machine().failover() == colo_protocol::Failover::None
-        {
-            let may_be_wrong = spent.wrong_suspicions < allowed.wrong_suspicions;
-            if may_be_wrong || is_dead(state, name.peer()) {
-                actions.push(Action::LostHeartbeat(name));
-            }
-            if may_be_wrong || is_silent(state, name.peer()) {
-                actions.push(Action::PeerSilent(name));
-            }
-        }
-    }
-
-    fn guest_actions(&self, state: &State, name: NodeName, actions: &mut Vec<Action>) {
-        let (side, spent, allowed) = (state.side(name), &state.spent, &self.bounds.budgets);
-        if !side.alive || !side.vm.running {
-            return;
-        }
-        let follows = state.follows(name);
-        let produced = if follows { side.vm.output } else { spent.outputs };
-        let writes = if follows { allowed.secondary_writes } else { allowed.disk_writes };
-        if produced < allowed.outputs {
-            actions.push(Action::Output(name));
-            if follows && spent.mismatches < allowed.mismatches {
-                actions.push(Action::DivergingOutput);
-            }
-            if name == NodeName::Primary && spent.uncompared < allowed.uncompared {
-                actions.push(Action::UncomparedOutput);
-            }
-        }
-        let epochs = u8::try_from(side.node.machine().checkpoint().0 + 1).unwrap_or(u8::MAX);
-        if side.vm.writes < writes.saturating_mul(epochs) {
-            actions.push(Action::WriteDisk(name));
-        }
-        if spent.shutdowns < allowed.shutdowns {
-            actions.push(Action::PowerOff(name));
-        }
-    }
-
-    /// The comparison is the primary's, where both VMs execute.
-    fn comparison_actions(&self, state: &State, actions: &mut Vec<Action>) {
-        let side = state.side(NodeName::Primary);
-        let (machine, next) = (side.node.machine(), state.next_compared());
-        let waits = next < side.vm.output && !state.world.promoted[0];
-        let more = machine.checkpoint().0 < self.bounds.checkpoints && machine.pending_requests() < 2;
-        if !self.rules.is_hybrid() || !side.alive || !waits {
-            return;
-        }
-        let same = next < side.peer_output.leaves_at;
-        if next < side.peer_output.end && (same || more) {
-            actions.push(Action::Compare);
-        }
-        if more && state.spent.held_outputs < self.bounds.budgets.held_outputs {
-            actions.push(Action::HoldTooLong);
-        }
-    }
-
-    fn link_actions(&self, state: &State, actions: &mut Vec<Action>) {
-        let (spent, allowed) = (&state.spent, &self.bounds.budgets);
-        if state.link != Link::Down && spent.cuts < allowed.cuts {
-            actions.push(Action::Cut);
-        }
-        if state.link == Link::Up && spent.blackholes < allowed.blackholes {
-            actions.push(Action::Blackhole);
-        }
-        if spent.missing_capabilities < allowed.missing_capabilities && state.is_negotiating() {
-            actions.push(Action::FindCapabilityMissing);
-        }
-    }
-
-    fn operation_actions(&self, state: &State, name: NodeName, in_hand: InHand, actions: &mut Vec<Action>) {
-        let side = state.side(name);
-        let InHand { operation, ram_applied } = in_hand;
-        if operation.needs_link() && !(side.connected && state.link != Link::Down) {
-            return;
-        }
-        if operation == Operation::LoadState {
-            if state.spent.load_errors < self.bounds.budgets.load_errors {
-                actions.push(Action::FailLoad(name));
-            }
-            if !ram_applied {
-                actions.push(Action::ApplyRam(name));
-                return;
-            }
-        }
-        actions.push(Action::EndOperation(name));
     }
 
     fn apply(&self, state: &mut State, action: Action) {
@@ -332,142 +214,5 @@ impl Pair {
             }
         };
         self.input(state, name, input);
-    }
-}
-
-const fn is_dead(state: &State, name: NodeName) -> bool {
-    !state.sides[name as usize].alive
-}
-
-/// Whether nothing that the node says can be heard any more.
-const fn is_silent(state: &State, name: NodeName) -> bool {
-    is_dead(state, name) || !matches!(state.link, Link::Up)
-}
-
-/// The atomic test-and-set: the first to ask gets it, for ever.
-fn ask_arbiter(world: &mut World, name: NodeName) -> Input {
-    if *world.arbiter.get_or_insert(name) == name { Input::ArbiterGranted } else { Input::ArbiterDenied }
-}
-
-fn carry_out(state: &mut State, name: NodeName) {
-    let side = state.side_mut(name);
-    let Some(effect) = side.node.next_effect() else { return };
-    match effect {
-        Effect::Send(message) => put(state, name, Packet::Message(message)),
-        Effect::ResumeVm => side.vm.running = true,
-        Effect::Release(up_to) => state.observe_release(name, up_to),
-        Effect::ArmCheckpointTimer { .. } => side.timer = true,
-        Effect::CloseLink => {
-            disconnect(side);
-            state.close_link();
-        }
-        Effect::ApplyRam(_) => {
-            if let Some(ram) = side.held[0] {
-                side.vm.ram = ram;
-            }
-        }
-        Effect::ReleaseUncompared(up_to) => state.observe_release(name, up_to),
-        Effect::RedirectOutput(up_to) => redirect(state, up_to),
-        Effect::ForgetPeerOutput => side.peer_output = PeerOutput::default(),
-        Effect::StartReplication => {
-            (side.disk.started, side.disk.replicating) = (true, true);
-            state.observe_replication(name);
-        }
-        Effect::CheckpointDisk(_) => side.disk.seen = side.disk.received,
-        Effect::CommitDiskEpoch(_) => side.disk.seen = side.vm.devices.writes,
-        Effect::FailOverDisk => side.disk.replicating = false,
-        Effect::ShutDown => side.vm.running = false,
-        Effect::TakeOver => state.observe_promotion(name),
-        Effect::DiscardStaged(_) => side.held = [None; 2],
-        Effect::LoadState(_) => {
-            side.load = match side.held {
-                [Some(ram), Some(devices)] => Some([ram, devices]),
-                _ => None,
-            };
-            side.held = [None; 2];
-            begin(side, Operation::LoadState);
-        }
-        Effect::SuspendVm => begin(side, Operation::SuspendVm),
-        Effect::SaveState(_) => begin(side, Operation::SaveState),
-        Effect::SendRam(_) => begin(side, Operation::SendRam),
-        Effect::SendDeviceState(_) => begin(side, Operation::SendDeviceState),
-        Effect::LockVm => begin(side, Operation::LockVm),
-        Effect::AskArbiter => begin(side, Operation::AskArbiter),
-        Effect::Halt => side.vm.running = false,
-        Effect::Exit(reason) => state.observe_exit(name, reason),
-    }
-}
-
-/// The guest sends one more unit; the end of its output.
-fn produce(state: &mut State, name: NodeName) -> OutputOffset {
-    if !state.follows(name) {
-        state.spent.outputs += 1;
-    }
-    let vm = &mut state.side_mut(name).vm;
-    vm.output += 1;
-    OutputOffset(vm.output.into())
-}
-
-/// The secondary's output comes to the primary's comparison, if it can.
-fn redirect(state: &mut State, up_to: OutputOffset) {
-    let leaves_at = state.side(NodeName::Secondary).vm.leaves_at;
-    let open = state.link == Link::Up;
-    let primary = state.side_mut(NodeName::Primary);
-    if open && primary.alive {
-        primary.peer_output = PeerOutput { end: small(up_to), leaves_at };
-    }
-}
-
-/// The guest's write is on its own disk, and on the secondary's if it is replicated.
-fn write_disk(state: &mut State, name: NodeName) {
-    let side = state.side_mut(name);
-    side.vm.writes += 1;
-    let (writes, replicated) = (side.vm.writes, side.disk.replicating);
-    if name == NodeName::Secondary {
-        side.disk.seen += 1;
-    } else if replicated && state.link == Link::Up && state.side(NodeName::Secondary).disk.replicating {
-        state.side_mut(NodeName::Secondary).disk.received = writes;
-    }
-}
-
-fn begin(side: &mut Side, operation: Operation) {
-    side.in_hand = Some(InHand { operation, ram_applied: false });
-}
-
-fn apply_ram(side: &mut Side) {
-    if let (Some(in_hand), Some([ram, _])) = (&mut side.in_hand, side.load) {
-        in_hand.ram_applied = true;
-        side.vm.ram = ram;
-    }
-}
-
-fn end_load(side: &mut Side) -> Input {
-    // Nothing whole was staged: a load that applies nothing is a failed one.
-    let Some([ram, devices]) = side.load.take() else { return Input::LoadFailed };
-    let Snapshot { output, writes, .. } = devices;
-    side.vm = Vm { ram, devices, output, writes, running: side.vm.running, ..Vm::default() };
-    Input::StateLoaded { output: OutputOffset(devices.output.into()) }
-}
-
-/// A node's end of the link is gone, and what it was sending with it.
-fn disconnect(side: &mut Side) {
-    side.connected = false;
-    side.inbox.clear();
-    if side.in_hand.is_some_and(|in_hand| in_hand.operation.needs_link()) {
-        side.in_hand = None;
-    }
-}
-
-fn put(state: &mut State, from: NodeName, packet: Packet) {
-    let open = state.link == Link::Up && state.side(from).connected;
-    let to = state.side_mut(from.peer());
-    if open && to.connected {
-        to.inbox.push(packet);
-    }
-}
-
-fn put_state(state: &mut State, from: NodeName, packet: fn(Snapshot) -> Packet) {
-    if let Some(snapshot) = state.side(from).held[0] {
-        put(state, from, packet(snapshot));
     }
 }

@@ -1,0 +1,133 @@
+//! What carrying out an effect does to a node, its link and its disk; what a guest's doings do.
+
+use crate::state::{InHand, Link, Packet, PeerOutput, Side, Snapshot, State, Vm, World, small};
+use colo_protocol::{Effect, Input, NodeName, Operation, OutputOffset};
+
+/// The atomic test-and-set: the first to ask gets it, for ever.
+pub(crate) fn ask_arbiter(world: &mut World, name: NodeName) -> Input {
+    if *world.arbiter.get_or_insert(name) == name { Input::ArbiterGranted } else { Input::ArbiterDenied }
+}
+
+/// Carries out the oldest effect that waits; of an operation, its beginning.
+pub(crate) fn carry_out(state: &mut State, name: NodeName) {
+    let side = state.side_mut(name);
+    let Some(effect) = side.node.next_effect() else { return };
+    match effect {
+        Effect::Send(message) => put(state, name, Packet::Message(message)),
+        Effect::ResumeVm => side.vm.running = true,
+        Effect::Release(up_to) => state.observe_release(name, up_to),
+        Effect::ArmCheckpointTimer { .. } => side.timer = true,
+        Effect::CloseLink => {
+            disconnect(side);
+            state.close_link();
+        }
+        Effect::ApplyRam(_) => {
+            if let Some(ram) = side.held[0] {
+                side.vm.ram = ram;
+            }
+        }
+        Effect::ReleaseUncompared(up_to) => state.observe_release(name, up_to),
+        Effect::RedirectOutput(up_to) => redirect(state, up_to),
+        Effect::ForgetPeerOutput => side.peer_output = PeerOutput::default(),
+        Effect::StartReplication => {
+            (side.disk.started, side.disk.replicating) = (true, true);
+            state.observe_replication(name);
+        }
+        Effect::CheckpointDisk(_) => side.disk.seen = side.disk.received,
+        Effect::CommitDiskEpoch(_) => side.disk.seen = side.vm.devices.writes,
+        Effect::FailOverDisk => side.disk.replicating = false,
+        Effect::ShutDown => side.vm.running = false,
+        Effect::TakeOver => state.observe_promotion(name),
+        Effect::DiscardStaged(_) => side.held = [None; 2],
+        Effect::LoadState(_) => {
+            side.load = match side.held {
+                [Some(ram), Some(devices)] => Some([ram, devices]),
+                _ => None,
+            };
+            side.held = [None; 2];
+            begin(side, Operation::LoadState);
+        }
+        Effect::SuspendVm => begin(side, Operation::SuspendVm),
+        Effect::SaveState(_) => begin(side, Operation::SaveState),
+        Effect::SendRam(_) => begin(side, Operation::SendRam),
+        Effect::SendDeviceState(_) => begin(side, Operation::SendDeviceState),
+        Effect::LockVm => begin(side, Operation::LockVm),
+        Effect::AskArbiter => begin(side, Operation::AskArbiter),
+        Effect::Halt => side.vm.running = false,
+        Effect::Exit(reason) => state.observe_exit(name, reason),
+    }
+}
+
+/// The guest sends one more unit; the end of its output.
+pub(crate) fn produce(state: &mut State, name: NodeName) -> OutputOffset {
+    if !state.follows(name) {
+        state.spent.outputs += 1;
+    }
+    let vm = &mut state.side_mut(name).vm;
+    vm.output += 1;
+    OutputOffset(vm.output.into())
+}
+
+/// The secondary's output comes to the primary's comparison, if it can.
+fn redirect(state: &mut State, up_to: OutputOffset) {
+    let leaves_at = state.side(NodeName::Secondary).vm.leaves_at;
+    let open = state.link == Link::Up;
+    let primary = state.side_mut(NodeName::Primary);
+    if open && primary.alive {
+        primary.peer_output = PeerOutput { end: small(up_to), leaves_at };
+    }
+}
+
+/// The guest's write is on its own disk, and on the secondary's if it is replicated.
+pub(crate) fn write_disk(state: &mut State, name: NodeName) {
+    let side = state.side_mut(name);
+    side.vm.writes += 1;
+    let (writes, replicated) = (side.vm.writes, side.disk.replicating);
+    if name == NodeName::Secondary {
+        side.disk.seen += 1;
+    } else if replicated && state.link == Link::Up && state.side(NodeName::Secondary).disk.replicating {
+        state.side_mut(NodeName::Secondary).disk.received = writes;
+    }
+}
+
+fn begin(side: &mut Side, operation: Operation) {
+    side.in_hand = Some(InHand { operation, ram_applied: false });
+}
+
+pub(crate) fn apply_ram(side: &mut Side) {
+    if let (Some(in_hand), Some([ram, _])) = (&mut side.in_hand, side.load) {
+        in_hand.ram_applied = true;
+        side.vm.ram = ram;
+    }
+}
+
+pub(crate) fn end_load(side: &mut Side) -> Input {
+    // Nothing whole was staged: a load that applies nothing is a failed one.
+    let Some([ram, devices]) = side.load.take() else { return Input::LoadFailed };
+    let Snapshot { output, writes, .. } = devices;
+    side.vm = Vm { ram, devices, output, writes, running: side.vm.running, ..Vm::default() };
+    Input::StateLoaded { output: OutputOffset(devices.output.into()) }
+}
+
+/// A node's end of the link is gone, and what it was sending with it.
+pub(crate) fn disconnect(side: &mut Side) {
+    side.connected = false;
+    side.inbox.clear();
+    if side.in_hand.is_some_and(|in_hand| in_hand.operation.needs_link()) {
+        side.in_hand = None;
+    }
+}
+
+fn put(state: &mut State, from: NodeName, packet: Packet) {
+    let open = state.link == Link::Up && state.side(from).connected;
+    let to = state.side_mut(from.peer());
+    if open && to.connected {
+        to.inbox.push(packet);
+    }
+}
+
+pub(crate) fn put_state(state: &mut State, from: NodeName, packet: fn(Snapshot) -> Packet) {
+    if let Some(snapshot) = state.side(from).held[0] {
+        put(state, from, packet(snapshot));
+    }
+}
