@@ -7,7 +7,7 @@ use colo_real::{
     CheckpointFigures, LinkKind, NodeCommand, RunError, RunOptions, RunOutcome, kvm_usable, run_node,
     run_pair,
 };
-use colo_trace::{NamedRules, Plan, load_rules, write_trace};
+use colo_trace::{Fault, FaultAction, NamedRules, Plan, load_rules, write_trace};
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -174,7 +174,7 @@ impl Arguments {
     fn options(&self, rules: NamedRules) -> Result<RunOptions, Failure> {
         let plan = match &self.plan {
             None => Plan::default(),
-            Some(file) => read_plan(file)?,
+            Some(file) => real_plan(file)?,
         };
         let memory_bytes = self.memory_mib.saturating_mul(1 << 20);
         if self.dirty > memory_bytes / 2 {
@@ -199,6 +199,21 @@ impl Arguments {
             node: node_command()?,
         })
     }
+}
+
+/// A plan that real machines can follow: nothing holds them at a gate yet, or ends their patience.
+fn real_plan(file: &std::path::Path) -> Result<Plan, Failure> {
+    let plan = read_plan(file)?;
+    let patience = |fault: &Fault| matches!(fault.action, FaultAction::PeerSilent { .. });
+    if plan.gates.is_empty() && !plan.faults.iter().any(patience) {
+        return Ok(plan);
+    }
+    Err(Failure::Input(format!(
+        "{}: gates and peer-silent cannot be carried out on real machines, expected a plan without; \
+         try colo replay {} --on sim",
+        file.display(),
+        file.display()
+    )))
 }
 
 /// A plan from a TOML file.

@@ -1,8 +1,9 @@
-//! Fault plans: what is to go wrong in a run, and where.
+//! Plans: what is to go wrong in a run, and where, and what is to wait for what.
 //!
 //! A plan is a TOML file that a person can read and write. [`PlanCursor`] follows one run through it; carrying a
-//! fault out is the business of whoever runs.
+//! fault out, and holding what a gate holds, is the business of whoever runs.
 
+use crate::gate::Gate;
 use crate::point::{Event, Moment, Point};
 use colo_protocol::{CheckpointNumber, NodeName};
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,11 @@ pub enum FaultAction {
         /// The node that is told to go on alone.
         node: NodeName,
     },
+    /// The node's patience with its peer runs out, whether or not it could hear it.
+    PeerSilent {
+        /// The node that takes its peer for dead.
+        node: NodeName,
+    },
     /// The staged state turns out not to be loadable: the load in hand, or the next one, fails.
     FailLoad,
 }
@@ -48,6 +54,7 @@ impl fmt::Display for FaultAction {
             Self::Cut => f.write_str("cut of the link"),
             Self::Stall { for_ms } => write!(f, "stall of the link for {for_ms} ms"),
             Self::LostHeartbeat { node } => write!(f, "lost-heartbeat to the {node}"),
+            Self::PeerSilent { node } => write!(f, "end of the {node}'s patience"),
             Self::FailLoad => f.write_str("failure of the load"),
         }
     }
@@ -63,7 +70,7 @@ pub struct Fault {
     pub action: FaultAction,
 }
 
-/// A list of faults, each at its point.
+/// A list of faults, each at its point, and of gates.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
@@ -72,6 +79,9 @@ pub struct Plan {
     /// The faults.
     #[serde(default, rename = "fault")]
     pub faults: Vec<Fault>,
+    /// The gates.
+    #[serde(default, rename = "gate", skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<Gate>,
 }
 
 /// A plan that cannot be read.
@@ -97,7 +107,13 @@ impl Default for Plan {
 impl Plan {
     /// A plan of these faults.
     pub const fn new(faults: Vec<Fault>) -> Self {
-        Self { schema: PLAN_SCHEMA, faults }
+        Self { schema: PLAN_SCHEMA, faults, gates: Vec::new() }
+    }
+
+    /// The same plan with these gates.
+    #[must_use]
+    pub fn with_gates(self, gates: Vec<Gate>) -> Self {
+        Self { gates, ..self }
     }
 
     /// Reads a plan from TOML.
@@ -115,17 +131,18 @@ impl Plan {
     }
 }
 
-/// Follows one run: counts the events at each node, and says which faults strike.
-#[derive(Clone, Debug, Default)]
+/// Follows one run: counts the events at each node, says which faults strike and which gates are closed.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct PlanCursor {
     faults: Vec<Fault>,
+    closed: Vec<Gate>,
     seen: BTreeMap<(NodeName, CheckpointNumber, Moment, Event), u32>,
 }
 
 impl PlanCursor {
     /// A cursor at the beginning of `plan`.
     pub fn new(plan: &Plan) -> Self {
-        Self { faults: plan.faults.clone(), seen: BTreeMap::new() }
+        Self { faults: plan.faults.clone(), closed: plan.gates.clone(), seen: BTreeMap::new() }
     }
 
     /// The run has come to this event at this node; returns the point, and what strikes there.
@@ -139,7 +156,30 @@ impl PlanCursor {
         let occurrence = self.seen.entry((node, checkpoint, moment, event)).or_insert(0);
         *occurrence += 1;
         let point = Point { node, checkpoint, moment, event, occurrence: *occurrence };
+        self.closed.retain(|gate| gate.until != point);
         (point, self.strike(point))
+    }
+
+    /// The point at which the run will be when it comes to this event.
+    pub fn next_point(
+        &self,
+        node: NodeName,
+        checkpoint: CheckpointNumber,
+        moment: Moment,
+        event: Event,
+    ) -> Point {
+        let seen = self.seen.get(&(node, checkpoint, moment, event)).copied().unwrap_or(0);
+        Point { node, checkpoint, moment, event, occurrence: seen.saturating_add(1) }
+    }
+
+    /// The closed gates that hold what happens at `point`.
+    pub fn holds(&self, point: Point) -> impl Iterator<Item = &Gate> {
+        self.closed.iter().filter(move |gate| gate.hold == point)
+    }
+
+    /// The gates that have not opened.
+    pub fn closed(&self) -> &[Gate] {
+        &self.closed
     }
 
     /// The faults that have not struck: after a run, those whose point it never reached.
@@ -179,6 +219,55 @@ for_ms = 40
     fn a_plan_reads_as_it_is_written() {
         let plan = Plan::from_toml(TEXT).unwrap();
         assert_eq!(plan.to_toml().unwrap(), TEXT);
+    }
+
+    const GATED: &str = r#"schema = 1
+
+[[fault]]
+at = "primary checkpoint 1 after effect release"
+action = "peer-silent"
+node = "secondary"
+
+[[gate]]
+hold = "secondary checkpoint 3 before effect load-state"
+until = "secondary checkpoint 3 after input lost-heartbeat"
+"#;
+
+    #[test]
+    fn gates_read_as_they_are_written() {
+        let plan = Plan::from_toml(GATED).unwrap();
+        assert_eq!((plan.gates.len(), plan.to_toml().unwrap().as_str()), (1, GATED));
+    }
+
+    #[test]
+    fn a_bad_gate_says_on_which_line_it_is_wrong() {
+        for (from, to, problem) in [
+            ("until =", "untill =", "unknown field `untill`"),
+            ("until = \"secondary checkpoint 3 after input lost-heartbeat\"", "", "missing field `until`"),
+            ("3 before", "3 after", "cannot be held"),
+            ("3 after input lost-heartbeat", "3 before effect load-state", "never opens"),
+            ("hold = \"secondary", "hold = \"tertiary", "\"tertiary\" is not primary or secondary"),
+        ] {
+            let error = Plan::from_toml(&GATED.replace(from, to)).unwrap_err().to_string();
+            assert!(error.contains(problem) && error.contains("at line "), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_gate_holds_until_its_point_has_passed() {
+        let mut cursor = PlanCursor::new(&Plan::from_toml(GATED).unwrap());
+        let three = CheckpointNumber(3);
+        let secondary = NodeName::Secondary;
+        let load = Event::Effect(EffectKind::LoadState);
+        let held = |cursor: &PlanCursor| {
+            cursor.holds(cursor.next_point(secondary, three, Moment::Before, load)).count()
+        };
+        assert_eq!(held(&cursor), 1);
+        let suspected = Event::Input(colo_protocol::InputKind::LostHeartbeat);
+        cursor.arrive(secondary, three, Moment::Before, suspected);
+        assert_eq!(held(&cursor), 1);
+        cursor.arrive(secondary, three, Moment::After, suspected);
+        assert_eq!((held(&cursor), cursor.closed().len()), (0, 0));
     }
 
     #[test]

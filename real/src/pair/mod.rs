@@ -317,6 +317,8 @@ impl<'a> Pair<'a> {
                     self.suspected_wrongly |= self.process(node.peer()).is_alive();
                     self.lost_heartbeat(node);
                 }
+                // Refused before a run: no process can be told yet that its patience has run out.
+                FaultAction::PeerSilent { .. } => {}
                 FaultAction::FailLoad => self.process(NodeName::Secondary).tell(&ToNode::FailLoad),
             }
         }
