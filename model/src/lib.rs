@@ -2,7 +2,8 @@
 //!
 //! [`Pair`] is a `stateright` model around `colo_protocol`: it carries inputs in and effects out, one at a time, in
 //! every order that a real environment could, and it watches what the world sees. It takes no decision of the
-//! protocol. [`search`] explores it breadth first; [`check`] does so and reports.
+//! protocol. [`search`] explores it breadth first; [`check`] does so and reports. [`follow_trace`]
+//! goes the way of a counterexample once more.
 #![forbid(unsafe_code)]
 
 mod action;
@@ -13,6 +14,7 @@ mod observe;
 mod packed;
 mod pair;
 mod possible;
+mod replay;
 mod search;
 mod state;
 mod story;
@@ -22,6 +24,7 @@ pub use bounds::{Bounds, Budgets, MAX_CHECKPOINTS};
 pub use check::{Check, Goal, PropertyReport, Verdict, check};
 pub use packed::Packed;
 pub use pair::Pair;
+pub use replay::{Break, Followed, Stuck, follow_trace};
 pub use search::{Limits, Outcome, Search, search};
 pub use state::State;
 pub use story::story;

@@ -38,7 +38,7 @@ fn violation(step: u64, property: Property) -> Record {
     Record::other(step, None, 0, Kind::Violation, property.name())
 }
 
-fn record(step: u64, action: Action, before: &State, after: &State) -> Record {
+pub(crate) fn record(step: u64, action: Action, before: &State, after: &State) -> Record {
     let checkpoint = |name| after.side(name).node.machine().checkpoint().0;
     let input = |name, input| Record::input(step, name, checkpoint(name), input);
     let fault = |node, name: String| Record::other(step, node, node.map_or(0, checkpoint), Kind::Fault, name);
