@@ -18,6 +18,8 @@ pub(crate) enum Event {
     Timer { node: NodeName, token: u32 },
     /// The next bytes of the stream arrive.
     Segment { to: NodeName, epoch: u32, bytes: usize },
+    /// What has come over the link and waits at a gate looks whether that has opened.
+    HeldInput(NodeName),
     /// A node finds its link gone.
     LinkDown(NodeName),
     /// A guest looks for a request to execute.

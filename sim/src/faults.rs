@@ -9,7 +9,7 @@ use crate::marks::Mark;
 use crate::options::Options;
 use crate::simulation::Simulation;
 use colo_protocol::{EffectKind, Input, InputKind, NodeName, Property, Rules};
-use colo_trace::{Event, Fault, FaultAction, Kind, Moment, Plan, PlanCursor, Point};
+use colo_trace::{Event, Fault, FaultAction, Gate, Kind, Moment, Plan, PlanCursor, Point};
 use std::collections::BTreeMap;
 
 /// The kinds of faults that can be drawn, the crash once for each node.
@@ -85,7 +85,9 @@ impl Drawer {
 /// The faults of a run.
 #[derive(Debug)]
 pub(crate) struct Faults {
-    cursor: PlanCursor,
+    pub(crate) cursor: PlanCursor,
+    /// The plan's gates, open or not.
+    gates: Vec<Gate>,
     drawer: Option<Drawer>,
     struck: Vec<Fault>,
 }
@@ -96,6 +98,7 @@ pub(crate) struct FaultSummary {
     pub(crate) counts: BTreeMap<&'static str, u64>,
     pub(crate) plan: Plan,
     pub(crate) unreached: Vec<Fault>,
+    pub(crate) closed: Vec<Gate>,
 }
 
 impl Faults {
@@ -105,6 +108,7 @@ impl Faults {
         let draws = options.plan.is_none() && options.faults;
         Self {
             cursor: PlanCursor::new(plan),
+            gates: plan.gates.clone(),
             drawer: draws.then(|| Drawer::new(seed, rules)),
             struck: Vec::new(),
         }
@@ -113,6 +117,11 @@ impl Faults {
     /// Whether anything has gone wrong yet.
     pub(crate) const fn any(&self) -> bool {
         !self.struck.is_empty()
+    }
+
+    /// Whether the plan fixes an interleaving: then no draw decides what is lost.
+    pub(crate) const fn has_gates(&self) -> bool {
+        !self.gates.is_empty()
     }
 
     /// No more faults are drawn.
@@ -126,7 +135,8 @@ impl Faults {
             *counts.entry(kind_name(fault.action)).or_default() += 1;
         }
         let unreached = self.cursor.left().to_vec();
-        FaultSummary { counts, plan: Plan::new(self.struck), unreached }
+        let closed = self.cursor.closed().to_vec();
+        FaultSummary { counts, plan: Plan::new(self.struck).with_gates(self.gates), unreached, closed }
     }
 }
 
@@ -136,6 +146,7 @@ const fn kind_name(action: FaultAction) -> &'static str {
         FaultAction::Cut => "cut",
         FaultAction::Stall { .. } => "stall",
         FaultAction::LostHeartbeat { .. } => "lost-heartbeat",
+        FaultAction::PeerSilent { .. } => "peer-silent",
         FaultAction::FailLoad => "fail-load",
     }
 }
@@ -147,9 +158,13 @@ impl Simulation<'_> {
             return;
         }
         let checkpoint = self.side(node).checkpoint();
+        let closed = self.faults.cursor.closed().len();
         let (point, planned) = self.faults.cursor.arrive(node, checkpoint, moment, event);
         for action in planned {
             self.strike(point, action);
+        }
+        if self.faults.cursor.closed().len() < closed {
+            self.let_go();
         }
         if self.faults.drawer.as_mut().is_some_and(|drawer| drawer.strikes(event))
             && let Some(action) = self.drawn()
@@ -169,7 +184,9 @@ impl Simulation<'_> {
     fn strike(&mut self, at: Point, action: FaultAction) {
         self.faults.struck.push(Fault { at, action });
         let node = match action {
-            FaultAction::Crash { node } | FaultAction::LostHeartbeat { node } => Some(node),
+            FaultAction::Crash { node }
+            | FaultAction::LostHeartbeat { node }
+            | FaultAction::PeerSilent { node } => Some(node),
             _ => None,
         };
         self.tape.other(self.place(node), Kind::Fault, &action.to_string(), None);
@@ -183,6 +200,10 @@ impl Simulation<'_> {
             FaultAction::LostHeartbeat { node } => {
                 self.suspects(node);
                 self.give(node, Input::LostHeartbeat, Basis::Node);
+            }
+            FaultAction::PeerSilent { node } => {
+                self.suspects(node);
+                self.give(node, Input::PeerSilent, Basis::Node);
             }
             FaultAction::FailLoad => self.side_mut(NodeName::Secondary).fail_load = true,
         }

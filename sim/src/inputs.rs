@@ -1,5 +1,6 @@
 //! Inputs: the one way by which anything that happens reaches a node's machine.
 
+use crate::agenda::Event as Planned;
 use crate::marks::Mark;
 use crate::simulation::Simulation;
 use colo_protocol::{Effect, Failover, Input, NodeName, Property, ProtocolError};
@@ -67,7 +68,7 @@ impl Simulation<'_> {
 
     /// Closing the link does not wait its turn: it also ends a send that is stuck.
     fn close_overtakes(&mut self, node: NodeName) {
-        if self.side(node).ready() == Some(Effect::CloseLink) {
+        if self.side(node).ready() == Some(Effect::CloseLink) && !self.is_held(Planned::CarryOut(node)) {
             self.carry_out(node);
         }
     }

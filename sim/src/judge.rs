@@ -7,7 +7,8 @@ use crate::options::Watch;
 use crate::outcome::Broken;
 use crate::simulation::Simulation;
 use colo_protocol::{
-    CheckpointNumber, ExitReason, Failover, Message, MessageKind, NodeName, Operation, OutputOffset, Property,
+    CheckpointNumber, ExitReason, Failover, Machine, Message, MessageKind, NodeName, Operation, OutputOffset,
+    Property,
 };
 use colo_trace::Kind;
 use std::collections::BTreeMap;
@@ -68,7 +69,8 @@ impl Simulation<'_> {
     }
 
     pub(crate) fn broken(&mut self, broken: Broken, sentence: String) {
-        if self.judge.has_judged() {
+        let ignored = |only| broken != Broken::Property(only);
+        if self.judge.has_judged() || matches!(self.options.watch, Watch::Only(only) if ignored(only)) {
             return;
         }
         self.tape.other(self.place(None), Kind::Violation, broken.name(), Some(sentence.clone()));
@@ -146,7 +148,12 @@ impl Simulation<'_> {
     }
 
     fn judge_promise(&mut self, node: NodeName, checkpoint: CheckpointNumber) {
-        let promised = self.side(node).promised;
+        let side = self.side(node);
+        // As in the model: what is staged whole is promised, also when the word that says so was lost with the link.
+        let promised = match side.node.machine() {
+            Machine::Primary(_) => side.promised,
+            Machine::Secondary(secondary) => side.promised.max(secondary.promised()),
+        };
         if checkpoint < promised {
             let sentence =
                 format!("the {node} goes on from checkpoint {checkpoint}, and had promised {promised}");

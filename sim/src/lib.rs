@@ -28,6 +28,7 @@ mod draw;
 mod effects;
 mod faults;
 mod fingerprint;
+mod gates;
 mod guest;
 mod inputs;
 mod judge;

@@ -63,6 +63,9 @@ impl Simulation<'_> {
             Operation::LoadState => self.memory_loaded(node, effect),
             _ => {}
         }
+        if let Some(in_hand) = &mut self.side_mut(node).in_hand {
+            in_hand.half_done = true;
+        }
         self.arrive(node, Moment::During, Event::Effect(effect.kind()));
     }
 

@@ -1,5 +1,6 @@
 //! What a caller can ask of a run besides its rules and its seed.
 
+use colo_protocol::Property;
 use colo_trace::Plan;
 
 /// The most clients that a run has.
@@ -16,6 +17,8 @@ pub enum Watch {
     Everything,
     /// The clients only: whatever they do not notice, the outside world never can.
     ClientsOnly,
+    /// The judge, for one property only: a run goes on behind whatever else it breaks.
+    Only(Property),
 }
 
 /// How a run is to be.

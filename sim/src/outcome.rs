@@ -1,7 +1,7 @@
 //! What a run came to, and the line of JSON that says so.
 
 use colo_protocol::Property;
-use colo_trace::{Fault, Plan, Trace};
+use colo_trace::{Fault, Gate, Plan, Trace};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -73,6 +73,8 @@ pub struct Outcome {
     pub plan: Plan,
     /// The faults of the given plan whose point the run never reached.
     pub unreached: Vec<Fault>,
+    /// The gates of the given plan that were closed to the end: the run never came to what they wait for.
+    pub closed: Vec<Gate>,
     /// The rare paths that the run could take, and how often it took them.
     pub sometimes: BTreeMap<&'static str, u64>,
     /// The trace, if it was asked for.

@@ -7,7 +7,7 @@ use crate::knobs::Knobs;
 use colo_oracle::{Reply, Request};
 use colo_protocol::wire::{BlockName, Config, Decoder, Direction, Encoder};
 use colo_protocol::{
-    CheckpointNumber, Dialect, Effect, Node, NodeName, Operation, OutputBuffer, OutputOffset,
+    CheckpointNumber, Dialect, Effect, Input, Node, NodeName, Operation, OutputBuffer, OutputOffset,
 };
 use std::collections::VecDeque;
 
@@ -19,6 +19,16 @@ pub(crate) struct InHand {
     pub(crate) effect: Effect,
     /// Tells it from the node's other operations.
     pub(crate) token: u32,
+    /// Its first half is done.
+    pub(crate) half_done: bool,
+}
+
+/// What has come over the link and waits at a gate.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) input: Input,
+    /// What has come behind it, not decoded.
+    pub(crate) rest: Vec<u8>,
 }
 
 /// A checkpoint as it arrives: nothing of it is in the VM.
@@ -61,6 +71,8 @@ pub(crate) struct Side {
     pub(crate) decoder: Decoder,
     /// Bytes that have come over the link.
     pub(crate) received: u64,
+    /// An input that has come over the link and waits at a gate, with the bytes behind it.
+    pub(crate) held: Option<Held>,
     pub(crate) block: BlockName,
     pub(crate) captured: Captured,
     pub(crate) staged: Staged,
@@ -100,6 +112,7 @@ impl Side {
             encoder: Encoder::new(dialect, config.ram_section_id),
             decoder: Decoder::new(config),
             received: 0,
+            held: None,
             block: BlockName::new(b"pc.ram").unwrap_or_default(),
             captured: Captured::default(),
             staged: Staged::default(),
@@ -127,7 +140,7 @@ impl Side {
     pub(crate) fn begin(&mut self, operation: Operation, effect: Effect) -> u32 {
         assert!(self.in_hand.is_none(), "{operation:?} begins while {:?} is in hand", self.in_hand);
         self.operations += 1;
-        self.in_hand = Some(InHand { operation, effect, token: self.operations });
+        self.in_hand = Some(InHand { operation, effect, token: self.operations, half_done: false });
         self.operations
     }
 
@@ -139,6 +152,7 @@ impl Side {
     /// This end of the link is closed: what was being sent has ended.
     pub(crate) fn close_end(&mut self) {
         self.open = false;
+        self.held = None;
         if self.in_hand.is_some_and(|in_hand| in_hand.operation.needs_link()) {
             self.in_hand = None;
         }

@@ -46,6 +46,8 @@ pub(crate) struct Simulation<'a> {
     pub(crate) world_us: u64,
     pub(crate) faults: Faults,
     pub(crate) judge: Judge,
+    /// What waits at a closed gate, in the order in which it came there.
+    pub(crate) parked: Vec<Event>,
     pub(crate) tape: Tape,
     pub(crate) marks: Marks,
     pub(crate) draining: bool,
@@ -76,6 +78,7 @@ impl<'a> Simulation<'a> {
             world_us: 0,
             faults: Faults::new(seed, rules, options),
             judge: Judge::default(),
+            parked: Vec::new(),
             tape: Tape::new(options.record),
             marks: Marks::default(),
             draining: false,
@@ -115,7 +118,11 @@ impl<'a> Simulation<'a> {
             events += 1;
             assert!(events < MAX_EVENTS, "the run makes no progress");
             self.tape.tick(self.agenda.now_us(), order);
-            self.happen(event);
+            if self.is_held(event) {
+                self.parked.push(event);
+            } else {
+                self.happen(event);
+            }
         }
         self.judge_end();
         events
@@ -128,6 +135,7 @@ impl<'a> Simulation<'a> {
             Event::OperationEnd { node, token } => self.operation_end(node, token),
             Event::Timer { node, token } => self.timer_ran_out(node, token),
             Event::Segment { to, epoch, bytes } => self.segment(to, epoch, bytes),
+            Event::HeldInput(node) => self.held_input(node),
             Event::LinkDown(node) => self.link_down(node),
             Event::GuestTurn(node) => self.guest_turn(node),
             Event::Arrival(request) => self.request_arrives(request),
@@ -189,6 +197,7 @@ impl<'a> Simulation<'a> {
             faults: faults.counts,
             plan: faults.plan,
             unreached: faults.unreached,
+            closed: faults.closed,
             sometimes: self.marks.counted(self.rules),
             trace: self.tape.into_records().map(|records| Trace { header: header(rules, seed), records }),
         }
