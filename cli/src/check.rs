@@ -3,7 +3,7 @@
 use crate::report::{Exit, Failure, cpu_seconds, grouped, paragraph, print, print_json};
 use colo_model::{Bounds, Budgets, Check, Goal, Limits, Pair, PropertyReport, Verdict, check, story};
 use colo_protocol::{PRESETS, Property, bug_named};
-use colo_trace::{NamedRules, Trace, diagram, load_rules, write_trace};
+use colo_trace::{NamedRules, Trace, diagram, load_rules, plan_of, write_trace};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -193,7 +193,23 @@ fn write_story(trace: &Trace, file: &Path) -> Result<(), String> {
     if let Some(directory) = file.parent() {
         std::fs::create_dir_all(directory).map_err(|error| error.to_string())?;
     }
-    std::fs::write(file, bytes).map_err(|error| error.to_string())
+    std::fs::write(file, bytes).map_err(|error| error.to_string())?;
+    write_plan(trace, &file.with_extension("toml"))
+}
+
+/// The plan beside a trace, of the same name. A run that no plan can say has its trace only.
+fn write_plan(trace: &Trace, file: &Path) -> Result<(), String> {
+    let Ok(plan) = plan_of(trace) else { return remove_stale(file) };
+    let text = plan.to_toml().map_err(|error| error.to_string())?;
+    std::fs::write(file, text).map_err(|error| error.to_string())
+}
+
+/// The plan of another run would be taken for this one's.
+fn remove_stale(file: &Path) -> Result<(), String> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.to_string()),
+        _ => Ok(()),
+    }
 }
 
 /// What was explored, and the verdict on each property.
@@ -278,6 +294,10 @@ fn ending(rules: &NamedRules, check: &Check, stories: &[Story]) -> String {
         Verdict::Violated => writeln!(out, "verdict    {} is violated", rules.name),
         Verdict::Incomplete => writeln!(out, "verdict    incomplete: nothing broken so far, nothing claimed"),
     };
+    let told = told_story(rules, check, stories).and_then(|story| story.file.as_ref());
+    if let Some(file) = told {
+        let _ = writeln!(out, "again      colo replay {} --on model", file.display());
+    }
     for file in stories.iter().filter_map(|story| story.file.as_ref()) {
         let _ = writeln!(out, "trace      {}", file.display());
     }

@@ -8,6 +8,7 @@
 mod check;
 mod crash_points;
 mod decode;
+mod replay;
 mod report;
 mod rules;
 mod run;
@@ -34,6 +35,8 @@ enum Command {
     /// Decode a captured migration stream, message by message.
     #[command(allow_negative_numbers = true)]
     Decode(decode::Arguments),
+    /// Let a counterexample, or a plan, happen once more: on the model, or in the simulator.
+    Replay(replay::Arguments),
     /// List the presets and the known bugs, or print one with its transition tables.
     Rules(rules::Arguments),
     /// Simulate pairs on a virtual clock, with faults drawn from seeds.
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Some(Command::Check(arguments)) => check::run(&arguments),
         Some(Command::Decode(arguments)) => decode::run(&arguments),
+        Some(Command::Replay(arguments)) => replay::run(&arguments),
         Some(Command::Rules(arguments)) => rules::run(&arguments),
         Some(Command::Run(arguments)) => run::run(&arguments),
         Some(Command::Sim(arguments)) => sim::run(&arguments),

@@ -1,0 +1,234 @@
+//! `colo replay`: a counterexample or a plan once more, on the model or in the simulator.
+//!
+//! A trace is followed step by step on the model; anywhere else its plan is. What a run means is said by whoever ran
+//! it, and nothing is judged here.
+
+use crate::report::{Exit, Failure, only_periodic, paragraph, print, print_json};
+use colo_model::{Break, Followed, Stuck, follow_trace};
+use colo_protocol::Property;
+use colo_sim::{Broken, Options, Outcome, Verdict, Watch, run as simulate};
+use colo_trace::{Kind, NamedRules, Plan, Record, Trace, Way, diagram, load_rules, plan_of, read_trace};
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+/// Let a counterexample, or a plan, happen once more.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// A trace (JSON Lines, as `colo check` writes for a counterexample) or a plan (TOML).
+    file: PathBuf,
+    /// Where.
+    #[arg(long, value_name = "WAY")]
+    on: Place,
+    /// The rules for a plan; a trace has its own.
+    #[arg(long, value_name = "RULES")]
+    rules: Option<String>,
+    /// The seed of the simulated surroundings.
+    #[arg(long, default_value_t = 0, value_name = "S")]
+    seed: u64,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Where something can happen once more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum Place {
+    /// The checker's model, step by step.
+    Model,
+    /// The simulator, as a plan.
+    Sim,
+}
+
+/// What a file holds.
+enum Source {
+    Trace(Trace),
+    Plan(NamedRules, Plan),
+}
+
+/// What a replay came to, whichever way.
+struct Report {
+    rules: String,
+    trace: Trace,
+    /// What was broken, and how.
+    broken: Vec<(&'static str, String)>,
+    /// Why it was not followed to its end.
+    unfinished: Vec<String>,
+    seed: Option<u64>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
+    let source = source(&arguments.file, arguments.rules.as_deref())?;
+    let report = match (arguments.on, source) {
+        (Place::Model, Source::Trace(trace)) => on_model(&trace, &arguments.file)?,
+        (Place::Model, Source::Plan(..)) => {
+            return Err(Failure::Input(format!(
+                "{}: the model follows a trace step by step and no plan, expected the .jsonl beside it; a plan is \
+                 for --on sim",
+                arguments.file.display()
+            )));
+        }
+        (Place::Sim, source) => on_sim(source, &arguments.file, arguments.seed)?,
+    };
+    if arguments.json {
+        print_json(&report.document(arguments.on))?;
+    } else {
+        print(&report.told())?;
+    }
+    Ok(report.exit())
+}
+
+/// Reads a file: a plan, if its name says so or there is no trace in it.
+fn source(file: &Path, rules: Option<&str>) -> Result<Source, Failure> {
+    let bad = |problem: String| Failure::Input(format!("{}: {problem}", file.display()));
+    if file.extension().is_some_and(|extension| extension == "toml") {
+        let plan = crate::run::read_plan(file)?;
+        let rules = rules.ok_or_else(|| {
+            bad("a plan does not say under which rules, expected --rules, for instance --rules v12"
+                .to_owned())
+        })?;
+        return Ok(Source::Plan(load_rules(rules)?, plan));
+    }
+    let opened = std::fs::File::open(file).map_err(|error| bad(error.to_string()))?;
+    let mut trace = read_trace(std::io::BufReader::new(opened)).map_err(|error| bad(error.to_string()))?;
+    if let Some(rules) = rules {
+        let NamedRules { name, rules } = load_rules(rules)?;
+        if rules != trace.header.rules {
+            return Err(bad(format!(
+                "--rules {name}: the trace has rules of its own, {}",
+                trace.header.rules_name
+            )));
+        }
+        trace.header.rules_name = name;
+    }
+    Ok(Source::Trace(trace))
+}
+
+fn on_model(trace: &Trace, file: &Path) -> Result<Report, Failure> {
+    if trace.header.way != Way::Model {
+        let problem = "it was not made by the checker, whose steps the model could follow";
+        return Err(Failure::Input(format!("{}: {problem}", file.display())));
+    }
+    let Followed { trace: run, broken, stuck, .. } = follow_trace(trace);
+    let broken = broken
+        .iter()
+        .map(|Break { step, property }| (property.name(), format!("in step {step}: {}", property.broken())));
+    Ok(Report {
+        rules: trace.header.rules_name.clone(),
+        broken: broken.collect(),
+        unfinished: stuck.iter().map(where_stuck).collect(),
+        trace: run,
+        seed: None,
+    })
+}
+
+fn where_stuck(Stuck { step, wanted, possible }: &Stuck) -> String {
+    let possible: Vec<_> = possible.iter().map(called).collect();
+    let possible = if possible.is_empty() { "nothing".to_owned() } else { possible.join(", ") };
+    format!("step {step} of the trace is {}, and possible there: {possible}", called(wanted))
+}
+
+fn called(record: &Record) -> String {
+    let node = record.node.map_or(String::new(), |node| format!("{node} "));
+    let value = record.value.map_or(String::new(), |value| format!(" {value}"));
+    format!("{node}{}{value}", record.name)
+}
+
+/// Everything is watched for, but of a counterexample what it is known to break comes first.
+fn on_sim(source: Source, file: &Path, seed: u64) -> Result<Report, Failure> {
+    let (rules, plan, known) = match source {
+        Source::Plan(rules, plan) => (rules, plan, None),
+        Source::Trace(trace) => {
+            let plan =
+                plan_of(&trace).map_err(|error| Failure::Input(format!("{}: {error}", file.display())))?;
+            let known = last_broken(&trace);
+            (NamedRules { name: trace.header.rules_name, rules: trace.header.rules }, plan, known)
+        }
+    };
+    only_periodic(&rules)?;
+    let options = Options { plan: Some(plan), record: true, ..Options::default() };
+    let watched = |watch| simulate(&rules, seed, &Options { watch, ..options.clone() });
+    let outcome = known.map(|property| watched(Watch::Only(property)));
+    let outcome = outcome.filter(|outcome| outcome.verdict == Verdict::Violated);
+    Ok(simulated(&rules, outcome.unwrap_or_else(|| watched(Watch::Everything))))
+}
+
+/// What a counterexample was told for.
+fn last_broken(trace: &Trace) -> Option<Property> {
+    let broken = trace.records.iter().rev().find(|record| record.kind == Kind::Violation);
+    broken.and_then(|record| Property::from_name(&record.name))
+}
+
+fn simulated(rules: &NamedRules, outcome: Outcome) -> Report {
+    let unreached = outcome
+        .unreached
+        .iter()
+        .map(|fault| format!("{} at {}: the run never came there", fault.action, fault.at));
+    let closed = outcome.closed.iter().map(|gate| format!("a gate never opened: {gate}"));
+    let explanation = outcome.explanation.clone().unwrap_or_default();
+    Report {
+        rules: rules.name.clone(),
+        broken: outcome.property.map(|broken| (Broken::name(broken), explanation)).into_iter().collect(),
+        unfinished: unreached.chain(closed).collect(),
+        seed: Some(outcome.seed),
+        trace: outcome.trace.unwrap_or_else(|| unreachable!("the run was recorded")),
+    }
+}
+
+impl Report {
+    /// What is broken is broken, also when the plan had more in store.
+    fn exit(&self) -> Exit {
+        match (self.broken.is_empty(), self.unfinished.is_empty()) {
+            (false, _) => Exit::Violated,
+            (true, false) => Exit::Incomplete,
+            (true, true) => Exit::Holds,
+        }
+    }
+
+    fn verdict(&self) -> &'static str {
+        match self.exit() {
+            Exit::Violated => "violated",
+            Exit::Incomplete => "incomplete",
+            _ => "holds",
+        }
+    }
+
+    fn told(&self) -> String {
+        let mut out = format!("{}\n", diagram(&self.trace));
+        let _ = writeln!(out, "rules      {}", self.rules);
+        if let Some(seed) = self.seed {
+            let _ = writeln!(out, "seed       {seed}");
+        }
+        for problem in &self.unfinished {
+            paragraph(&mut out, "unfinished ", problem);
+        }
+        for (property, how) in &self.broken {
+            paragraph(&mut out, "VIOLATED   ", &format!("{property}: {how}"));
+        }
+        let _ = match self.exit() {
+            Exit::Incomplete => writeln!(out, "verdict    incomplete: it could not be followed to its end"),
+            _ => writeln!(
+                out,
+                "verdict    {} {}",
+                self.rules,
+                if self.broken.is_empty() { "holds" } else { "is violated" }
+            ),
+        };
+        out
+    }
+
+    fn document(&self, on: Place) -> Value {
+        let broken: Vec<_> =
+            self.broken.iter().map(|(property, how)| json!({ "property": property, "how": how })).collect();
+        json!({
+            "schema": 1,
+            "on": match on { Place::Model => "model", Place::Sim => "sim" },
+            "rules": self.rules,
+            "seed": self.seed,
+            "verdict": self.verdict(),
+            "broken": broken,
+            "unfinished": self.unfinished,
+            "events": self.trace.records,
+        })
+    }
+}
