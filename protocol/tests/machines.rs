@@ -316,3 +316,55 @@ fn a_closed_link_overtakes_what_waits_to_be_sent() {
     // What was still on the link means nothing any more.
     assert_eq!(node.input(&Rules::V12, Input::Message(Message::CheckpointReply)), None);
 }
+
+#[test]
+fn effects_come_off_the_queue_in_order_and_an_operation_waits_for_the_one_in_hand() {
+    let mut node = Node::new(NodeName::Primary);
+    node.input(&Rules::V12, input("checkpoint-ready"));
+    node.input(&Rules::V12, input("checkpoint-due"));
+    node.input(&Rules::V12, input("checkpoint-reply"));
+    let names =
+        ["start-replication", "resume-vm", "arm-checkpoint-timer 200", "checkpoint-request", "suspend-vm"];
+    assert_eq!(node.queue().iter().map(|effect| effect.to_string()).collect::<Vec<_>>(), names);
+    for name in &names[..4] {
+        assert_eq!(node.queue().first().unwrap().to_string(), *name);
+        assert_eq!(node.queue().ready(true), node.queue().first(), "what is no operation does not wait");
+        assert_eq!(node.next_effect().unwrap().to_string(), *name);
+    }
+    assert_eq!(node.queue().ready(true), None);
+    assert_eq!(node.queue().ready(false).unwrap().to_string(), "suspend-vm");
+    assert_eq!(node.next_effect().unwrap().to_string(), "suspend-vm");
+    assert_eq!((node.queue().first(), node.queue().ready(false), node.next_effect()), (None, None, None));
+}
+
+#[test]
+fn a_lost_link_drops_what_waits_to_be_sent_and_nothing_else() {
+    let mut node = Node::new(NodeName::Primary);
+    for text in &CHECKPOINT_AT_PRIMARY[..6] {
+        node.input(&Rules::V12, input(text));
+    }
+    let local = node.queue().iter().filter(|effect| !effect.needs_link()).count();
+    let before = node.queue().iter().count();
+    assert!(before > local, "something waits to be sent");
+    node.input(&Rules::V12, Input::LinkDown);
+    let waiting: Vec<_> = node.queue().iter().map(|effect| effect.to_string()).collect();
+    assert_eq!(waiting.len(), local + 1, "{waiting:?}");
+    assert_eq!(waiting.last().unwrap(), "colo-exit error");
+}
+
+#[test]
+fn requests_that_wait_are_counted_where_they_can_wait() {
+    for (rules, waiting) in [("v12", 1), ("bug:counted-requests", 3)] {
+        let rules = rules_named(rules).unwrap();
+        let mut machine = Machine::new(NodeName::Primary);
+        for text in CHECKPOINT_AT_PRIMARY {
+            machine.step(&rules, input(text));
+        }
+        assert_eq!(machine.pending_requests(), 0);
+        for _ in 0..3 {
+            machine.step(&rules, input("checkpoint-due"));
+        }
+        assert_eq!(machine.pending_requests(), waiting);
+    }
+    assert_eq!(Machine::new(NodeName::Secondary).pending_requests(), 0);
+}
