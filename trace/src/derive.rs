@@ -78,8 +78,10 @@ fn join(one: Clock, other: Clock) -> Clock {
 struct Step {
     /// The point at which it can be held.
     before: Point,
-    /// The point that has passed when it has happened.
+    /// The point at which a fault strikes that comes behind it.
     after: Point,
+    /// The point that a run passes with it: an operation that begins passes the one before it.
+    passed: Point,
     clock: Clock,
 }
 
@@ -222,11 +224,11 @@ impl<'a> Walk<'a> {
         self.steps.len() + 1
     }
 
-    fn add(&mut self, node: NodeName, before: Point, after: Point, mut clock: Clock) {
+    fn add(&mut self, node: NodeName, [before, after, passed]: [Point; 3], mut clock: Clock) {
         let number = self.next_number();
         clock = join(clock, self.clock(self.side(node).last));
         clock[node as usize] = number;
-        self.steps.push(Step { before, after, clock });
+        self.steps.push(Step { before, after, passed, clock });
         self.side_mut(node).last = number;
         self.side_mut(node).last_is_delivery = false;
     }
@@ -298,12 +300,17 @@ impl<'a> Walk<'a> {
         let delivery = is_delivery(kind);
         let before = self.next_point(node, Moment::Before, event);
         let clock = self.causes(node, kind, before)?;
+        let lost_now = self.struck.map(|struck| struck.step);
         let (clock, at_once) = if suspicion { self.suspect(node, kind) } else { (clock, false) };
         let mut others = self.others(node, delivery, kind.ends().is_some(), None);
         if at_once {
             others.clear();
         }
         others.retain(|point| point.event != event);
+        // A node that is told in the moment in which the link is lost has not seen that yet.
+        if suspicion && lost_now.is_some() && lost_now == self.struck.map(|struck| struck.step) {
+            others.retain(|point| point.event != Event::Input(InputKind::LinkDown));
+        }
         self.arrive(node, Moment::Before, event);
         let rules = self.rules;
         let side = self.side_mut(node);
@@ -312,7 +319,7 @@ impl<'a> Walk<'a> {
         }
         side.node.input(rules, input);
         let after = self.arrive(node, Moment::After, event);
-        self.add(node, before, after, clock);
+        self.add(node, [before, after, after], clock);
         self.side_mut(node).last_is_delivery = delivery;
         self.hold_all(others, after);
         let number = self.side(node).last;
@@ -364,7 +371,7 @@ impl<'a> Walk<'a> {
             }
         };
         if let (false, Some(step)) = (implied, self.step(last).copied()) {
-            self.gate(before, step.after);
+            self.gate(before, step.passed);
         }
         Ok(clock)
     }
@@ -391,10 +398,18 @@ impl<'a> Walk<'a> {
             _ => FaultAction::LostHeartbeat { node },
         };
         self.faults.push(Fault { at, action });
+        self.wait_for_fault(node, anchor, at);
         let other = if anchor == last { (struck, peer) } else { (last, node) };
         self.order(other.0, other.1, anchor);
         self.struck = Some(Struck { at, step: anchor });
         (self.clock(anchor), anchor == last)
+    }
+
+    /// What waits until an operation has begun, and the fault strikes while it goes on: it waits for the fault.
+    fn wait_for_fault(&mut self, node: NodeName, anchor: usize, at: Point) {
+        let Some(passed) = self.step(anchor).map(|step| step.passed) else { return };
+        let waits = |gate: &&mut Gate| gate.hold.node == node && gate.until == passed && gate.hold != at;
+        self.gates.iter_mut().filter(waits).for_each(|gate| gate.until = at);
     }
 
     /// Sees to it that the step `first` of `node` comes before the step `second` of the peer.
@@ -403,7 +418,7 @@ impl<'a> Walk<'a> {
         if one.after.node == two.after.node || two.clock[node as usize] >= first {
             return;
         }
-        self.gate(two.before, one.after);
+        self.gate(two.before, one.passed);
         if let Some(step) = self.steps.get_mut(second - 1) {
             step.clock = join(two.clock, one.clock);
         }
@@ -417,14 +432,19 @@ impl<'a> Walk<'a> {
             return Err(Problem::Unexpected(ready.map_or("no effect", EffectKind::name).to_owned()));
         }
         let event = Event::Effect(kind);
-        let others = self.others(node, false, false, Some(kind));
+        let mut others = self.others(node, false, false, Some(kind));
+        // Closing the link overtakes: nothing comes between it and the input that asks for it.
+        if kind == EffectKind::CloseLink {
+            others.clear();
+        }
         let before = self.arrive(node, Moment::Before, event);
         self.side_mut(node).node.next_effect();
         let operation = Operation::of(kind);
         let moment = if operation.is_some() { Moment::During } else { Moment::After };
         let after = self.arrive(node, moment, event);
-        self.add(node, before, after, [0; 2]);
-        self.hold_all(others, after);
+        let passed = if operation.is_some() { before } else { after };
+        self.add(node, [before, after, passed], [0; 2]);
+        self.hold_all(others, passed);
         self.carried_out(node, kind, operation, after);
         Ok(())
     }
@@ -470,7 +490,7 @@ impl<'a> Walk<'a> {
         let half = half.ok_or_else(|| Problem::Unexpected("no load in its first half".to_owned()))?;
         let mut others = self.others(node, false, true, None);
         others.retain(|point| *point != half);
-        self.add(node, half, half, [0; 2]);
+        self.add(node, [half; 3], [0; 2]);
         self.hold_all(others, half);
         Ok(())
     }

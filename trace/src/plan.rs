@@ -177,6 +177,17 @@ impl PlanCursor {
         self.closed.iter().filter(move |gate| gate.hold == point)
     }
 
+    /// Forgets the events that nothing left of the plan names: a run is the same with them counted or not.
+    pub fn forget(&mut self) {
+        let Self { faults, closed, seen } = self;
+        let named = |key: &(NodeName, CheckpointNumber, Moment, Event)| {
+            let of = |point: Point| (point.node, point.checkpoint, point.moment, point.event) == *key;
+            faults.iter().any(|fault| of(fault.at))
+                || closed.iter().any(|gate| of(gate.hold) || of(gate.until))
+        };
+        seen.retain(|key, _| named(key));
+    }
+
     /// The gates that have not opened.
     pub fn closed(&self) -> &[Gate] {
         &self.closed
