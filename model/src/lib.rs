@@ -2,8 +2,8 @@
 //!
 //! [`Pair`] is a `stateright` model around `colo_protocol`: it carries inputs in and effects out, one at a time, in
 //! every order that a real environment could, and it watches what the world sees. It takes no decision of the
-//! protocol. [`search`] explores it breadth first; [`check`] does so and reports. [`follow_trace`]
-//! goes the way of a counterexample once more.
+//! protocol. [`search`] explores it breadth first; [`check`] does so and reports. [`follow_trace`] and [`follow_plan`]
+//! go the way of a counterexample once more.
 #![forbid(unsafe_code)]
 
 mod action;
@@ -13,6 +13,7 @@ mod check;
 mod observe;
 mod packed;
 mod pair;
+mod planned;
 mod possible;
 mod replay;
 mod search;
@@ -24,6 +25,7 @@ pub use bounds::{Bounds, Budgets, MAX_CHECKPOINTS};
 pub use check::{Check, Goal, PropertyReport, Verdict, check};
 pub use packed::Packed;
 pub use pair::Pair;
+pub use planned::{PlanFollowed, follow_plan};
 pub use replay::{Break, Followed, Stuck, follow_trace};
 pub use search::{Limits, Outcome, Search, search};
 pub use state::State;

@@ -67,7 +67,7 @@ fn condition(property: Property) -> fn(&Pair, &Packed) -> bool {
 }
 
 impl Pair {
-    fn after(&self, mut state: State, action: Action) -> Packed {
+    pub(crate) fn after(&self, mut state: State, action: Action) -> Packed {
         self.apply(&mut state, action);
         state.observe();
         Packed::new(&state)

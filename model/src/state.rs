@@ -4,7 +4,7 @@
 
 use crate::bounds::Budgets;
 use arrayvec::ArrayVec;
-use colo_protocol::{CheckpointNumber, Message, Node, NodeName, Operation, OutputOffset, Property};
+use colo_protocol::{CheckpointNumber, Input, Message, Node, NodeName, Operation, OutputOffset, Property};
 use serde::{Deserialize, Serialize};
 
 /// The state of a VM at a checkpoint, as far as the properties can tell it from another.
@@ -89,6 +89,17 @@ pub enum Packet {
     Ram(Snapshot),
     /// The device state of a checkpoint, whole.
     DeviceState(Snapshot),
+}
+
+impl Packet {
+    /// The input that it is when it arrives.
+    pub(crate) const fn input(&self) -> Input {
+        match self {
+            Self::Message(message) => Input::Message(*message),
+            Self::Ram(_) => Input::RamReceived,
+            Self::DeviceState(_) => Input::DeviceStateReceived,
+        }
+    }
 }
 
 /// An operation that has begun.

@@ -3,7 +3,7 @@
 use crate::action::Action;
 use crate::packed::Packed;
 use crate::pair::Pair;
-use crate::state::{Packet, State};
+use crate::state::State;
 use colo_protocol::{Input, NodeName, Operation, OutputOffset, Property};
 use colo_trace::{Header, Kind, Record, SCHEMA, Trace, Way};
 use stateright::Model;
@@ -115,9 +115,7 @@ fn ended(before: &State, name: NodeName) -> Input {
 
 fn delivered(before: &State, name: NodeName) -> Input {
     match before.side(name).inbox.first() {
-        Some(Packet::Message(message)) => Input::Message(*message),
-        Some(Packet::Ram(_)) => Input::RamReceived,
-        Some(Packet::DeviceState(_)) => Input::DeviceStateReceived,
+        Some(packet) => packet.input(),
         None => unreachable!("only what is on the link is delivered"),
     }
 }

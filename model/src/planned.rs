@@ -1,0 +1,342 @@
+//! A plan in the model: its faults strike at their points, its gates hold, and all else happens in every order.
+//!
+//! Everything that the plan leaves open is explored, breadth first: a plan that fixes an interleaving leaves little.
+//! Guests do what they do within the usual bounds, and nothing fails but by the plan. Which steps are possible, and
+//! what each does, is the pair's business.
+
+use crate::action::Action;
+use crate::bounds::{Bounds, Budgets};
+use crate::pair::Pair;
+use crate::replay::{Followed, followed, unbounded};
+use crate::state::State;
+use crate::story::record;
+use colo_protocol::{CheckpointNumber, EffectKind, InputKind, NodeName, Operation, Property, Rules};
+use colo_trace::{Event, Fault, FaultAction, Gate, Kind, Moment, NamedRules, Plan, PlanCursor};
+use foldhash::quality::FixedState;
+use std::collections::HashSet;
+use std::hash::BuildHasher;
+
+/// The most states that a plan is followed through.
+const MAX_STATES: usize = 100_000;
+
+/// What following a plan came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PlanFollowed {
+    /// The shortest way that carries out the plan and breaks something that its rules claim; without one, the way
+    /// that came furthest.
+    pub run: Followed,
+    /// The faults that did not strike on it.
+    pub unreached: Vec<Fault>,
+    /// The gates at which something waits at its end.
+    pub closed: Vec<Gate>,
+    /// Whether everything that the plan leaves open was seen.
+    pub complete: bool,
+}
+
+/// A place on a way through the model.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Place {
+    state: State,
+    cursor: PlanCursor,
+    /// The load in hand fails, or the next one.
+    fail_load: bool,
+    /// A fault has struck that the model has no step for.
+    impossible: bool,
+}
+
+/// A place, and how it was reached.
+struct Visited {
+    place: Place,
+    from: usize,
+    steps: Vec<Action>,
+}
+
+/// Follows a plan through everything that it leaves open.
+pub fn follow_plan(rules: &NamedRules, plan: &Plan) -> PlanFollowed {
+    let mut search = Search::new(&rules.rules, plan);
+    let end = search.run();
+    let path = search.path(end);
+    let place = &search.visited[end].place;
+    PlanFollowed {
+        run: followed(&search.every, &rules.name, &path),
+        unreached: place.cursor.left().to_vec(),
+        closed: search.shut(place),
+        complete: search.complete,
+    }
+}
+
+struct Search {
+    /// With everything possible: the plan's faults are steps of this one.
+    every: Pair,
+    /// With what happens by itself.
+    usual: Pair,
+    visited: Vec<Visited>,
+    /// Fingerprints of the places visited.
+    seen: HashSet<u64>,
+    complete: bool,
+}
+
+impl Search {
+    fn new(rules: &Rules, plan: &Plan) -> Self {
+        let place = Place {
+            state: State::initial(),
+            cursor: PlanCursor::new(plan),
+            fail_load: false,
+            impossible: false,
+        };
+        let seen = HashSet::from([fingerprint(&place)]);
+        let visited = vec![Visited { place, from: 0, steps: Vec::new() }];
+        Self { every: unbounded(rules), usual: undisturbed(rules, plan), visited, seen, complete: true }
+    }
+
+    /// The number of the place at which the way to be told ends.
+    fn run(&mut self) -> usize {
+        let mut furthest = 0;
+        let mut next = 0;
+        while next < self.visited.len() {
+            let place = self.visited[next].place.clone();
+            if is_end(&place) {
+                return next;
+            }
+            if rest(&place) <= rest(&self.visited[furthest].place) {
+                furthest = next;
+            }
+            if self.visited.len() > MAX_STATES {
+                self.complete = false;
+                break;
+            }
+            self.expand(next, &place);
+            next += 1;
+        }
+        furthest
+    }
+
+    fn expand(&mut self, from: usize, place: &Place) {
+        let mut actions = Vec::new();
+        self.usual.possible(&place.state, &mut actions);
+        for action in actions {
+            let idle = matches!(action, Action::PeerSilent(_)) && !self.usual.rules.watches_silence();
+            if idle || place.is_held(action) {
+                continue;
+            }
+            let (after, steps) = self.take(place, action);
+            if !after.impossible && self.seen.insert(fingerprint(&after)) {
+                self.visited.push(Visited { place: after, from, steps });
+            }
+        }
+    }
+
+    /// One step, and the faults that strike in it.
+    fn take(&self, place: &Place, action: Action) -> (Place, Vec<Action>) {
+        let (mut place, mut steps) = (place.clone(), Vec::new());
+        let action = match action {
+            Action::EndOperation(node) if place.fail_load && place.loads(node) => {
+                place.fail_load = false;
+                Action::FailLoad(node)
+            }
+            action => action,
+        };
+        let Some((node, event)) = event_of(action, &place.state, &self.every) else {
+            place.step(&self.every, action, &mut steps);
+            return (place, steps);
+        };
+        if action == Action::ApplyRam(node) {
+            place.step(&self.every, action, &mut steps);
+            place.arrive(&self.every, node, Moment::During, event, &mut steps);
+            return (place, steps);
+        }
+        self.end_of_effect(&mut place, node, event, &mut steps);
+        place.arrive(&self.every, node, Moment::Before, event, &mut steps);
+        // A fault may have taken away what the step rests on.
+        if !self.is_possible(&place, action) {
+            return (place, steps);
+        }
+        place.step(&self.every, action, &mut steps);
+        let moment = match event {
+            // The first half of a load is a step of its own.
+            Event::Effect(EffectKind::LoadState) => return (place, steps),
+            Event::Effect(kind) if Operation::of(kind).is_some() => Moment::During,
+            _ => Moment::After,
+        };
+        place.arrive(&self.every, node, moment, event, &mut steps);
+        (place, steps)
+    }
+
+    /// The operation has ended, and its end has not been told.
+    fn end_of_effect(&self, place: &mut Place, node: NodeName, event: Event, steps: &mut Vec<Action>) {
+        if let Event::Input(kind) = event
+            && let Some(operation) = kind.ends()
+        {
+            let effect = Event::Effect(operation.effect());
+            place.arrive(&self.every, node, Moment::After, effect, steps);
+        }
+    }
+
+    /// The gates at which a place stands.
+    fn shut(&self, place: &Place) -> Vec<Gate> {
+        let mut actions = Vec::new();
+        self.usual.possible(&place.state, &mut actions);
+        let waits = actions.into_iter().any(|action| place.is_held(action));
+        let stands = |gate: &&Gate| waits && place.holds(gate.hold.node, gate.hold.moment, gate.hold.event);
+        place.cursor.closed().iter().filter(stands).copied().collect()
+    }
+
+    fn is_possible(&self, place: &Place, action: Action) -> bool {
+        let mut actions = Vec::new();
+        self.every.possible(&place.state, &mut actions);
+        actions.contains(&action)
+    }
+
+    fn path(&self, end: usize) -> Vec<Action> {
+        let mut pieces = Vec::new();
+        let mut at = end;
+        while at != 0 {
+            pieces.push(self.visited[at].steps.clone());
+            at = self.visited[at].from;
+        }
+        pieces.into_iter().rev().flatten().collect()
+    }
+}
+
+/// All faults have struck, and something is broken.
+fn is_end(place: &Place) -> bool {
+    let broken = Property::ALL.into_iter().any(|property| !place.state.world.holds(property));
+    broken && place.cursor.left().is_empty()
+}
+
+/// How much of the plan is still to come.
+fn rest(place: &Place) -> (usize, usize) {
+    (place.cursor.left().len(), place.cursor.closed().len())
+}
+
+fn fingerprint(place: &Place) -> u64 {
+    FixedState::default().hash_one(place)
+}
+
+/// The usual bounds without anything that only a plan brings about, and with as many checkpoints as it names.
+fn undisturbed(rules: &Rules, plan: &Plan) -> Pair {
+    let usual = Bounds::of(rules);
+    let gates = plan.gates.iter().flat_map(|gate| [gate.hold, gate.until]);
+    let points = plan.faults.iter().map(|fault| fault.at).chain(gates);
+    let named = points.map(|point| point.checkpoint.0).max().unwrap_or(0);
+    let budgets = Budgets { crashes: 0, cuts: 0, wrong_suspicions: 0, load_errors: 0, ..usual.budgets };
+    let checkpoints = usual.checkpoints.min(1).max(named).min(crate::bounds::MAX_CHECKPOINTS);
+    Pair { rules: *rules, bounds: Bounds { checkpoints, budgets } }
+}
+
+/// The event of a plan that a step is.
+fn event_of(action: Action, state: &State, pair: &Pair) -> Option<(NodeName, Event)> {
+    if let Action::ApplyRam(node) = action {
+        return Some((node, Event::Effect(EffectKind::LoadState)));
+    }
+    let mut after = state.clone();
+    pair.apply(&mut after, action);
+    let told = record(0, action, state, &after);
+    let event = match told.kind {
+        Kind::Input => Event::Input(InputKind::from_name(&told.name)?),
+        Kind::Effect => Event::Effect(EffectKind::from_name(&told.name)?),
+        _ => return None,
+    };
+    Some((told.node?, event))
+}
+
+impl Place {
+    fn checkpoint(&self, node: NodeName) -> CheckpointNumber {
+        self.state.side(node).node.machine().checkpoint()
+    }
+
+    fn loads(&self, node: NodeName) -> bool {
+        let in_hand = self.state.side(node).in_hand;
+        in_hand.is_some_and(|in_hand| in_hand.operation == Operation::LoadState)
+    }
+
+    fn holds(&self, node: NodeName, moment: Moment, event: Event) -> bool {
+        let point = self.cursor.next_point(node, self.checkpoint(node), moment, event);
+        self.cursor.holds(point).next().is_some()
+    }
+
+    /// Whether a closed gate holds this step.
+    fn is_held(&self, action: Action) -> bool {
+        if self.cursor.closed().is_empty() {
+            return false;
+        }
+        let input = |node, kind| self.holds(node, Moment::Before, Event::Input(kind));
+        match action {
+            Action::CarryOut(node) => {
+                let first = self.state.side(node).node.queue().first();
+                first.is_some_and(|effect| self.holds(node, Moment::Before, Event::Effect(effect.kind())))
+            }
+            Action::ApplyRam(node) => self.holds(node, Moment::During, Event::Effect(EffectKind::LoadState)),
+            Action::EndOperation(node) | Action::FailLoad(node) => {
+                let operation = self.state.side(node).in_hand.map(|in_hand| in_hand.operation);
+                InputKind::all()
+                    .any(|kind| kind.ends() == operation && operation.is_some() && input(node, kind))
+            }
+            Action::Deliver(node) => {
+                let first = self.state.side(node).inbox.first();
+                first.is_some_and(|packet| input(node, packet.input().kind()))
+            }
+            Action::SeeLinkDown(node) => input(node, InputKind::LinkDown),
+            Action::TimerFires => input(NodeName::Primary, InputKind::CheckpointDue),
+            Action::LostHeartbeat(node) => input(node, InputKind::LostHeartbeat),
+            Action::PeerSilent(node) => input(node, InputKind::PeerSilent),
+            Action::Output(node) => input(node, InputKind::GuestOutput),
+            _ => false,
+        }
+    }
+
+    fn step(&mut self, pair: &Pair, action: Action, steps: &mut Vec<Action>) {
+        self.state = pair.after(self.state.clone(), action).state();
+        steps.push(action);
+    }
+
+    /// The run has come to a point: whatever strikes here strikes now.
+    fn arrive(&mut self, pair: &Pair, node: NodeName, moment: Moment, event: Event, steps: &mut Vec<Action>) {
+        if !self.state.side(node).alive {
+            return;
+        }
+        let (_, struck) = self.cursor.arrive(node, self.checkpoint(node), moment, event);
+        self.cursor.forget();
+        for action in struck {
+            self.strike(pair, action, steps);
+        }
+    }
+
+    fn strike(&mut self, pair: &Pair, action: FaultAction, steps: &mut Vec<Action>) {
+        let step = match action {
+            FaultAction::Crash { node } => Action::Crash(node),
+            FaultAction::Cut => Action::Cut,
+            FaultAction::LostHeartbeat { node } => return self.suspect(pair, node, false, steps),
+            FaultAction::PeerSilent { node } => return self.suspect(pair, node, true, steps),
+            // In the model everything may take as long as it likes.
+            FaultAction::Stall { .. } => return,
+            FaultAction::FailLoad => {
+                self.fail_load = true;
+                return;
+            }
+        };
+        self.step_if_possible(pair, step, steps);
+    }
+
+    fn suspect(&mut self, pair: &Pair, node: NodeName, silent: bool, steps: &mut Vec<Action>) {
+        let (step, kind) = if silent {
+            (Action::PeerSilent(node), InputKind::PeerSilent)
+        } else {
+            (Action::LostHeartbeat(node), InputKind::LostHeartbeat)
+        };
+        self.arrive(pair, node, Moment::Before, Event::Input(kind), steps);
+        self.step_if_possible(pair, step, steps);
+        self.arrive(pair, node, Moment::After, Event::Input(kind), steps);
+    }
+
+    /// What is not possible any more, a second crash of the same node say, is no way to follow the plan.
+    fn step_if_possible(&mut self, pair: &Pair, step: Action, steps: &mut Vec<Action>) {
+        let mut possible = Vec::new();
+        pair.possible(&self.state, &mut possible);
+        if possible.contains(&step) {
+            self.step(pair, step, steps);
+        } else {
+            self.impossible = true;
+        }
+    }
+}
