@@ -98,7 +98,6 @@ pub(crate) struct FaultSummary {
     pub(crate) counts: BTreeMap<&'static str, u64>,
     pub(crate) plan: Plan,
     pub(crate) unreached: Vec<Fault>,
-    pub(crate) closed: Vec<Gate>,
 }
 
 impl Faults {
@@ -135,8 +134,7 @@ impl Faults {
             *counts.entry(kind_name(fault.action)).or_default() += 1;
         }
         let unreached = self.cursor.left().to_vec();
-        let closed = self.cursor.closed().to_vec();
-        FaultSummary { counts, plan: Plan::new(self.struck).with_gates(self.gates), unreached, closed }
+        FaultSummary { counts, plan: Plan::new(self.struck).with_gates(self.gates), unreached }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::inputs::Basis;
 use crate::side::{Held, InHand};
 use crate::simulation::Simulation;
 use colo_protocol::{Failover, InputKind, NodeName};
-use colo_trace::{Event as At, Moment};
+use colo_trace::{Event as At, Gate, Moment};
 
 impl Simulation<'_> {
     /// Whether a closed gate holds what is about to happen.
@@ -83,6 +83,19 @@ impl Simulation<'_> {
             let open = self.side(node).node.machine().failover() == Failover::None;
             open && self.input_is_held(node, InputKind::LostHeartbeat)
         })
+    }
+
+    /// Whether a living node has something at a gate.
+    pub(crate) fn anything_waits(&self) -> bool {
+        self.parked.iter().any(|event| self.is_held(*event))
+            || self.sides.iter().any(|side| side.held.is_some())
+    }
+
+    /// The gates at which the run stands.
+    pub(crate) fn shut(&self) -> Vec<Gate> {
+        let stands = |gate: &&Gate| self.holds(gate.hold.node, gate.hold.moment, gate.hold.event);
+        let shut = self.faults.cursor.closed().iter().filter(stands).filter(|_| self.anything_waits());
+        shut.copied().collect()
     }
 
     /// A gate has opened: everything that was put aside has its turn again.

@@ -216,7 +216,11 @@ impl Simulation<'_> {
 
     /// The run is over: if somebody serves, everything is answered, and the store is what the answers say.
     pub(crate) fn judge_end(&mut self) {
-        let Some(server) = self.server().filter(|_| !self.judge.has_judged()) else { return };
+        // What a gate still holds has not been left out by anybody.
+        let Some(server) = self.server().filter(|_| !self.anything_waits() && !self.judge.has_judged())
+        else {
+            return;
+        };
         if let Err(violation) = self.clients.checker().drained() {
             let passed_ms = self.agenda.now_us().saturating_sub(self.drained_us) / 1_000;
             let sentence =

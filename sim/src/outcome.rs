@@ -73,7 +73,7 @@ pub struct Outcome {
     pub plan: Plan,
     /// The faults of the given plan whose point the run never reached.
     pub unreached: Vec<Fault>,
-    /// The gates of the given plan that were closed to the end: the run never came to what they wait for.
+    /// The gates of the given plan at which something waited to the end: the run never came to what they wait for.
     pub closed: Vec<Gate>,
     /// The rare paths that the run could take, and how often it took them.
     pub sometimes: BTreeMap<&'static str, u64>,

@@ -181,6 +181,7 @@ impl<'a> Simulation<'a> {
         }
         let verdict = self.judge.verdict();
         let hash = self.tape.hash();
+        let closed = self.shut();
         let faults = self.faults.finish();
         Outcome {
             seed,
@@ -197,7 +198,7 @@ impl<'a> Simulation<'a> {
             faults: faults.counts,
             plan: faults.plan,
             unreached: faults.unreached,
-            closed: faults.closed,
+            closed,
             sometimes: self.marks.counted(self.rules),
             trace: self.tape.into_records().map(|records| Trace { header: header(rules, seed), records }),
         }
