@@ -1,13 +1,16 @@
 //! `colo replay`: a counterexample or a plan once more, on the model or in the simulator.
 //!
-//! A trace is followed step by step on the model; anywhere else its plan is. What a run means is said by whoever ran
+//! A trace is followed step by step on the model, a plan through everything that it leaves open; in the simulator
+//! both are plans. What a run means is said by whoever ran
 //! it, and nothing is judged here.
 
 use crate::report::{Exit, Failure, only_periodic, paragraph, print, print_json};
-use colo_model::{Break, Followed, Stuck, follow_trace};
+use colo_model::{Break, Followed, PlanFollowed, Stuck, follow_plan, follow_trace};
 use colo_protocol::Property;
 use colo_sim::{Broken, Options, Outcome, Verdict, Watch, run as simulate};
-use colo_trace::{Kind, NamedRules, Plan, Record, Trace, Way, diagram, load_rules, plan_of, read_trace};
+use colo_trace::{
+    Fault, Gate, Kind, NamedRules, Plan, Record, Trace, Way, diagram, load_rules, plan_of, read_trace,
+};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -61,13 +64,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let source = source(&arguments.file, arguments.rules.as_deref())?;
     let report = match (arguments.on, source) {
         (Place::Model, Source::Trace(trace)) => on_model(&trace, &arguments.file)?,
-        (Place::Model, Source::Plan(..)) => {
-            return Err(Failure::Input(format!(
-                "{}: the model follows a trace step by step and no plan, expected the .jsonl beside it; a plan is \
-                 for --on sim",
-                arguments.file.display()
-            )));
-        }
+        (Place::Model, Source::Plan(rules, plan)) => plan_on_model(&rules, &plan),
         (Place::Sim, source) => on_sim(source, &arguments.file, arguments.seed)?,
     };
     if arguments.json {
@@ -109,17 +106,41 @@ fn on_model(trace: &Trace, file: &Path) -> Result<Report, Failure> {
         let problem = "it was not made by the checker, whose steps the model could follow";
         return Err(Failure::Input(format!("{}: {problem}", file.display())));
     }
-    let Followed { trace: run, broken, stuck, .. } = follow_trace(trace);
-    let broken = broken
+    Ok(followed(follow_trace(trace)))
+}
+
+fn followed(run: Followed) -> Report {
+    let broken = run
+        .broken
         .iter()
         .map(|Break { step, property }| (property.name(), format!("in step {step}: {}", property.broken())));
-    Ok(Report {
-        rules: trace.header.rules_name.clone(),
+    Report {
+        rules: run.trace.header.rules_name.clone(),
         broken: broken.collect(),
-        unfinished: stuck.iter().map(where_stuck).collect(),
-        trace: run,
+        unfinished: run.stuck.iter().map(where_stuck).collect(),
+        trace: run.trace,
         seed: None,
-    })
+    }
+}
+
+fn plan_on_model(rules: &NamedRules, plan: &Plan) -> Report {
+    let PlanFollowed { run, unreached, closed, complete } = follow_plan(rules, plan);
+    let mut report = followed(run);
+    report.unfinished = left_over(&unreached, &closed);
+    if report.broken.is_empty() && !complete {
+        let problem =
+            "the plan leaves more open than could be explored: nothing broken so far, nothing claimed";
+        report.unfinished.push(problem.to_owned());
+    }
+    report
+}
+
+/// What of a plan did not happen.
+fn left_over(unreached: &[Fault], closed: &[Gate]) -> Vec<String> {
+    let unreached =
+        unreached.iter().map(|fault| format!("{} at {}: the run never came there", fault.action, fault.at));
+    let closed = closed.iter().map(|gate| format!("a gate never opened: {gate}"));
+    unreached.chain(closed).collect()
 }
 
 fn where_stuck(Stuck { step, wanted, possible }: &Stuck) -> String {
@@ -160,16 +181,11 @@ fn last_broken(trace: &Trace) -> Option<Property> {
 }
 
 fn simulated(rules: &NamedRules, outcome: Outcome) -> Report {
-    let unreached = outcome
-        .unreached
-        .iter()
-        .map(|fault| format!("{} at {}: the run never came there", fault.action, fault.at));
-    let closed = outcome.closed.iter().map(|gate| format!("a gate never opened: {gate}"));
     let explanation = outcome.explanation.clone().unwrap_or_default();
     Report {
         rules: rules.name.clone(),
         broken: outcome.property.map(|broken| (Broken::name(broken), explanation)).into_iter().collect(),
-        unfinished: unreached.chain(closed).collect(),
+        unfinished: left_over(&outcome.unreached, &outcome.closed),
         seed: Some(outcome.seed),
         trace: outcome.trace.unwrap_or_else(|| unreachable!("the run was recorded")),
     }

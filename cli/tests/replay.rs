@@ -1,9 +1,9 @@
 //! Counterexamples of the checker, once more: step by step on the model, as a plan in the simulator.
 
-use colo_model::{Bounds, Limits, Pair, check, follow_trace, story};
+use colo_model::{Bounds, Limits, Pair, check, follow_plan, follow_trace, story};
 use colo_protocol::{BUGS, Bug, FailedLoad, Property};
 use colo_sim::{Broken, Options, Watch, run};
-use colo_trace::{NamedRules, Plan, Trace, plan_of};
+use colo_trace::{NamedRules, Plan, Trace, load_rules, plan_of};
 
 fn periodic() -> impl Iterator<Item = &'static Bug> {
     BUGS.iter().filter(|bug| !bug.rules.is_hybrid())
@@ -61,5 +61,84 @@ fn the_plan_of_every_counterexample_breaks_the_same_in_the_simulator() {
                 assert_eq!(run(&rules, seed, &options), outcome, "{told}");
             }
         }
+    }
+}
+
+#[test]
+fn the_plan_of_every_counterexample_breaks_something_on_the_model_and_nothing_under_good_rules() {
+    let good = load_rules("v12").unwrap();
+    for bug in periodic() {
+        for (property, trace) in counterexamples(bug) {
+            let plan = plan_of(&trace).unwrap();
+            let told = format!("{}, {}\n{}", bug.name, property.name(), plan.to_toml().unwrap());
+            let rules = NamedRules { name: bug.name.to_owned(), rules: bug.rules };
+            let followed = follow_plan(&rules, &plan);
+            assert!(!followed.run.broken.is_empty() && followed.unreached.is_empty(), "{told}{followed:?}");
+            let harmless = follow_plan(&good, &plan);
+            assert_eq!(harmless.run.broken, [], "{told}");
+        }
+    }
+}
+
+#[expect(clippy::unwrap_used, reason = "a test may")]
+fn colo(directory: &std::path::Path, arguments: &[&str]) -> std::process::Output {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_colo"));
+    command.args(arguments).current_dir(directory).output().unwrap()
+}
+
+#[test]
+fn what_check_writes_is_replayed_by_the_command_that_it_prints() {
+    let directory = tempfile::tempdir().unwrap();
+    let check = colo(directory.path(), &["check", "bug:release-at-suspend"]);
+    let text = String::from_utf8(check.stdout).unwrap();
+    let again = text.lines().find_map(|line| line.strip_prefix("again      colo ")).unwrap();
+    let words: Vec<_> = again.split(' ').collect();
+    let replay = colo(directory.path(), &words);
+    assert_eq!(replay.status.code(), Some(1), "{again}: {replay:?}");
+    let told = String::from_utf8(replay.stdout).unwrap();
+    assert!(told.contains("VIOLATED   output commit") && told.contains("*** crash of the primary"), "{told}");
+    assert!(told.lines().all(|line| line.chars().count() <= 100), "{told}");
+    let trace = "colo-traces/bug-release-at-suspend.output-commit.jsonl";
+    let plan = "colo-traces/bug-release-at-suspend.output-commit.toml";
+    let bug = "bug:release-at-suspend";
+    for (arguments, code) in [
+        (&["replay", trace, "--on", "sim", "--seed", "3"][..], 1),
+        (&["replay", plan, "--on", "sim", "--rules", bug], 1),
+        (&["replay", plan, "--on", "model", "--rules", bug, "--json"], 1),
+        (&["replay", plan, "--on", "sim", "--rules", "v12"], 0),
+        (&["replay", plan, "--on", "sim"], 2),
+        (&["replay", plan, "--on", "sim", "--rules", "qemu"], 2),
+        (&["replay", trace, "--on", "moon"], 2),
+        (&["replay", "none.jsonl", "--on", "model"], 2),
+        (&["run", bug, "--plan", plan], 2),
+    ] {
+        let output = colo(directory.path(), arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_named_with_its_step_and_a_gate_that_never_opens_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let _ = colo(directory.path(), &["check", "bug:release-at-suspend"]);
+    let trace = directory.path().join("colo-traces/bug-release-at-suspend.output-commit.jsonl");
+    let text = std::fs::read_to_string(&trace)
+        .unwrap()
+        .replace("at-suspend\",\"uncompared", "after-loaded\",\"uncompared");
+    std::fs::write(&trace, text).unwrap();
+    let stuck = colo(directory.path(), &["replay", trace.to_str().unwrap(), "--on", "model"]);
+    let told = String::from_utf8(stuck.stdout).unwrap();
+    assert!(
+        stuck.status.code() == Some(4) && told.contains("step 16 of the trace is primary release"),
+        "{told}"
+    );
+    let gate = "hold = \"primary checkpoint 1 before input checkpoint-reply\"\n\
+                until = \"primary checkpoint 77 after effect release\"\n";
+    let plan = directory.path().join("never.toml");
+    std::fs::write(&plan, format!("schema = 1\n[[gate]]\n{gate}")).unwrap();
+    for on in ["sim", "model"] {
+        let never = colo(directory.path(), &["replay", "never.toml", "--on", on, "--rules", "v12"]);
+        let told = String::from_utf8(never.stdout).unwrap();
+        assert!(never.status.code() == Some(4) && told.contains("a gate never opened"), "{on}: {told}");
     }
 }
