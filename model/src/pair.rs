@@ -73,7 +73,7 @@ impl Pair {
         Packed::new(&state)
     }
 
-    fn apply(&self, state: &mut State, action: Action) {
+    pub(crate) fn apply(&self, state: &mut State, action: Action) {
         match action {
             Action::CarryOut(name) => carry_out(state, name),
             Action::ApplyRam(name) => apply_ram(state.side_mut(name)),
