@@ -141,7 +141,8 @@ fn one(rules: &NamedRules, seed: u64, options: &Options, arguments: &Arguments) 
         std::fs::write(file, &bytes).map_err(|error| unwritable(file, &error))?;
     }
     let violated = outcome.verdict == Verdict::Violated && outcome.claimed;
-    Ok(if violated || outcome.unreached.is_empty() { exit(violated) } else { Exit::Incomplete })
+    let followed = outcome.unreached.is_empty() && outcome.closed.is_empty();
+    Ok(if violated || followed { exit(violated) } else { Exit::Incomplete })
 }
 
 fn many(
@@ -250,6 +251,9 @@ fn told(rules: &NamedRules, outcome: &Outcome, options: &Options, plan: Option<&
     }
     for fault in &outcome.unreached {
         let _ = writeln!(out, "unreached  {} at {}: the run never came there", fault.action, fault.at);
+    }
+    for gate in &outcome.closed {
+        let _ = writeln!(out, "closed     a gate never opened: {gate}");
     }
     if let (Some(trace), Verdict::Violated) = (&outcome.trace, outcome.verdict) {
         let _ = writeln!(out, "\n{}", diagram(trace));

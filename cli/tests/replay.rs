@@ -42,6 +42,20 @@ fn every_counterexample_breaks_the_same_at_its_last_step_again() {
 }
 
 #[test]
+fn a_plan_has_no_more_gates_than_it_needs() {
+    let bug = periodic().find(|bug| bug.name == "bug:release-at-suspend").unwrap();
+    let found = counterexamples(bug);
+    let (_, trace) = found.iter().find(|(property, _)| *property == Property::OutputCommit).unwrap();
+    let gates: Vec<_> = plan_of(trace).unwrap().gates.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        gates,
+        [
+            "hold primary checkpoint 1 before input checkpoint-reply until primary checkpoint 1 after input guest-output"
+        ]
+    );
+}
+
+#[test]
 fn the_plan_of_every_counterexample_breaks_the_same_in_the_simulator() {
     for bug in simulated() {
         // The simulated guest has no disk.

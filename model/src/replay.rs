@@ -89,10 +89,16 @@ pub fn follow_trace(trace: &Trace) -> Followed {
         }
         ways = next;
     }
-    let path = ways.into_iter().next().map_or_else(Vec::new, |(_, path)| path);
+    // Of those that fit the one that breaks most: a record does not say in which unit an output differs.
+    let path =
+        ways.into_iter().max_by_key(|(state, _)| breaks(state)).map_or_else(Vec::new, |(_, path)| path);
     let mut followed = followed(&pair, &trace.header.rules_name, &path);
     followed.stuck = stuck;
     followed
+}
+
+fn breaks(state: &State) -> usize {
+    Property::ALL.into_iter().filter(|property| !state.world.holds(*property)).count()
 }
 
 /// What a path through the model is, for whoever asked for it.
