@@ -1,8 +1,7 @@
 //! `colo replay`: a counterexample or a plan once more, on the model or in the simulator.
 //!
 //! A trace is followed step by step on the model, a plan through everything that it leaves open; in the simulator
-//! both are plans. What a run means is said by whoever ran
-//! it, and nothing is judged here.
+//! both are plans. What a run means is said by whoever ran it, and nothing is judged here.
 
 use crate::report::{Exit, Failure, only_periodic, paragraph, print, print_json};
 use colo_model::{Break, Followed, PlanFollowed, Stuck, follow_plan, follow_trace};
