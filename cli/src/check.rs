@@ -61,6 +61,12 @@ struct BoundsFlags {
     /// Guests that power off.
     #[arg(long, value_name = "N")]
     shutdowns: Option<u8>,
+    /// Guests that are reset.
+    #[arg(long, value_name = "N")]
+    resets: Option<u8>,
+    /// Survivors to which a replacement comes.
+    #[arg(long, value_name = "N")]
+    replacements: Option<u8>,
     /// Pairs of which one lacks the capability x-colo.
     #[arg(long, value_name = "N")]
     missing_capabilities: Option<u8>,
@@ -70,15 +76,30 @@ struct BoundsFlags {
     /// Cuts of the link.
     #[arg(long, value_name = "N")]
     cuts: Option<u8>,
+    /// Links that deliver nothing for a while.
+    #[arg(long, value_name = "N")]
+    stalls: Option<u8>,
     /// Links that deliver nothing any more, without a word.
     #[arg(long, value_name = "N")]
     blackholes: Option<u8>,
+    /// Links that deliver nothing any more in one of their directions.
+    #[arg(long, value_name = "N")]
+    partitions: Option<u8>,
+    /// Arrivals that cannot be read any more.
+    #[arg(long, value_name = "N")]
+    corruptions: Option<u8>,
     /// Times that a peer that is alive, and can be heard, is taken for dead.
     #[arg(long, value_name = "N")]
     wrong_suspicions: Option<u8>,
     /// Loads of a checkpoint that fail.
     #[arg(long, value_name = "N")]
     load_errors: Option<u8>,
+    /// States that cannot be captured.
+    #[arg(long, value_name = "N")]
+    save_errors: Option<u8>,
+    /// Disks that cannot do what they are asked for.
+    #[arg(long, value_name = "N")]
+    disk_errors: Option<u8>,
 }
 
 impl BoundsFlags {
@@ -95,12 +116,19 @@ impl BoundsFlags {
                 disk_writes: self.disk_writes.unwrap_or(budgets.disk_writes),
                 secondary_writes: self.secondary_writes.unwrap_or(budgets.secondary_writes),
                 shutdowns: self.shutdowns.unwrap_or(budgets.shutdowns),
+                resets: self.resets.unwrap_or(budgets.resets),
+                replacements: self.replacements.unwrap_or(budgets.replacements),
                 missing_capabilities: self.missing_capabilities.unwrap_or(budgets.missing_capabilities),
                 crashes: self.crashes.unwrap_or(budgets.crashes),
                 cuts: self.cuts.unwrap_or(budgets.cuts),
+                stalls: self.stalls.unwrap_or(budgets.stalls),
                 blackholes: self.blackholes.unwrap_or(budgets.blackholes),
+                partitions: self.partitions.unwrap_or(budgets.partitions),
+                corruptions: self.corruptions.unwrap_or(budgets.corruptions),
                 wrong_suspicions: self.wrong_suspicions.unwrap_or(budgets.wrong_suspicions),
                 load_errors: self.load_errors.unwrap_or(budgets.load_errors),
+                save_errors: self.save_errors.unwrap_or(budgets.save_errors),
+                disk_errors: self.disk_errors.unwrap_or(budgets.disk_errors),
             },
         }
     }

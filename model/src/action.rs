@@ -13,6 +13,8 @@ pub enum Action {
     EndOperation(NodeName),
     /// The load in hand fails.
     FailLoad(NodeName),
+    /// The capture in hand fails.
+    FailSave(NodeName),
     /// What is first on the link arrives.
     Deliver(NodeName),
     /// The node sees that the link is gone; what was still on it is lost.
@@ -31,6 +33,10 @@ pub enum Action {
     WriteDisk(NodeName),
     /// The guest powers off.
     PowerOff(NodeName),
+    /// The guest, or an operator, resets the VM.
+    Reset(NodeName),
+    /// A replacement comes to the survivor, which is protected again.
+    Replace(NodeName),
     /// The nodes find that one of them lacks the capability x-colo.
     FindCapabilityMissing,
     /// The checkpoint timer runs out.
@@ -39,8 +45,18 @@ pub enum Action {
     Crash(NodeName),
     /// The link is cut.
     Cut,
+    /// The link delivers nothing for a while.
+    Stall,
+    /// The link delivers again.
+    StallEnds,
     /// The link delivers nothing any more, and does not say so.
     Blackhole,
+    /// The link delivers nothing to this node any more, and does not say so.
+    Partition(NodeName),
+    /// What is first on the link cannot be read when it arrives.
+    Corrupt(NodeName),
+    /// The disk cannot do what it is asked for by the oldest effect that waits.
+    FailDisk(NodeName),
     /// The manager sends x-colo-lost-heartbeat.
     LostHeartbeat(NodeName),
     /// The node's patience with a peer that it does not hear has run out.

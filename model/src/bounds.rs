@@ -20,34 +20,56 @@ pub struct Budgets {
     pub secondary_writes: u8,
     /// Guests that power off.
     pub shutdowns: u8,
+    /// Guests that are reset.
+    pub resets: u8,
+    /// Survivors to which a replacement comes; of what is spent, none is given back.
+    pub replacements: u8,
     /// Pairs of which one lacks the capability x-colo.
     pub missing_capabilities: u8,
     /// Deaths of a node.
     pub crashes: u8,
     /// Cuts of the link, which lose what is in flight.
     pub cuts: u8,
+    /// Links that deliver nothing for a while.
+    pub stalls: u8,
     /// Links that deliver nothing any more, without a word.
     pub blackholes: u8,
+    /// Links that deliver nothing any more in one of their directions.
+    pub partitions: u8,
+    /// Arrivals that cannot be read any more.
+    pub corruptions: u8,
     /// A peer that is alive, and can be heard, taken for dead.
     pub wrong_suspicions: u8,
     /// Loads that fail.
     pub load_errors: u8,
+    /// States that cannot be captured.
+    pub save_errors: u8,
+    /// Disks that cannot do what they are asked for: start, checkpoint, failover.
+    pub disk_errors: u8,
 }
 
 impl Budgets {
     /// Whether anything that is a fault has been spent.
-    pub const fn any_fault(&self) -> bool {
-        self.crashes
-            + self.cuts
-            + self.blackholes
-            + self.wrong_suspicions
-            + self.load_errors
-            + self.missing_capabilities
-            > 0
+    pub fn any_fault(&self) -> bool {
+        [
+            self.crashes,
+            self.cuts,
+            self.stalls,
+            self.blackholes,
+            self.partitions,
+            self.corruptions,
+            self.wrong_suspicions,
+            self.load_errors,
+            self.save_errors,
+            self.disk_errors,
+            self.missing_capabilities,
+        ]
+        .iter()
+        .any(|spent| *spent > 0)
     }
 
     /// Names and values, in the order of the command line's flags.
-    pub const fn named(&self) -> [(&'static str, u8); 13] {
+    pub const fn named(&self) -> [(&'static str, u8); 20] {
         [
             ("outputs", self.outputs),
             ("uncompared", self.uncompared),
@@ -56,12 +78,19 @@ impl Budgets {
             ("disk_writes", self.disk_writes),
             ("secondary_writes", self.secondary_writes),
             ("shutdowns", self.shutdowns),
+            ("resets", self.resets),
+            ("replacements", self.replacements),
             ("missing_capabilities", self.missing_capabilities),
             ("crashes", self.crashes),
             ("cuts", self.cuts),
+            ("stalls", self.stalls),
             ("blackholes", self.blackholes),
+            ("partitions", self.partitions),
+            ("corruptions", self.corruptions),
             ("wrong_suspicions", self.wrong_suspicions),
             ("load_errors", self.load_errors),
+            ("save_errors", self.save_errors),
+            ("disk_errors", self.disk_errors),
         ]
     }
 }

@@ -8,10 +8,9 @@ pub(crate) fn ask_arbiter(world: &mut World, name: NodeName) -> Input {
     if *world.arbiter.get_or_insert(name) == name { Input::ArbiterGranted } else { Input::ArbiterDenied }
 }
 
-/// Carries out the oldest effect that waits; of an operation, its beginning.
-pub(crate) fn carry_out(state: &mut State, name: NodeName) {
+/// Carries out an effect; of an operation, its beginning.
+pub(crate) fn carry_out(state: &mut State, name: NodeName, effect: Effect) {
     let side = state.side_mut(name);
-    let Some(effect) = side.node.next_effect() else { return };
     match effect {
         Effect::Send(message) => put(state, name, Packet::Message(message)),
         Effect::ResumeVm => side.vm.running = true,
@@ -36,7 +35,10 @@ pub(crate) fn carry_out(state: &mut State, name: NodeName) {
         Effect::CheckpointDisk(_) => side.disk.seen = side.disk.received,
         Effect::CommitDiskEpoch(_) => side.disk.seen = side.vm.devices.writes,
         Effect::FailOverDisk => side.disk.replicating = false,
+        Effect::ResetVm => reset(state, name),
         Effect::ShutDown => side.vm.running = false,
+        // The node has done it by itself.
+        Effect::BeginFailover => {}
         Effect::TakeOver => state.observe_promotion(name),
         Effect::DiscardStaged(_) => side.held = [None; 2],
         Effect::LoadState(_) => {
@@ -58,6 +60,17 @@ pub(crate) fn carry_out(state: &mut State, name: NodeName) {
     }
 }
 
+/// The guest begins anew: what it sends from here on, its like at the peer does not.
+fn reset(state: &mut State, name: NodeName) {
+    state.observe_reset(name);
+    let output = state.side(name).vm.output;
+    let [primary, secondary] = &mut state.sides;
+    secondary.vm.leaves_at = secondary.vm.leaves_at.min(output);
+    if name == NodeName::Primary {
+        primary.peer_output.leaves_at = primary.peer_output.leaves_at.min(output);
+    }
+}
+
 /// The guest sends one more unit; the end of its output.
 pub(crate) fn produce(state: &mut State, name: NodeName) -> OutputOffset {
     if !state.follows(name) {
@@ -71,7 +84,7 @@ pub(crate) fn produce(state: &mut State, name: NodeName) -> OutputOffset {
 /// The secondary's output comes to the primary's comparison, if it can.
 fn redirect(state: &mut State, up_to: OutputOffset) {
     let leaves_at = state.side(NodeName::Secondary).vm.leaves_at;
-    let open = state.link == Link::Up;
+    let open = carries(state.link, NodeName::Primary);
     let primary = state.side_mut(NodeName::Primary);
     if open && primary.alive {
         primary.peer_output = PeerOutput { end: small(up_to), leaves_at };
@@ -85,7 +98,10 @@ pub(crate) fn write_disk(state: &mut State, name: NodeName) {
     let (writes, replicated) = (side.vm.writes, side.disk.replicating);
     if name == NodeName::Secondary {
         side.disk.seen += 1;
-    } else if replicated && state.link == Link::Up && state.side(NodeName::Secondary).disk.replicating {
+    } else if replicated
+        && carries(state.link, NodeName::Secondary)
+        && state.side(NodeName::Secondary).disk.replicating
+    {
         state.side_mut(NodeName::Secondary).disk.received = writes;
     }
 }
@@ -118,8 +134,17 @@ pub(crate) fn disconnect(side: &mut Side) {
     }
 }
 
+/// Whether what is put on the link towards this node will arrive, sooner or later.
+fn carries(link: Link, to: NodeName) -> bool {
+    match link {
+        Link::Up | Link::Stalled => true,
+        Link::Blackhole | Link::Down => false,
+        Link::Partitioned(cut_off) => cut_off != to,
+    }
+}
+
 fn put(state: &mut State, from: NodeName, packet: Packet) {
-    let open = state.link == Link::Up && state.side(from).connected;
+    let open = carries(state.link, from.peer()) && state.side(from).connected;
     let to = state.side_mut(from.peer());
     if open && to.connected {
         to.inbox.push(packet);

@@ -13,8 +13,7 @@ impl State {
         for name in NodeName::ALL {
             let side = self.side(name);
             let torn = side.vm.running && side.vm.ram != side.vm.devices;
-            let captured = side.in_hand.is_some_and(|in_hand| in_hand.operation == Operation::SaveState);
-            let moving = captured && side.vm.running;
+            let moving = side.vm.running && self.is_captured(name);
             let behind = side.vm.running && self.is_behind_its_promise(name);
             let other_disk = side.vm.running && self.is_of_another_epoch(name);
             for (broken, property) in [
@@ -76,6 +75,17 @@ impl State {
         if name == NodeName::Primary && secondary.alive && !secondary.disk.started {
             self.world.break_property(Property::Disk);
         }
+    }
+
+    /// A node's VM begins anew.
+    pub(crate) fn observe_reset(&mut self, name: NodeName) {
+        if self.is_captured(name) {
+            self.world.break_property(Property::StillDuringCapture);
+        }
+    }
+
+    fn is_captured(&self, name: NodeName) -> bool {
+        self.side(name).in_hand.is_some_and(|in_hand| in_hand.operation == Operation::SaveState)
     }
 
     /// A node has told its manager that it has left COLO.

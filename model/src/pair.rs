@@ -7,7 +7,7 @@ use crate::action::Action;
 use crate::bounds::Bounds;
 use crate::carry::{apply_ram, ask_arbiter, carry_out, disconnect, end_load, produce, put_state, write_disk};
 use crate::packed::Packed;
-use crate::possible::{is_dead, is_silent};
+use crate::possible::{is_dead, is_silent_to};
 use crate::state::{Link, Packet, Side, Snapshot, State, Vm};
 use arrayvec::ArrayVec;
 use colo_protocol::{Input, NodeName, Operation, OutputOffset, Property, Rules};
@@ -75,7 +75,7 @@ impl Pair {
 
     pub(crate) fn apply(&self, state: &mut State, action: Action) {
         match action {
-            Action::CarryOut(name) => carry_out(state, name),
+            Action::CarryOut(name) => self.carry_out(state, name),
             Action::ApplyRam(name) => apply_ram(state.side_mut(name)),
             Action::EndOperation(name) => self.end_operation(state, name),
             Action::FailLoad(name) => {
@@ -83,6 +83,11 @@ impl Pair {
                 let side = state.side_mut(name);
                 (side.in_hand, side.load) = (None, None);
                 self.input(state, name, Input::LoadFailed);
+            }
+            Action::FailSave(name) => {
+                state.spent.save_errors += 1;
+                state.side_mut(name).in_hand = None;
+                self.input(state, name, Input::SaveFailed);
             }
             Action::Deliver(name) => self.deliver(state, name),
             Action::SeeLinkDown(name) => {
@@ -122,6 +127,15 @@ impl Pair {
                 state.spent.shutdowns += 1;
                 self.input(state, name, Input::GuestShutdown);
             }
+            Action::Reset(name) => {
+                state.spent.resets += 1;
+                self.input(state, name, Input::GuestReset);
+            }
+            Action::Replace(name) => {
+                state.spent.replacements += 1;
+                state.replace(name);
+                self.input(state, NodeName::Primary, Input::Protect);
+            }
             Action::FindCapabilityMissing => {
                 state.spent.missing_capabilities += 1;
                 for name in NodeName::ALL
@@ -146,19 +160,45 @@ impl Pair {
                 state.link = Link::Down;
                 state.sides.iter_mut().for_each(|side| side.inbox.clear());
             }
+            Action::Stall => {
+                state.spent.stalls += 1;
+                state.link = Link::Stalled;
+            }
+            Action::StallEnds => state.link = Link::Up,
             Action::Blackhole => {
                 state.spent.blackholes += 1;
                 state.link = Link::Blackhole;
                 state.sides.iter_mut().for_each(|side| side.inbox.clear());
+            }
+            Action::Partition(to) => {
+                state.spent.partitions += 1;
+                state.link = Link::Partitioned(to);
+                state.side_mut(to).inbox.clear();
+            }
+            Action::Corrupt(name) => {
+                state.spent.corruptions += 1;
+                state.side_mut(name).inbox.pop_at(0);
+                self.input(state, name, Input::BadStream);
+            }
+            Action::FailDisk(name) => {
+                state.spent.disk_errors += 1;
+                state.side_mut(name).node.next_effect(&self.rules);
+                self.input(state, name, Input::DiskFailed);
             }
             Action::LostHeartbeat(name) => {
                 state.spent.wrong_suspicions += u8::from(!is_dead(state, name.peer()));
                 self.input(state, name, Input::LostHeartbeat);
             }
             Action::PeerSilent(name) => {
-                state.spent.wrong_suspicions += u8::from(!is_silent(state, name.peer()));
+                state.spent.wrong_suspicions += u8::from(!is_silent_to(state, name));
                 self.input(state, name, Input::PeerSilent);
             }
+        }
+    }
+
+    fn carry_out(&self, state: &mut State, name: NodeName) {
+        if let Some(effect) = state.side_mut(name).node.next_effect(&self.rules) {
+            carry_out(state, name, effect);
         }
     }
 

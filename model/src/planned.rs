@@ -267,7 +267,7 @@ impl Place {
                 first.is_some_and(|effect| self.holds(node, Moment::Before, Event::Effect(effect.kind())))
             }
             Action::ApplyRam(node) => self.holds(node, Moment::During, Event::Effect(EffectKind::LoadState)),
-            Action::EndOperation(node) | Action::FailLoad(node) => {
+            Action::EndOperation(node) | Action::FailLoad(node) | Action::FailSave(node) => {
                 let operation = self.state.side(node).in_hand.map(|in_hand| in_hand.operation);
                 InputKind::all()
                     .any(|kind| kind.ends() == operation && operation.is_some() && input(node, kind))

@@ -11,6 +11,7 @@ impl Pair {
         for name in NodeName::ALL {
             self.node_actions(state, name, actions);
             self.guest_actions(state, name, actions);
+            self.reset_actions(state, name, actions);
         }
         self.comparison_actions(state, actions);
         self.link_actions(state, actions);
@@ -21,14 +22,20 @@ impl Pair {
         if !side.alive {
             return;
         }
-        if side.node.queue().ready(side.in_hand.is_some()).is_some() {
+        if let Some(effect) = side.node.queue().ready(side.in_hand.is_some()) {
             actions.push(Action::CarryOut(name));
+            if effect.is_of_the_disk() && spent.disk_errors < allowed.disk_errors {
+                actions.push(Action::FailDisk(name));
+            }
         }
         if let Some(in_hand) = side.in_hand {
             self.operation_actions(state, name, in_hand, actions);
         }
-        if side.connected && !side.inbox.is_empty() {
+        if side.connected && !side.inbox.is_empty() && delivers(state, name) {
             actions.push(Action::Deliver(name));
+            if spent.corruptions < allowed.corruptions {
+                actions.push(Action::Corrupt(name));
+            }
         }
         if side.connected && state.link == Link::Down {
             actions.push(Action::SeeLinkDown(name));
@@ -46,9 +53,15 @@ impl Pair {
             if may_be_wrong || is_dead(state, name.peer()) {
                 actions.push(Action::LostHeartbeat(name));
             }
-            if may_be_wrong || is_silent(state, name.peer()) {
+            if may_be_wrong || is_silent_to(state, name) {
                 actions.push(Action::PeerSilent(name));
             }
+        }
+        if spent.replacements < allowed.replacements
+            && side.node.machine().can_be_protected()
+            && is_over(state, name.peer())
+        {
+            actions.push(Action::Replace(name));
         }
     }
 
@@ -78,6 +91,15 @@ impl Pair {
         }
     }
 
+    /// A guest resets itself; an operator the primary's VM at any time.
+    fn reset_actions(&self, state: &State, name: NodeName, actions: &mut Vec<Action>) {
+        let side = state.side(name);
+        let may_reset = side.alive && (side.vm.running || name == NodeName::Primary);
+        if may_reset && state.spent.resets < self.bounds.budgets.resets {
+            actions.push(Action::Reset(name));
+        }
+    }
+
     /// The comparison is the primary's, where both VMs execute.
     fn comparison_actions(&self, state: &State, actions: &mut Vec<Action>) {
         let side = state.side(NodeName::Primary);
@@ -101,8 +123,19 @@ impl Pair {
         if state.link != Link::Down && spent.cuts < allowed.cuts {
             actions.push(Action::Cut);
         }
-        if state.link == Link::Up && spent.blackholes < allowed.blackholes {
-            actions.push(Action::Blackhole);
+        if state.link == Link::Stalled {
+            actions.push(Action::StallEnds);
+        }
+        if state.link == Link::Up {
+            if spent.stalls < allowed.stalls {
+                actions.push(Action::Stall);
+            }
+            if spent.blackholes < allowed.blackholes {
+                actions.push(Action::Blackhole);
+            }
+            if spent.partitions < allowed.partitions {
+                actions.extend(NodeName::ALL.map(Action::Partition));
+            }
         }
         if spent.missing_capabilities < allowed.missing_capabilities && state.is_negotiating() {
             actions.push(Action::FindCapabilityMissing);
@@ -112,8 +145,12 @@ impl Pair {
     fn operation_actions(&self, state: &State, name: NodeName, in_hand: InHand, actions: &mut Vec<Action>) {
         let side = state.side(name);
         let InHand { operation, ram_applied } = in_hand;
-        if operation.needs_link() && !(side.connected && state.link != Link::Down) {
+        // A blackhole or a partition takes what is sent; a stalled link does not.
+        if operation.needs_link() && !(side.connected && !matches!(state.link, Link::Down | Link::Stalled)) {
             return;
+        }
+        if operation == Operation::SaveState && state.spent.save_errors < self.bounds.budgets.save_errors {
+            actions.push(Action::FailSave(name));
         }
         if operation == Operation::LoadState {
             if state.spent.load_errors < self.bounds.budgets.load_errors {
@@ -132,7 +169,22 @@ pub(crate) const fn is_dead(state: &State, name: NodeName) -> bool {
     !state.sides[name as usize].alive
 }
 
-/// Whether nothing that the node says can be heard any more.
-pub(crate) const fn is_silent(state: &State, name: NodeName) -> bool {
-    is_dead(state, name) || !matches!(state.link, Link::Up)
+/// Whether the node's peer is heard of no more, or not for now.
+pub(crate) fn is_silent_to(state: &State, name: NodeName) -> bool {
+    is_dead(state, name.peer()) || state.link == Link::Down || !delivers(state, name)
+}
+
+/// Whether the link brings anything to the node: of a link that is down, what had arrived and was not read.
+fn delivers(state: &State, name: NodeName) -> bool {
+    match state.link {
+        Link::Up | Link::Down => true,
+        Link::Stalled | Link::Blackhole => false,
+        Link::Partitioned(to) => to != name,
+    }
+}
+
+/// Whether the node will never do anything again: dead, or stopped for good.
+fn is_over(state: &State, name: NodeName) -> bool {
+    let side = state.side(name);
+    !side.alive || (side.node.machine().is_over() && side.node.queue().first().is_none())
 }

@@ -16,8 +16,6 @@ use stateright::Model;
 
 /// More of anything than a trace can ask for.
 const PLENTY: u8 = 200;
-/// The same of what counts as a fault; together they still fit a byte.
-const MANY: u8 = 40;
 
 /// A property, and the step that broke it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,13 +59,20 @@ pub(crate) fn unbounded(rules: &Rules) -> Pair {
         held_outputs: PLENTY,
         disk_writes: PLENTY,
         secondary_writes: PLENTY,
-        shutdowns: MANY,
-        missing_capabilities: MANY,
-        crashes: MANY,
-        cuts: MANY,
-        blackholes: MANY,
-        wrong_suspicions: MANY,
-        load_errors: MANY,
+        shutdowns: PLENTY,
+        resets: PLENTY,
+        replacements: PLENTY,
+        missing_capabilities: PLENTY,
+        crashes: PLENTY,
+        cuts: PLENTY,
+        stalls: PLENTY,
+        blackholes: PLENTY,
+        partitions: PLENTY,
+        corruptions: PLENTY,
+        wrong_suspicions: PLENTY,
+        load_errors: PLENTY,
+        save_errors: PLENTY,
+        disk_errors: PLENTY,
     };
     Pair { rules: *rules, bounds: Bounds { checkpoints: MAX_CHECKPOINTS, budgets } }
 }

@@ -158,6 +158,20 @@ impl Side {
         }
     }
 
+    /// A secondary to which nothing has come yet.
+    pub fn replacement() -> Self {
+        let node = Node::replacement();
+        Self { node, in_hand: None, load: None, ..Self::new(NodeName::Secondary) }
+    }
+
+    /// A survivor is the primary of a new pair: its execution is the one to be followed, its writes count anew.
+    fn begin_generation(&mut self) {
+        (self.vm.leaves_at, self.vm.writes) = (NEVER, 0);
+        (self.disk, self.peer_output) = (Disk::default(), PeerOutput::default());
+        self.inbox.clear();
+        self.connected = true;
+    }
+
     /// What is left of a node that has died.
     pub fn dead(name: NodeName) -> Self {
         Self { alive: false, in_hand: None, load: None, connected: false, ..Self::new(name) }
@@ -182,6 +196,12 @@ pub struct World {
 }
 
 impl World {
+    /// Another pair begins, in which the survivor is the primary.
+    fn begin_generation(&mut self, survivor: NodeName) {
+        let released = [self.released[survivor as usize], 0];
+        *self = Self { released, broken: self.broken, ..Self::default() };
+    }
+
     /// Notes that a property is broken.
     pub fn break_property(&mut self, property: Property) {
         self.broken |= Self::bit(property);
@@ -202,8 +222,12 @@ impl World {
 pub enum Link {
     /// It delivers, in order.
     Up,
+    /// It delivers nothing for now.
+    Stalled,
     /// It delivers nothing, and does not say so.
     Blackhole,
+    /// It delivers nothing to this node, and does not say so.
+    Partitioned(NodeName),
     /// It is gone, and both ends can see that.
     Down,
 }
@@ -251,9 +275,22 @@ impl State {
 
     /// One end has closed the link: the other sees it, unless nothing comes through.
     pub fn close_link(&mut self) {
-        if self.link == Link::Up {
+        if matches!(self.link, Link::Up | Link::Stalled) {
             self.link = Link::Down;
         }
+    }
+
+    /// A replacement has come to the survivor, which is the primary's side from here on; the link between them is new,
+    /// and a disk mirrored. What the old pair was, no one will ask again.
+    pub fn replace(&mut self, survivor: NodeName) {
+        self.world.begin_generation(survivor);
+        if survivor == NodeName::Secondary {
+            self.sides.swap(0, 1);
+        }
+        self.link = Link::Up;
+        let [primary, secondary] = &mut self.sides;
+        primary.begin_generation();
+        *secondary = Side::replacement();
     }
 
     /// One side.

@@ -52,6 +52,7 @@ pub(crate) fn record(step: u64, action: Action, before: &State, after: &State) -
         }
         Action::EndOperation(name) => input(name, ended(before, name)),
         Action::FailLoad(name) => input(name, Input::LoadFailed),
+        Action::FailSave(name) => input(name, Input::SaveFailed),
         Action::Deliver(name) => input(name, delivered(before, name)),
         Action::SeeLinkDown(name) => input(name, Input::LinkDown),
         Action::Output(name) => input(name, Input::GuestOutput { end: output_of(after, name) }),
@@ -70,8 +71,18 @@ pub(crate) fn record(step: u64, action: Action, before: &State, after: &State) -
             Record::other(step, Some(name), checkpoint(name), Kind::Guest, write)
         }
         Action::PowerOff(name) => input(name, Input::GuestShutdown),
+        Action::Reset(name) => input(name, Input::GuestReset),
+        Action::Replace(survivor) => {
+            let roles = format!("the {survivor} that survived is the primary of a new pair");
+            input(NodeName::Primary, Input::Protect).with_detail(roles)
+        }
         Action::FindCapabilityMissing => fault(None, "a node lacks the capability x-colo".to_owned()),
         Action::Blackhole => fault(None, "blackhole: the link delivers nothing any more".to_owned()),
+        Action::Stall => fault(None, "stall: the link delivers nothing for a while".to_owned()),
+        Action::StallEnds => fault(None, "the link delivers again".to_owned()),
+        Action::Partition(to) => fault(None, format!("partition: the link delivers nothing to the {to}")),
+        Action::Corrupt(name) => input(name, Input::BadStream),
+        Action::FailDisk(name) => input(name, Input::DiskFailed),
         Action::TimerFires => input(NodeName::Primary, Input::CheckpointDue),
         Action::Crash(name) => fault(Some(name), format!("crash of the {name}")),
         Action::Cut => fault(None, "cut of the link".to_owned()),

@@ -95,9 +95,15 @@ fn rare_surroundings_change_no_verdict() {
             Budgets { outputs: 1, disk_writes: 0, load_errors: 0, ..Bounds::of(&preset.rules).budgets };
         for budgets in [
             Budgets { shutdowns: 1, outputs: 2, ..usual },
+            Budgets { resets: 1, cuts: 0, ..usual },
             Budgets { missing_capabilities: 1, outputs: 2, ..usual },
             Budgets { blackholes: 1, cuts: 0, ..usual },
             Budgets { crashes: 2, cuts: 0, ..usual },
+            Budgets { stalls: 1, cuts: 0, ..usual },
+            Budgets { partitions: 1, cuts: 0, ..usual },
+            Budgets { corruptions: 1, cuts: 0, ..usual },
+            Budgets { save_errors: 1, cuts: 0, ..usual },
+            Budgets { disk_errors: 1, disk_writes: 1, cuts: 0, wrong_suspicions: 0, ..usual },
         ] {
             let check = check_with(&preset.rules, &Bounds { checkpoints: 2, budgets }, 2);
             assert_eq!(
@@ -132,15 +138,15 @@ fn counterexamples_are_shortest() {
     assert_eq!(
         lengths.collect::<Vec<_>>(),
         [
-            ("bug:release-at-suspend", 22),
-            ("bug:ram-first", 30),
-            ("bug:failover-while-loading", 38),
+            ("bug:release-at-suspend", 23),
+            ("bug:ram-first", 31),
+            ("bug:failover-while-loading", 39),
             ("bug:counted-requests", 13),
-            ("bug:exit-reason", 8),
-            ("bug:load-after-failover", 37),
-            ("bug:failed-load-forgotten", 38),
-            ("bug:uncompared-output", 15),
-            ("bug:untagged-writes", 40),
+            ("bug:exit-reason", 9),
+            ("bug:load-after-failover", 38),
+            ("bug:failed-load-forgotten", 39),
+            ("bug:uncompared-output", 16),
+            ("bug:untagged-writes", 41),
         ]
     );
 }

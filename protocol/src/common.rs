@@ -2,9 +2,9 @@
 //!
 //! Bookkeeping that keeps effects and state together; no decision is taken here.
 
-use crate::Failover;
 use crate::effect::{Effect, Effects, ExitReason, Operation};
 use crate::error::ProtocolError;
+use crate::failover::Failover;
 use crate::input::InputKind;
 use crate::output::{OutputOffset, WithheldOutput};
 use crate::rules::Rules;
@@ -18,6 +18,8 @@ pub(crate) struct Common {
     pub(crate) vm_running: bool,
     pub(crate) exited: bool,
     pub(crate) disk_failed_over: bool,
+    /// The VM is to be reset before it executes again.
+    pub(crate) reset: bool,
     pub(crate) failover: Failover,
     /// The operation in hand: asked for, and its end not yet told.
     pub(crate) pending: Option<Operation>,
@@ -32,10 +34,16 @@ impl Common {
             vm_running: false,
             exited: false,
             disk_failed_over: false,
+            reset: false,
             failover: Failover::None,
             pending,
             output: WithheldOutput::default(),
         }
+    }
+
+    /// The same node, the VM and its output as they are, at the beginning of another session with another peer.
+    pub(crate) fn in_new_session(self) -> Self {
+        Self { vm_running: self.vm_running, output: self.output, ..Self::new(None) }
     }
 
     /// Asks for an effect; if it is an operation it is now in hand.
@@ -93,10 +101,30 @@ impl Common {
 
     /// Lets the VM execute, unless it does already.
     pub(crate) fn resume_vm(&mut self, effects: &mut Effects) {
-        if !self.vm_running {
-            self.vm_running = true;
-            effects.push(Effect::ResumeVm);
+        if self.vm_running {
+            return;
         }
+        self.vm_running = true;
+        if core::mem::take(&mut self.reset) {
+            effects.push(Effect::ResetVm);
+        }
+        effects.push(Effect::ResumeVm);
+    }
+
+    /// The VM is to begin anew: at once, or when it executes again. A suspended one is what a checkpoint is made of,
+    /// and stays as it is.
+    pub(crate) fn reset_vm(&mut self, effects: &mut Effects) {
+        if self.vm_running {
+            effects.push(Effect::ResetVm);
+        } else {
+            self.reset = true;
+        }
+    }
+
+    /// A failover has been accepted, and begins as soon as the node comes to it.
+    pub(crate) fn require_failover(&mut self, effects: &mut Effects) {
+        self.failover = Failover::Require;
+        effects.push(Effect::BeginFailover);
     }
 
     /// Tells the manager, once, that the node has left COLO (QEMU emits `COLO_EXIT` once per session).
@@ -107,9 +135,10 @@ impl Common {
         }
     }
 
-    /// The arbiter has chosen the peer: this node never serves again.
-    pub(crate) fn give_up(&mut self, effects: &mut Effects) {
+    /// This node never serves again: the arbiter has chosen the peer, or there is no VM that could.
+    pub(crate) fn halt(&mut self, effects: &mut Effects) {
         self.vm_running = false;
+        self.failover = Failover::None;
         effects.push(Effect::Halt);
         self.exit(effects, ExitReason::Error);
     }

@@ -126,6 +126,8 @@ pub enum Effect {
     CommitDiskEpoch(CheckpointNumber),
     /// Disk: go on without the peer. A primary stops replicating; a secondary makes what its VM sees its disk.
     FailOverDisk,
+    /// Reset the VM: it begins anew with its next instruction.
+    ResetVm,
     /// Power the VM off.
     ShutDown,
     /// Tell checkpoint-due after this many milliseconds.
@@ -133,12 +135,14 @@ pub enum Effect {
         /// The delay, milliseconds.
         delay_ms: u32,
     },
+    /// Come to the failover that was accepted, before anything else that waits (QEMU: a bottom half of the main loop).
+    BeginFailover,
     /// Close both directions of the link at once, also under a send that is stuck.
     CloseLink,
     /// Ask the arbiter, which gives it to one node only, for the right to serve alone; ends with arbiter-granted or
     /// arbiter-denied.
     AskArbiter,
-    /// Stop the VM for good: the peer serves.
+    /// Stop the VM for good: the peer serves, or the VM is not fit to. What waits is not done any more.
     Halt,
     /// From now on this node is the one that serves: its promotion.
     TakeOver,
@@ -168,8 +172,10 @@ pub enum EffectKind {
     CheckpointDisk,
     CommitDiskEpoch,
     FailOverDisk,
+    ResetVm,
     ShutDown,
     ArmCheckpointTimer,
+    BeginFailover,
     CloseLink,
     AskArbiter,
     Halt,
@@ -199,8 +205,10 @@ impl Effect {
             Self::CheckpointDisk(_) => EffectKind::CheckpointDisk,
             Self::CommitDiskEpoch(_) => EffectKind::CommitDiskEpoch,
             Self::FailOverDisk => EffectKind::FailOverDisk,
+            Self::ResetVm => EffectKind::ResetVm,
             Self::ShutDown => EffectKind::ShutDown,
             Self::ArmCheckpointTimer { .. } => EffectKind::ArmCheckpointTimer,
+            Self::BeginFailover => EffectKind::BeginFailover,
             Self::CloseLink => EffectKind::CloseLink,
             Self::AskArbiter => EffectKind::AskArbiter,
             Self::Halt => EffectKind::Halt,
@@ -243,6 +251,14 @@ impl Effect {
         }
     }
 
+    /// Whether it does something to the disk: carrying it out may end with disk-failed.
+    pub const fn is_of_the_disk(self) -> bool {
+        matches!(
+            self,
+            Self::StartReplication | Self::CheckpointDisk(_) | Self::CommitDiskEpoch(_) | Self::FailOverDisk
+        )
+    }
+
     /// Whether it means nothing without a link.
     pub const fn needs_link(self) -> bool {
         match self.operation() {
@@ -254,7 +270,7 @@ impl Effect {
 
 impl EffectKind {
     /// Every kind but the messages.
-    const PLAIN: [Self; 24] = [
+    const PLAIN: [Self; 26] = [
         Self::SuspendVm,
         Self::SaveState,
         Self::SendRam,
@@ -272,8 +288,10 @@ impl EffectKind {
         Self::CheckpointDisk,
         Self::CommitDiskEpoch,
         Self::FailOverDisk,
+        Self::ResetVm,
         Self::ShutDown,
         Self::ArmCheckpointTimer,
+        Self::BeginFailover,
         Self::CloseLink,
         Self::AskArbiter,
         Self::Halt,
@@ -307,8 +325,10 @@ impl EffectKind {
             Self::CheckpointDisk => "checkpoint-disk",
             Self::CommitDiskEpoch => "commit-disk-epoch",
             Self::FailOverDisk => "fail-over-disk",
+            Self::ResetVm => "reset-vm",
             Self::ShutDown => "shut-down",
             Self::ArmCheckpointTimer => "arm-checkpoint-timer",
+            Self::BeginFailover => "begin-failover",
             Self::CloseLink => "close-link",
             Self::AskArbiter => "ask-arbiter",
             Self::Halt => "halt",

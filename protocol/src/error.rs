@@ -42,6 +42,12 @@ pub enum ProtocolError {
     /// x-colo-lost-heartbeat refused: a failover is under way or done.
     #[error("COLO failover is already activated")]
     FailoverAlreadyActivated,
+    /// protect refused: only a survivor with nothing in hand can be the primary of a new pair.
+    #[error("the VM does not serve alone (state {state})")]
+    NotAlone {
+        /// The name of the state.
+        state: &'static str,
+    },
     /// x-colo-lost-heartbeat refused: the node is not (yet) protected, or cannot serve any more.
     #[error("the VM is not in COLO mode (state {state})")]
     NotInColoMode {
@@ -53,7 +59,7 @@ pub enum ProtocolError {
 impl ProtocolError {
     /// Whether it only refuses a command: nothing has changed.
     pub const fn is_refusal(self) -> bool {
-        matches!(self, Self::FailoverAlreadyActivated | Self::NotInColoMode { .. })
+        matches!(self, Self::FailoverAlreadyActivated | Self::NotInColoMode { .. } | Self::NotAlone { .. })
     }
 }
 

@@ -62,10 +62,20 @@ pub enum Input {
     OutputHeldTooLong,
     /// The guest wants to power off.
     GuestShutdown,
+    /// The guest, or an operator, wants the VM to be reset.
+    GuestReset,
+    /// What was to be done to the disk, of the effect carried out last, cannot be done.
+    DiskFailed,
     /// The peer does not have the capability x-colo: the pair cannot be protected.
     CapabilityMissing,
     /// The manager's command x-colo-lost-heartbeat: the peer is taken for dead, go on alone.
     LostHeartbeat,
+    /// begin-failover has been carried out: the main loop has come to it. [`Node`] gives it by itself.
+    ///
+    /// [`Node`]: crate::Node
+    FailoverBegins,
+    /// A replacement is at the other end of a new link: a survivor is to be the primary of a new pair with it.
+    Protect,
     /// Nothing has been heard of the peer for as long as the node's patience lasts. Only rules with detection by
     /// timeout make anything of it.
     PeerSilent,
@@ -101,8 +111,12 @@ pub enum InputKind {
     OutputsDiffer,
     OutputHeldTooLong,
     GuestShutdown,
+    GuestReset,
+    DiskFailed,
     CapabilityMissing,
     LostHeartbeat,
+    FailoverBegins,
+    Protect,
     PeerSilent,
     ArbiterGranted,
     ArbiterDenied,
@@ -132,8 +146,12 @@ impl Input {
             InputKind::OutputsDiffer => Self::OutputsDiffer,
             InputKind::OutputHeldTooLong => Self::OutputHeldTooLong,
             InputKind::GuestShutdown => Self::GuestShutdown,
+            InputKind::GuestReset => Self::GuestReset,
+            InputKind::DiskFailed => Self::DiskFailed,
             InputKind::CapabilityMissing => Self::CapabilityMissing,
             InputKind::LostHeartbeat => Self::LostHeartbeat,
+            InputKind::FailoverBegins => Self::FailoverBegins,
+            InputKind::Protect => Self::Protect,
             InputKind::PeerSilent => Self::PeerSilent,
             InputKind::ArbiterGranted => Self::ArbiterGranted,
             InputKind::ArbiterDenied => Self::ArbiterDenied,
@@ -176,8 +194,12 @@ impl Input {
             Self::OutputsDiffer => InputKind::OutputsDiffer,
             Self::OutputHeldTooLong => InputKind::OutputHeldTooLong,
             Self::GuestShutdown => InputKind::GuestShutdown,
+            Self::GuestReset => InputKind::GuestReset,
+            Self::DiskFailed => InputKind::DiskFailed,
             Self::CapabilityMissing => InputKind::CapabilityMissing,
             Self::LostHeartbeat => InputKind::LostHeartbeat,
+            Self::FailoverBegins => InputKind::FailoverBegins,
+            Self::Protect => InputKind::Protect,
             Self::PeerSilent => InputKind::PeerSilent,
             Self::ArbiterGranted => InputKind::ArbiterGranted,
             Self::ArbiterDenied => InputKind::ArbiterDenied,
@@ -189,7 +211,7 @@ impl Input {
 
 impl InputKind {
     /// Every kind but the messages.
-    const PLAIN: [Self; 24] = [
+    const PLAIN: [Self; 28] = [
         Self::VmSuspended,
         Self::StateSaved,
         Self::SaveFailed,
@@ -207,8 +229,12 @@ impl InputKind {
         Self::OutputsDiffer,
         Self::OutputHeldTooLong,
         Self::GuestShutdown,
+        Self::GuestReset,
+        Self::DiskFailed,
         Self::CapabilityMissing,
         Self::LostHeartbeat,
+        Self::FailoverBegins,
+        Self::Protect,
         Self::PeerSilent,
         Self::ArbiterGranted,
         Self::ArbiterDenied,
@@ -242,8 +268,12 @@ impl InputKind {
             Self::OutputsDiffer => "outputs-differ",
             Self::OutputHeldTooLong => "output-held-too-long",
             Self::GuestShutdown => "guest-powers-off",
+            Self::GuestReset => "guest-resets",
+            Self::DiskFailed => "disk-failed",
             Self::CapabilityMissing => "capability-missing",
             Self::LostHeartbeat => "lost-heartbeat",
+            Self::FailoverBegins => "failover-begins",
+            Self::Protect => "protect",
             Self::PeerSilent => "peer-silent",
             Self::ArbiterGranted => "arbiter-granted",
             Self::ArbiterDenied => "arbiter-denied",

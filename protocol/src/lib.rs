@@ -29,6 +29,7 @@ mod catalogue;
 mod common;
 mod effect;
 mod error;
+mod failover;
 mod input;
 mod message;
 mod node;
@@ -44,6 +45,7 @@ pub mod wire;
 pub use catalogue::{DEFECTS, Defect, Nature, Place};
 pub use effect::{Effect, EffectKind, Effects, ExitReason, Operation, Step};
 pub use error::ProtocolError;
+pub use failover::{ColoMode, Failover, Status, StatusReason};
 pub use input::{Input, InputKind};
 pub use message::{Dialect, Message, MessageKind};
 pub use node::{EffectQueue, Machine, Node, NodeName};
@@ -56,16 +58,3 @@ pub use rules::{
     PendingRequests, PendingShutdown, ReleasePoint, ResumePoint, Rules, UncomparedOutput, UnloadedCheckpoint,
 };
 pub use secondary::{Secondary, SecondaryPhase};
-
-/// How far a failover has come on one node (`FailoverStatus` in QEMU, as far as this core distinguishes it).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum Failover {
-    /// No failover has been asked for.
-    #[default]
-    None,
-    /// A failover was accepted and waits until an operation on the VM has ended (QEMU: relaunch).
-    Deferred,
-    /// The node serves alone.
-    Completed,
-}

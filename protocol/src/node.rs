@@ -1,10 +1,11 @@
 //! A node as every environment drives it: its machine and the effects that have not been carried out yet.
 //!
-//! The queue's one rule is the link's: when the link is closed or gone, what still waits to be put on it is dropped.
+//! What overtakes in the queue: the closing of the link, which drops what still waits to be put on it, the beginning of
+//! a failover, and a halt, which drops all that the node would do with its VM and its disk.
 
-use crate::Failover;
-use crate::effect::{Effect, Step};
+use crate::effect::{Effect, ExitReason, Step};
 use crate::error::ProtocolError;
+use crate::failover::{Failover, Status};
 use crate::input::Input;
 use crate::output::{CheckpointNumber, WithheldOutput};
 use crate::primary::Primary;
@@ -13,7 +14,8 @@ use crate::secondary::Secondary;
 use arrayvec::ArrayVec;
 use core::fmt;
 
-/// The two sides of a pair, by the role that they began with.
+/// The two sides of a pair, by the role with which they began this generation: a survivor that is protected again is
+/// the primary of the next one, its replacement the secondary.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 pub enum NodeName {
@@ -70,8 +72,18 @@ impl Machine {
         }
     }
 
-    /// See [`Primary::step`] and [`Secondary::step`].
+    /// The machine of a secondary that has come to protect a survivor.
+    pub fn replacement() -> Self {
+        Self::Secondary(Secondary::replacement())
+    }
+
+    /// See [`Primary::step`] and [`Secondary::step`]. A secondary that survived is a primary from protect on.
     pub fn step(&mut self, rules: &Rules, input: Input) -> Step {
+        if let (Self::Secondary(secondary), Input::Protect) = (&*self, input)
+            && let Some(primary) = secondary.as_primary()
+        {
+            *self = Self::Primary(primary);
+        }
         match self {
             Self::Primary(primary) => primary.step(rules, input),
             Self::Secondary(secondary) => secondary.step(rules, input),
@@ -107,6 +119,30 @@ impl Machine {
         match self {
             Self::Primary(primary) => primary.failover(),
             Self::Secondary(secondary) => secondary.failover(),
+        }
+    }
+
+    /// What it answers to query-colo-status.
+    pub fn status(&self) -> Status {
+        match self {
+            Self::Primary(primary) => primary.status(),
+            Self::Secondary(secondary) => secondary.status(),
+        }
+    }
+
+    /// Whether it has stopped for good: it never serves again, whatever it is told.
+    pub const fn is_over(&self) -> bool {
+        match self {
+            Self::Primary(primary) => primary.is_over(),
+            Self::Secondary(secondary) => secondary.is_over(),
+        }
+    }
+
+    /// Whether it serves alone and has nothing in hand: whether protect would be accepted.
+    pub fn can_be_protected(&self) -> bool {
+        match self {
+            Self::Primary(primary) => primary.can_be_protected(),
+            Self::Secondary(secondary) => secondary.as_primary().is_some(),
         }
     }
 
@@ -147,12 +183,16 @@ impl EffectQueue {
         (!self.effects.is_empty()).then(|| self.effects.remove(0))
     }
 
-    /// Appends the effects of a step. A closing of the link drops what still waits to be put on it, and goes first.
+    /// Appends the effects of a step, but for those that overtake.
     fn push(&mut self, effect: Effect) {
-        if effect == Effect::CloseLink {
-            self.drop_link_effects();
-            self.effects.insert(0, effect);
-            return;
+        match effect {
+            Effect::CloseLink => {
+                self.drop_link_effects();
+                return self.effects.insert(0, effect);
+            }
+            Effect::BeginFailover => return self.effects.insert(0, effect),
+            Effect::Halt => self.give_up(),
+            _ => {}
         }
         if let (Effect::Release(_), Some(last @ Effect::Release(_))) = (effect, self.effects.last_mut()) {
             *last = effect;
@@ -161,6 +201,16 @@ impl EffectQueue {
         // A machine has at most one operation in hand and waits for its end: what can pile up is bounded by the
         // effects of a checkpoint's step and of a failover's.
         self.effects.push(effect);
+    }
+
+    /// The node stops for good: its VM and its disk are left as they are, and a success that was to be told is none.
+    fn give_up(&mut self) {
+        self.effects.retain(|waits| matches!(waits, Effect::CloseLink | Effect::Exit(_)));
+        for waits in &mut self.effects {
+            if let Effect::Exit(reason) = waits {
+                *reason = ExitReason::Error;
+            }
+        }
     }
 
     fn drop_link_effects(&mut self) {
@@ -180,6 +230,11 @@ impl Node {
     /// The node with which a side begins.
     pub fn new(name: NodeName) -> Self {
         Self { machine: Machine::new(name), queue: EffectQueue::default() }
+    }
+
+    /// The node with which a replacement begins.
+    pub fn replacement() -> Self {
+        Self { machine: Machine::replacement(), queue: EffectQueue::default() }
     }
 
     /// The machine.
@@ -204,8 +259,15 @@ impl Node {
         error
     }
 
-    /// The next effect to carry out, taken off the queue.
-    pub fn next_effect(&mut self) -> Option<Effect> {
-        self.queue.pop()
+    /// The next effect to carry out, taken off the queue. The beginning of a failover asks nothing of the environment:
+    /// it is done with that, and what it asks for has been queued.
+    pub fn next_effect(&mut self, rules: &Rules) -> Option<Effect> {
+        let effect = self.queue.pop()?;
+        // It may have begun, or become pointless, by something that came between.
+        if effect == Effect::BeginFailover && self.machine.failover() == Failover::Require {
+            let error = self.input(rules, Input::FailoverBegins);
+            assert_eq!(error, None, "a failover that was accepted can begin");
+        }
+        Some(effect)
     }
 }

@@ -3,10 +3,10 @@
 //! Source: `colo_process_checkpoint` and `colo_do_checkpoint_transaction` in QEMU, `primary_vm_do_failover` for the
 //! failover; phases P0 to P5 are those of the protocol book.
 
-use crate::Failover;
 use crate::common::Common;
 use crate::effect::{Effect, Effects, ExitReason, Step};
 use crate::error::ProtocolError;
+use crate::failover::{ColoMode, Failover, Status};
 use crate::input::Input;
 use crate::message::{Dialect, Message, MessageKind};
 use crate::output::{CheckpointNumber, WithheldOutput};
@@ -153,6 +153,28 @@ impl Primary {
         self.due
     }
 
+    /// A survivor, about to be the primary of a new pair.
+    pub(crate) fn survivor(common: Common) -> Self {
+        Self { phase: PrimaryPhase::Alone, common, ..Self::new() }
+    }
+
+    /// Whether the node has stopped for good.
+    pub(crate) const fn is_over(&self) -> bool {
+        matches!(self.phase, PrimaryPhase::Fenced | PrimaryPhase::ShutDown)
+    }
+
+    /// Whether it serves alone and has nothing in hand.
+    pub(crate) fn can_be_protected(&self) -> bool {
+        self.phase == PrimaryPhase::Alone && self.common.pending.is_none()
+    }
+
+    /// What the node answers to query-colo-status.
+    pub fn status(&self) -> Status {
+        let takes_part =
+            self.phase.in_session() || matches!(self.phase, PrimaryPhase::Error | PrimaryPhase::TakingOver);
+        Status::new(ColoMode::Primary, takes_part, self.common.exited, self.common.failover)
+    }
+
     /// How far a failover has come.
     pub const fn failover(&self) -> Failover {
         self.common.failover
@@ -188,8 +210,18 @@ impl Primary {
                 self.guest_shutdown(rules, effects);
                 Ok(())
             }
+            Input::GuestReset => {
+                self.guest_reset(rules, effects);
+                Ok(())
+            }
+            Input::DiskFailed => {
+                self.disk_failed(effects);
+                Ok(())
+            }
             Input::CapabilityMissing => self.capability_missing(rules, effects),
-            Input::LostHeartbeat => self.lost_heartbeat(rules, effects),
+            Input::Protect => self.protect(rules, effects),
+            Input::LostHeartbeat => self.lost_heartbeat(effects),
+            Input::FailoverBegins => self.failover_begins(rules, effects),
             Input::PeerSilent => {
                 self.peer_silent(rules, effects);
                 Ok(())
@@ -219,6 +251,7 @@ impl Primary {
         }
         match self.phase {
             PrimaryPhase::WaitReady => {
+                self.release_initial(effects);
                 effects.push(Effect::StartReplication);
                 self.run_vm(rules, effects);
                 self.ready_for_next(rules, effects);
@@ -300,7 +333,7 @@ impl Primary {
     ) -> Result<(), ProtocolError> {
         match input {
             // What was on its way when the VM was halted or powered off.
-            _ if matches!(self.phase, PrimaryPhase::Fenced | PrimaryPhase::ShutDown) => {}
+            _ if self.is_over() => {}
             Input::OutputsMatch { end } if rules.is_hybrid() && self.phase.in_session() => {
                 effects.push(Effect::Release(self.common.output.release_to(end)));
             }
@@ -350,6 +383,45 @@ impl Primary {
         effects.push(Effect::ShutDown);
     }
 
+    /// The guest begins anew. Where the secondary's guest executes too, it has to follow soon.
+    fn guest_reset(&mut self, rules: &Rules, effects: &mut Effects) {
+        if self.is_over() {
+            return;
+        }
+        self.common.reset_vm(effects);
+        if rules.is_hybrid() {
+            self.checkpoint_due(rules, effects);
+        }
+    }
+
+    /// Without replication there is no protection. A survivor's disk is its own.
+    fn disk_failed(&mut self, effects: &mut Effects) {
+        if self.phase.in_session() {
+            self.common.close_link(effects);
+            self.leave_with_error(effects);
+        }
+    }
+
+    /// A survivor becomes the primary of a new pair: its state, captured as checkpoint 0, is the initial state of the
+    /// replacement. What the guest sends from here on is withheld.
+    fn protect(&mut self, rules: &Rules, effects: &mut Effects) -> Result<(), ProtocolError> {
+        if !self.can_be_protected() {
+            return Err(ProtocolError::NotAlone { state: self.phase.name() });
+        }
+        *self = Self::survivor(self.common.in_new_session());
+        self.phase = PrimaryPhase::Suspending;
+        if rules.is_hybrid() {
+            effects.push(Effect::ForgetPeerOutput);
+        }
+        self.common.suspend_vm(effects);
+        Ok(())
+    }
+
+    /// Whether what is under way is the initial state: migration brings it, the messages of COLO begin behind it.
+    fn is_initial(&self) -> bool {
+        self.checkpoint == CheckpointNumber(0)
+    }
+
     /// The pair cannot be: the node goes on as the ordinary VM that it was before.
     fn capability_missing(&mut self, rules: &Rules, effects: &mut Effects) -> Result<(), ProtocolError> {
         if self.phase != PrimaryPhase::WaitReady {
@@ -379,8 +451,10 @@ impl Primary {
                 self.common.output.seal();
                 self.device_bytes = device_bytes;
                 self.phase = PrimaryPhase::SendingRam;
-                self.resume(rules, ResumePoint::AfterStaged, effects);
-                effects.push(Effect::Send(Message::VmstateSend));
+                if !self.is_initial() {
+                    self.resume(rules, ResumePoint::AfterStaged, effects);
+                    effects.push(Effect::Send(Message::VmstateSend));
+                }
                 self.common.ask(effects, Effect::SendRam(self.checkpoint));
             }
             (PrimaryPhase::Saving, _) => {
@@ -389,15 +463,20 @@ impl Primary {
             }
             (PrimaryPhase::SendingRam, _) => {
                 self.phase = PrimaryPhase::SendingDeviceState;
-                effects.push(Effect::Send(Message::VmstateSize(self.device_bytes)));
+                if !self.is_initial() {
+                    effects.push(Effect::Send(Message::VmstateSize(self.device_bytes)));
+                }
                 self.device_bytes = 0;
                 self.common.ask(effects, Effect::SendDeviceState(self.checkpoint));
+            }
+            (PrimaryPhase::SendingDeviceState, _) if self.is_initial() => {
+                self.phase = PrimaryPhase::WaitReady
             }
             (PrimaryPhase::SendingDeviceState, _) => self.phase = PrimaryPhase::WaitReceived,
             (PrimaryPhase::TakingOver, Input::ArbiterGranted) => self.promote(rules, effects),
             (PrimaryPhase::TakingOver, Input::ArbiterDenied) => {
                 self.phase = PrimaryPhase::Fenced;
-                self.common.give_up(effects);
+                self.common.halt(effects);
             }
             (PrimaryPhase::TakingOver, _) => self.seek_promotion(rules, effects),
             // What was in hand when the node left COLO.
@@ -420,14 +499,21 @@ impl Primary {
         }
     }
 
-    fn lost_heartbeat(&mut self, rules: &Rules, effects: &mut Effects) -> Result<(), ProtocolError> {
-        if self.phase == PrimaryPhase::ShutDown {
+    /// The secondary that said checkpoint-ready holds what a survivor's guest had sent before it was captured.
+    fn release_initial(&mut self, effects: &mut Effects) {
+        if self.common.output.released() < self.common.output.sealed() {
+            effects.push(Effect::Release(self.common.output.release_sealed()));
+        }
+    }
+
+    fn lost_heartbeat(&mut self, effects: &mut Effects) -> Result<(), ProtocolError> {
+        if self.is_over() {
             return Err(ProtocolError::NotInColoMode { state: self.phase.name() });
         }
         if self.common.failover != Failover::None {
             return Err(ProtocolError::FailoverAlreadyActivated);
         }
-        self.fail_over(rules, effects);
+        self.common.require_failover(effects);
         Ok(())
     }
 
@@ -438,10 +524,23 @@ impl Primary {
         }
     }
 
+    /// The node comes to the failover that it has accepted; it may have powered off since.
+    fn failover_begins(&mut self, rules: &Rules, effects: &mut Effects) -> Result<(), ProtocolError> {
+        match self.common.failover {
+            _ if self.is_over() => self.common.failover = Failover::None,
+            Failover::Require => self.fail_over(rules, effects),
+            _ => {
+                let (input, state) = (Input::FailoverBegins.kind(), self.phase.name());
+                return Err(ProtocolError::UnexpectedInput { input, state });
+            }
+        }
+        Ok(())
+    }
+
     /// Goes on alone: at once, or when the operation on the VM that is in hand has ended.
     fn fail_over(&mut self, rules: &Rules, effects: &mut Effects) {
         self.common.close_link(effects);
-        self.common.failover = Failover::Deferred;
+        self.common.failover = Failover::Active;
         self.phase = PrimaryPhase::TakingOver;
         if self.common.pending.is_none() {
             self.seek_promotion(rules, effects);
@@ -471,6 +570,8 @@ impl Primary {
         }
         match rules.detection {
             Detection::External | Detection::Timeout => self.leave_with_error(effects),
+            // A failover that was accepted already is about to begin.
+            Detection::LinkClosed if self.common.failover == Failover::Require => {}
             Detection::LinkClosed => self.fail_over(rules, effects),
         }
     }

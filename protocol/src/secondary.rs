@@ -3,13 +3,14 @@
 //! Source: `colo_process_incoming_thread` and `colo_incoming_process_checkpoint` in QEMU, `secondary_vm_do_failover`
 //! for the failover; phases S0 to S7 are those of the protocol book.
 
-use crate::Failover;
 use crate::common::Common;
 use crate::effect::{Effect, Effects, ExitReason, Operation, Step};
 use crate::error::ProtocolError;
+use crate::failover::{ColoMode, Failover, Status};
 use crate::input::Input;
 use crate::message::{Message, MessageKind};
 use crate::output::{CheckpointNumber, OutputOffset, WithheldOutput};
+use crate::primary::Primary;
 use crate::rules::{
     Application, Detection, DiskCheckpoint, FailedLoad, FailoverDeferral, Fencing, Rules, UnloadedCheckpoint,
 };
@@ -139,6 +140,11 @@ impl Secondary {
         }
     }
 
+    /// A secondary that waits for the state of a survivor: ram-received and device-state-received bring it.
+    pub fn replacement() -> Self {
+        Self { common: Common::new(None), ..Self::new() }
+    }
+
     /// Where the secondary stands.
     pub const fn phase(&self) -> SecondaryPhase {
         self.phase
@@ -157,6 +163,22 @@ impl Secondary {
     /// The latest checkpoint behind which the node may not go back, whatever happens.
     pub const fn promised(&self) -> CheckpointNumber {
         self.promised
+    }
+
+    /// The primary of the next generation, if it serves alone and has nothing in hand.
+    pub(crate) fn as_primary(&self) -> Option<Primary> {
+        let alone = self.phase == SecondaryPhase::Alone && self.common.pending.is_none();
+        alone.then(|| Primary::survivor(self.common))
+    }
+
+    /// What the node answers to query-colo-status.
+    pub fn status(&self) -> Status {
+        let takes_part = match self.phase {
+            SecondaryPhase::Incoming => false,
+            SecondaryPhase::Error | SecondaryPhase::TakingOver => true,
+            phase => phase.in_session(),
+        };
+        Status::new(ColoMode::Secondary, takes_part, self.common.exited, self.common.failover)
     }
 
     /// How far a failover has come.
@@ -195,14 +217,29 @@ impl Secondary {
                 Ok(())
             }
             Input::RamReceived | Input::DeviceStateReceived if !self.common.link_open => Ok(()),
+            Input::RamReceived if self.is_empty() => Ok(()),
+            Input::DeviceStateReceived if self.is_empty() => {
+                self.common.ask(effects, Effect::LoadState(self.checkpoint));
+                Ok(())
+            }
             Input::GuestOutput { end } | Input::UncomparedOutput { end } => self.guest_output(end, effects),
             Input::GuestShutdown => {
                 self.guest_shutdown(effects);
                 Ok(())
             }
+            Input::GuestReset => {
+                self.guest_reset(effects);
+                Ok(())
+            }
+            Input::DiskFailed => {
+                self.disk_failed(rules, effects);
+                Ok(())
+            }
+            Input::Protect => Err(ProtocolError::NotAlone { state: self.phase.name() }),
             Input::CapabilityMissing => self.capability_missing(effects),
             Input::VmSuspended => self.suspended(rules, effects),
-            Input::LostHeartbeat => self.lost_heartbeat(rules, effects),
+            Input::LostHeartbeat => self.lost_heartbeat(effects),
+            Input::FailoverBegins => self.failover_begins(rules, effects),
             Input::PeerSilent => {
                 self.peer_silent(rules, effects);
                 Ok(())
@@ -300,6 +337,35 @@ impl Secondary {
         effects.push(Effect::ShutDown);
     }
 
+    /// The guest begins anew, if it executes; in COLO, the primary's does not know, and the comparison will tell. A VM
+    /// that does not execute is the primary's, as of a checkpoint.
+    fn guest_reset(&mut self, effects: &mut Effects) {
+        if self.common.vm_running {
+            effects.push(Effect::ResetVm);
+        }
+    }
+
+    /// The disk is not that of the memory. What was to come behind it, a promotion perhaps, is not to be any more.
+    fn disk_failed(&mut self, rules: &Rules, effects: &mut Effects) {
+        if self.is_over() {
+            return;
+        }
+        self.state_unusable(rules, effects);
+        if self.is_over() {
+            self.common.halt(effects);
+        }
+    }
+
+    /// Whether the node has stopped for good.
+    pub(crate) const fn is_over(&self) -> bool {
+        matches!(self.phase, SecondaryPhase::Failed | SecondaryPhase::Fenced | SecondaryPhase::ShutDown)
+    }
+
+    /// Whether it is a replacement to which nothing has been given yet.
+    fn is_empty(&self) -> bool {
+        self.phase == SecondaryPhase::Incoming && self.common.pending.is_none()
+    }
+
     /// The pair cannot be: there is nothing that this node could ever serve.
     fn capability_missing(&mut self, effects: &mut Effects) -> Result<(), ProtocolError> {
         if self.phase != SecondaryPhase::Incoming {
@@ -382,51 +448,78 @@ impl Secondary {
     /// The VM is half of one checkpoint and half of another.
     fn load_failed(&mut self, rules: &Rules, effects: &mut Effects) -> Result<(), ProtocolError> {
         self.common.end(Input::LoadFailed.kind(), self.phase.name())?;
+        if !self.is_over() {
+            self.state_unusable(rules, effects);
+        }
+        Ok(())
+    }
+
+    /// Memory and disk are not those of one checkpoint: there is nothing from which the node could go on.
+    fn state_unusable(&mut self, rules: &Rules, effects: &mut Effects) {
         match (rules.failed_load, self.phase) {
-            (_, SecondaryPhase::Failed | SecondaryPhase::Fenced | SecondaryPhase::ShutDown) => {}
             (FailedLoad::Fatal, _) | (_, SecondaryPhase::Incoming) => self.fail(effects),
             (FailedLoad::Forgotten, SecondaryPhase::TakingOver) => self.seek_promotion(rules, effects),
+            (FailedLoad::Forgotten, SecondaryPhase::Alone) => {}
             (FailedLoad::Forgotten, _) => {
                 self.common.close_link(effects);
                 self.leave_with_error(effects);
             }
         }
-        Ok(())
     }
 
     /// The node stops for good: it can never take over.
     fn fail(&mut self, effects: &mut Effects) {
         self.phase = SecondaryPhase::Failed;
+        self.common.failover = Failover::None;
         self.common.close_link(effects);
         self.common.exit(effects, ExitReason::Error);
     }
 
-    fn lost_heartbeat(&mut self, rules: &Rules, effects: &mut Effects) -> Result<(), ProtocolError> {
-        if matches!(self.phase, SecondaryPhase::Incoming | SecondaryPhase::Failed | SecondaryPhase::ShutDown)
-        {
+    fn lost_heartbeat(&mut self, effects: &mut Effects) -> Result<(), ProtocolError> {
+        if self.phase == SecondaryPhase::Incoming || self.is_over() {
             return Err(ProtocolError::NotInColoMode { state: self.phase.name() });
         }
         if self.common.failover != Failover::None {
             return Err(ProtocolError::FailoverAlreadyActivated);
         }
-        self.fail_over(rules, effects);
+        self.common.require_failover(effects);
         Ok(())
     }
 
+    /// A replacement that has nothing yet has nobody to wait for.
     fn peer_silent(&mut self, rules: &Rules, effects: &mut Effects) {
         let may_serve = !matches!(self.phase, SecondaryPhase::Failed | SecondaryPhase::ShutDown);
-        if rules.detection == Detection::Timeout && self.common.failover == Failover::None && may_serve {
+        if rules.detection != Detection::Timeout || self.common.failover != Failover::None || !may_serve {
+            return;
+        }
+        if self.is_empty() {
+            self.fail(effects);
+        } else {
             self.fail_over(rules, effects);
         }
+    }
+
+    /// The node comes to the failover that it has accepted; it may have failed or powered off since.
+    fn failover_begins(&mut self, rules: &Rules, effects: &mut Effects) -> Result<(), ProtocolError> {
+        match self.common.failover {
+            _ if self.is_over() => self.common.failover = Failover::None,
+            Failover::Require => self.fail_over(rules, effects),
+            _ => {
+                let (input, state) = (Input::FailoverBegins.kind(), self.phase.name());
+                return Err(ProtocolError::UnexpectedInput { input, state });
+            }
+        }
+        Ok(())
     }
 
     /// Takes over: at once from the checkpoint that is loaded, or when the one in hand has been applied.
     fn fail_over(&mut self, rules: &Rules, effects: &mut Effects) {
         self.common.close_link(effects);
-        self.common.failover = Failover::Deferred;
+        self.common.failover = Failover::Active;
         let before = self.phase;
         self.phase = SecondaryPhase::TakingOver;
         if must_wait(rules, before) {
+            self.common.failover = Failover::Relaunch;
             return;
         }
         if before == SecondaryPhase::WaitLock && rules.unloaded == UnloadedCheckpoint::LoadedAnyway {
@@ -441,6 +534,7 @@ impl Secondary {
 
     /// The node serves alone, if it need not ask first. What is in hand ends before that.
     fn seek_promotion(&mut self, rules: &Rules, effects: &mut Effects) {
+        self.common.failover = Failover::Active;
         match rules.fencing {
             Fencing::None => self.promote(rules, effects),
             Fencing::Arbiter if self.common.pending.is_some() => {}
@@ -455,11 +549,14 @@ impl Secondary {
         effects: &mut Effects,
     ) -> Result<(), ProtocolError> {
         self.common.end(answer.kind(), self.phase.name())?;
+        if self.is_over() {
+            return Ok(());
+        }
         if answer == Input::ArbiterGranted {
             self.promote(rules, effects);
         } else {
             self.phase = SecondaryPhase::Fenced;
-            self.common.give_up(effects);
+            self.common.halt(effects);
         }
         Ok(())
     }
@@ -484,6 +581,9 @@ impl Secondary {
         }
         match rules.detection {
             Detection::External | Detection::Timeout => self.peer_lost(effects),
+            Detection::LinkClosed if self.is_empty() => self.fail(effects),
+            // A failover that was accepted already is about to begin.
+            Detection::LinkClosed if self.common.failover == Failover::Require => {}
             Detection::LinkClosed => self.fail_over(rules, effects),
         }
     }
@@ -491,6 +591,9 @@ impl Secondary {
     /// Nothing more will come. What is being loaded is loaded first: it may be promised already, and half of it is
     /// no VM. The end of the load finds the link gone.
     fn peer_lost(&mut self, effects: &mut Effects) {
+        if self.is_empty() {
+            return self.fail(effects);
+        }
         let loading = matches!(
             self.phase,
             SecondaryPhase::Incoming

@@ -35,6 +35,9 @@ pub struct Row {
 pub fn transitions(node: NodeName, rules: &Rules) -> Vec<Row> {
     let mut rows = BTreeSet::new();
     let mut states = vec![Machine::new(node)];
+    if node == NodeName::Secondary {
+        states.push(Machine::replacement());
+    }
     let mut next = 0;
     while let Some(before) = states.get(next).copied() {
         next += 1;
@@ -52,7 +55,9 @@ pub fn transitions(node: NodeName, rules: &Rules) -> Vec<Row> {
                 &after,
                 refused,
             ));
-            if !states.contains(&after) {
+            // A survivor that is protected again is a primary: its transitions are in that one's table.
+            let same_role = core::mem::discriminant(&before) == core::mem::discriminant(&after);
+            if same_role && !states.contains(&after) {
                 states.push(after);
             }
         }

@@ -2,8 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 use colo_protocol::{
-    BUGS, Input, InputKind, Machine, Message, Node, NodeName, OutputOffset, PRESETS, ProtocolError, Rules,
-    rules_named,
+    BUGS, Effect, Failover, Input, InputKind, Machine, Message, Node, NodeName, OutputOffset, PRESETS,
+    ProtocolError, Rules, rules_named,
 };
 use proptest::prelude::*;
 
@@ -19,8 +19,13 @@ fn input(text: &str) -> Input {
     Input::new(InputKind::from_name(name).unwrap(), value.parse().unwrap())
 }
 
+/// A failover that was asked for begins at once.
 fn told(machine: &mut Machine, rules: &Rules, input: Input) -> String {
-    let step = machine.step(rules, input);
+    let mut step = machine.step(rules, input);
+    if step.effects.contains(&Effect::BeginFailover) {
+        assert_eq!((step.effects.len(), machine.failover()), (1, Failover::Require));
+        step = machine.step(rules, Input::FailoverBegins);
+    }
     let effects: Vec<_> = step.effects.iter().map(ToString::to_string).collect();
     let error = step.error.map(|error| format!("error: {error}; ")).unwrap_or_default();
     format!("{error}[{}] {}", effects.join(", "), machine.phase_name())
@@ -294,7 +299,7 @@ proptest! {
             }
             node.input(&rules, input);
             while carry_out && begun.is_none() {
-                let Some(effect) = node.next_effect() else { break };
+                let Some(effect) = node.next_effect(&rules) else { break };
                 begun = effect.operation();
             }
         }
@@ -310,6 +315,7 @@ fn a_closed_link_overtakes_what_waits_to_be_sent() {
     let waiting: Vec<_> = node.queue().iter().map(|effect| effect.to_string()).collect();
     assert_eq!(waiting[waiting.len() - 2..], ["vmstate-send", "send-ram 1"]);
     node.input(&Rules::V12, Input::LostHeartbeat);
+    assert_eq!(node.next_effect(&Rules::V12), Some(Effect::BeginFailover));
     let waiting: Vec<_> = node.queue().iter().collect();
     assert!(!waiting.iter().any(|effect| effect.needs_link()), "{waiting:?}");
     assert_eq!(waiting[0].to_string(), "close-link");
@@ -329,12 +335,15 @@ fn effects_come_off_the_queue_in_order_and_an_operation_waits_for_the_one_in_han
     for name in &names[..4] {
         assert_eq!(node.queue().first().unwrap().to_string(), *name);
         assert_eq!(node.queue().ready(true), node.queue().first(), "what is no operation does not wait");
-        assert_eq!(node.next_effect().unwrap().to_string(), *name);
+        assert_eq!(node.next_effect(&Rules::V12).unwrap().to_string(), *name);
     }
     assert_eq!(node.queue().ready(true), None);
     assert_eq!(node.queue().ready(false).unwrap().to_string(), "suspend-vm");
-    assert_eq!(node.next_effect().unwrap().to_string(), "suspend-vm");
-    assert_eq!((node.queue().first(), node.queue().ready(false), node.next_effect()), (None, None, None));
+    assert_eq!(node.next_effect(&Rules::V12).unwrap().to_string(), "suspend-vm");
+    assert_eq!(
+        (node.queue().first(), node.queue().ready(false), node.next_effect(&Rules::V12)),
+        (None, None, None)
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What each rule changes, step by step: both VMs executing, silence and the arbiter, the disk, powering off.
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
-use colo_protocol::{Execution, Input, InputKind, Machine, NodeName, Rules, rules_named};
+use colo_protocol::{Effect, Execution, Input, InputKind, Machine, NodeName, Rules, rules_named};
 
 const HYBRID: Rules = Rules { execution: Execution::Hybrid, ..Rules::V12 };
 
@@ -19,7 +19,11 @@ fn last(node: NodeName, rules: &Rules, inputs: &str) -> String {
 fn told(machine: &mut Machine, rules: &Rules, text: &str) -> String {
     let (name, value) = text.split_once(' ').unwrap_or((text, "0"));
     let input = Input::new(InputKind::from_name(name).unwrap(), value.parse().unwrap());
-    let step = machine.step(rules, input);
+    let mut step = machine.step(rules, input);
+    // A failover that was asked for begins at once.
+    if step.effects.contains(&Effect::BeginFailover) {
+        step = machine.step(rules, Input::FailoverBegins);
+    }
     let effects: Vec<_> = step.effects.iter().map(ToString::to_string).collect();
     let error = step.error.map(|error| format!("error: {error}; ")).unwrap_or_default();
     format!("{error}[{}] {}", effects.join(", "), machine.phase_name())

@@ -43,12 +43,15 @@ impl Simulation<'_> {
 
     /// The first to ask gets it, for ever.
     pub(crate) fn arbiter_answers(&mut self, node: NodeName) -> Input {
-        if *self.arbiter.get_or_insert(node) == node { Input::ArbiterGranted } else { Input::ArbiterDenied }
+        if *self.arbiter.get_or_insert(node) == node {
+            return Input::ArbiterGranted;
+        }
+        self.marks.hit(Mark::ArbiterChosePeer);
+        Input::ArbiterDenied
     }
 
     /// The VM of a node stops for good.
     pub(crate) fn halt(&mut self, node: NodeName) {
-        self.marks.hit(Mark::NodeHalted);
         let side = self.side_mut(node);
         side.guest.executing = false;
         side.unusable = true;

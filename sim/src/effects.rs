@@ -37,13 +37,15 @@ impl Simulation<'_> {
         if self.side(node).ready() != Some(effect) {
             return;
         }
-        self.side_mut(node).node.next_effect();
+        let rules = self.rules;
+        self.side_mut(node).node.next_effect(rules);
         self.tape.effect(self.place(Some(node)), effect);
         if let Some(operation) = effect.operation() {
             self.begin_operation(node, operation, effect);
         } else {
             self.perform(node, effect);
             self.arrive(node, Moment::After, event);
+            self.close_overtakes(node);
         }
     }
 
@@ -66,6 +68,7 @@ impl Simulation<'_> {
             | Effect::CommitDiskEpoch(_)
             | Effect::FailOverDisk => {}
             Effect::ShutDown => self.halt(node),
+            Effect::BeginFailover => self.note_deferral(node),
             Effect::TakeOver => self.take_over(node),
             Effect::Halt => self.halt(node),
             // The manager looks when the link is lost, which is when a node leaves.

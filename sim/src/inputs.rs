@@ -28,13 +28,7 @@ impl Simulation<'_> {
             self.side_mut(node).in_hand = None;
         }
         let rules = self.rules;
-        let machine = *self.side(node).node.machine();
         let error = self.side_mut(node).node.input(rules, input);
-        if self.side(node).node.machine().failover() == Failover::Deferred
-            && machine.failover() == Failover::None
-        {
-            self.marks.hit(Mark::FailoverDeferred);
-        }
         self.tape.input(self.place(Some(node)), input);
         if let Some(error) = error {
             self.refused(node, error);
@@ -66,8 +60,15 @@ impl Simulation<'_> {
         }
     }
 
+    /// A failover has begun; perhaps it has to wait.
+    pub(crate) fn note_deferral(&mut self, node: NodeName) {
+        if self.side(node).node.machine().failover() == Failover::Relaunch {
+            self.marks.hit(Mark::FailoverDeferred);
+        }
+    }
+
     /// Closing the link does not wait its turn: it also ends a send that is stuck.
-    fn close_overtakes(&mut self, node: NodeName) {
+    pub(crate) fn close_overtakes(&mut self, node: NodeName) {
         if self.side(node).ready() == Some(Effect::CloseLink) && !self.is_held(Planned::CarryOut(node)) {
             self.carry_out(node);
         }

@@ -24,7 +24,7 @@ pub(crate) enum Mark {
     SecondaryTookOver,
     NodeFenced,
     LivingPeerSuspected,
-    NodeHalted,
+    ArbiterChosePeer,
     NobodyServes,
 }
 
@@ -34,7 +34,7 @@ impl Mark {
         match self {
             Self::NodeFenced | Self::FailoverRefused => rules.has_manager(),
             Self::LivingPeerSuspected => rules.watches_silence(),
-            Self::NodeHalted => rules.fencing == Fencing::Arbiter,
+            Self::ArbiterChosePeer => rules.fencing == Fencing::Arbiter,
             _ => true,
         }
     }
@@ -60,7 +60,7 @@ const ALL: [(Mark, &str); 20] = [
     (Mark::SecondaryTookOver, "the secondary took over"),
     (Mark::NodeFenced, "the manager fenced a node"),
     (Mark::LivingPeerSuspected, "a living peer was taken for dead"),
-    (Mark::NodeHalted, "the arbiter chose the peer"),
+    (Mark::ArbiterChosePeer, "the arbiter chose the peer"),
     (Mark::NobodyServes, "nobody could serve"),
 ];
 

@@ -164,8 +164,11 @@ impl<'a> Simulation<'a> {
 
     fn is_over(&self) -> bool {
         let settled = || {
-            let deferred = self.sides.iter().any(|side| side.node.machine().failover() == Failover::Deferred);
-            self.clients.all_idle() && self.looks == 0 && !deferred
+            let is_under_way = |side: &Side| {
+                let failover = side.node.machine().failover();
+                side.alive && !matches!(failover, Failover::None | Failover::Completed)
+            };
+            self.clients.all_idle() && self.looks == 0 && !self.sides.iter().any(is_under_way)
         };
         self.judge.has_judged() || self.expired || self.nobody_can_serve() || (self.draining && settled())
     }

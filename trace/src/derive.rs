@@ -434,11 +434,12 @@ impl<'a> Walk<'a> {
         let event = Event::Effect(kind);
         let mut others = self.others(node, false, false, Some(kind));
         // Closing the link overtakes: nothing comes between it and the input that asks for it.
-        if kind == EffectKind::CloseLink {
+        if matches!(kind, EffectKind::BeginFailover | EffectKind::CloseLink) {
             others.clear();
         }
         let before = self.arrive(node, Moment::Before, event);
-        self.side_mut(node).node.next_effect();
+        let rules = self.rules;
+        self.side_mut(node).node.next_effect(rules);
         let operation = Operation::of(kind);
         let moment = if operation.is_some() { Moment::During } else { Moment::After };
         let after = self.arrive(node, moment, event);

@@ -21,7 +21,7 @@ impl Driver {
             }
         }
         self.announced = None;
-        let taken = self.node.next_effect();
+        let taken = self.node.next_effect(&self.config.rules);
         assert_eq!(taken, Some(effect), "only an input changes the queue");
         let checkpoint = self.node.machine().checkpoint().0;
         self.record(|time| Record::effect(time, self.name(), checkpoint, effect), control)?;
@@ -53,6 +53,10 @@ impl Driver {
             | Effect::CommitDiskEpoch(_)
             | Effect::FailOverDisk => {}
             Effect::ShutDown => self.halt(control)?,
+            Effect::BeginFailover => {}
+            Effect::ResetVm => {
+                return Err(NodeError::Internal(format!("{effect}: nobody resets a guest here")));
+            }
             Effect::RedirectOutput(_) | Effect::ForgetPeerOutput | Effect::ReleaseUncompared(_) => {
                 return Err(NodeError::Internal(format!("{effect}: there is no comparison here")));
             }
