@@ -122,6 +122,10 @@ pub(crate) fn end_load(side: &mut Side) -> Input {
     let Some([ram, devices]) = side.load.take() else { return Input::LoadFailed };
     let Snapshot { output, writes, .. } = devices;
     side.vm = Vm { ram, devices, output, writes, running: side.vm.running, ..Vm::default() };
+    if devices.checkpoint == 0 {
+        // The initial state comes with a mirror of the disk.
+        (side.disk.received, side.disk.seen) = (writes, writes);
+    }
     Input::StateLoaded { output: OutputOffset(devices.output.into()) }
 }
 

@@ -5,9 +5,9 @@ use crate::bounds::{Bounds, MAX_CHECKPOINTS};
 use crate::packed::Packed;
 use crate::pair::Pair;
 use crate::search::{Coverage, Limits, Outcome, Search, search};
-use crate::state::State;
+use crate::state::{Packet, State};
 use colo_protocol::{
-    Dialect, Effect, Failover, MessageKind, NodeName, PrimaryPhase, Property, Rules, SecondaryPhase,
+    Dialect, Effect, Failover, Message, MessageKind, NodeName, PrimaryPhase, Property, Rules, SecondaryPhase,
 };
 use std::collections::BTreeSet;
 use std::fmt;
@@ -22,6 +22,8 @@ pub enum Goal {
     PrimaryFailover(PrimaryPhase),
     /// A failover was accepted by a secondary in this phase.
     SecondaryFailover(SecondaryPhase),
+    /// A survivor's replacement was ready.
+    ProtectedAgain,
 }
 
 impl fmt::Display for Goal {
@@ -30,6 +32,7 @@ impl fmt::Display for Goal {
             Self::Message(kind) => write!(f, "message {}", kind.name()),
             Self::PrimaryFailover(phase) => write!(f, "failover of the primary in {}", phase.name()),
             Self::SecondaryFailover(phase) => write!(f, "failover of the secondary in {}", phase.name()),
+            Self::ProtectedAgain => f.write_str("a survivor protected again"),
         }
     }
 }
@@ -51,7 +54,8 @@ impl Goal {
             !matches!(phase, Incoming | TakingOver | Alone | Failed | Fenced | ShutDown)
                 && (*phase != Suspending || hybrid)
         });
-        let messages = messages.map(Self::Message);
+        let again = (bounds.budgets.replacements > 0).then_some(Self::ProtectedAgain);
+        let messages = messages.map(Self::Message).chain(again);
         messages.chain(primary.map(Self::PrimaryFailover)).chain(secondary.map(Self::SecondaryFailover))
     }
 }
@@ -87,9 +91,18 @@ impl Goals {
                     self.0.insert(failover_goal(before, name));
                 }
             }
+            Action::Deliver(NodeName::Primary) if is_protected_again(before) => {
+                self.0.insert(Goal::ProtectedAgain);
+            }
             _ => {}
         }
     }
+}
+
+/// Whether the message that comes next is a replacement's checkpoint-ready.
+fn is_protected_again(before: &State) -> bool {
+    let ready = Packet::Message(Message::CheckpointReady);
+    before.spent.replacements > 0 && before.side(NodeName::Primary).inbox.first() == Some(&ready)
 }
 
 fn failover_goal(before: &State, name: NodeName) -> Goal {

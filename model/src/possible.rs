@@ -58,7 +58,7 @@ impl Pair {
             }
         }
         if spent.replacements < allowed.replacements
-            && side.node.machine().can_be_protected()
+            && side.node.can_be_protected()
             && is_over(state, name.peer())
         {
             actions.push(Action::Replace(name));

@@ -72,6 +72,7 @@ fn both_vms_may_execute_if_no_gap_is_left() {
         let rules = Rules { execution: Execution::Hybrid, ..base };
         let mut bounds = diskless(&rules);
         bounds.budgets.mismatches = 1;
+        bounds.budgets.resets = 1 - u8::from(rules.fencing == Fencing::Arbiter);
         bounds.budgets.outputs = if rules.fencing == Fencing::Arbiter { 1 } else { 2 };
         let check = check_with(&rules, &bounds, 2);
         assert_eq!((check.verdict(), broken(&check)), (Verdict::Holds, vec![]));
@@ -106,6 +107,28 @@ fn rare_surroundings_change_no_verdict() {
             Budgets { disk_errors: 1, disk_writes: 1, cuts: 0, wrong_suspicions: 0, ..usual },
         ] {
             let check = check_with(&preset.rules, &Bounds { checkpoints: 2, budgets }, 2);
+            assert_eq!(
+                (check.verdict(), broken(&check)),
+                (Verdict::Holds, vec![]),
+                "{} {budgets:?}",
+                preset.name
+            );
+            assert_eq!(check.never_fired, [], "{} {budgets:?}", preset.name);
+        }
+    }
+}
+
+/// A replacement comes to the survivor, whichever it is, and the new pair is as good as the first was.
+#[test]
+fn a_survivor_is_protected_again_and_again() {
+    for preset in PRESETS.iter().filter(|preset| preset.breaks.is_empty()) {
+        let fenced = preset.rules.fencing == Fencing::Arbiter;
+        let usual = Budgets { cuts: 0, load_errors: 0, ..Bounds::of(&preset.rules).budgets };
+        let again = Budgets { replacements: 1, crashes: 2, outputs: if fenced { 1 } else { 2 }, ..usual };
+        let twice = Budgets { replacements: 2, crashes: 3, outputs: 1, disk_writes: 0, ..usual };
+        let twice = Budgets { wrong_suspicions: 0, ..twice };
+        for budgets in [again, twice] {
+            let check = check_with(&preset.rules, &Bounds { checkpoints: 1, budgets }, 2);
             assert_eq!(
                 (check.verdict(), broken(&check)),
                 (Verdict::Holds, vec![]),

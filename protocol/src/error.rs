@@ -42,8 +42,8 @@ pub enum ProtocolError {
     /// x-colo-lost-heartbeat refused: a failover is under way or done.
     #[error("COLO failover is already activated")]
     FailoverAlreadyActivated,
-    /// protect refused: only a survivor with nothing in hand can be the primary of a new pair.
-    #[error("the VM does not serve alone (state {state})")]
+    /// protect refused: only a survivor that has nothing left to do can be the primary of a new pair.
+    #[error("the VM does not serve alone, or not yet (state {state})")]
     NotAlone {
         /// The name of the state.
         state: &'static str,

@@ -138,8 +138,8 @@ impl Machine {
         }
     }
 
-    /// Whether it serves alone and has nothing in hand: whether protect would be accepted.
-    pub fn can_be_protected(&self) -> bool {
+    /// Whether it serves alone and has nothing in hand.
+    pub(crate) fn can_be_protected(&self) -> bool {
         match self {
             Self::Primary(primary) => primary.can_be_protected(),
             Self::Secondary(secondary) => secondary.as_primary().is_some(),
@@ -247,8 +247,16 @@ impl Node {
         &self.queue
     }
 
+    /// Whether protect would be accepted: the node serves alone, and has done all that the old pair left it to do.
+    pub fn can_be_protected(&self) -> bool {
+        self.queue.effects.is_empty() && self.machine.can_be_protected()
+    }
+
     /// Gives the machine one input and queues its effects; returns what was wrong with the input.
     pub fn input(&mut self, rules: &Rules, input: Input) -> Option<ProtocolError> {
+        if input == Input::Protect && !self.can_be_protected() {
+            return Some(ProtocolError::NotAlone { state: self.machine.phase_name() });
+        }
         if input == Input::LinkDown {
             self.queue.drop_link_effects();
         }
