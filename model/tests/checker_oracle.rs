@@ -1,0 +1,125 @@
+//! Random small graphs, judged by the engine and by an oracle that has nothing in common with it.
+//!
+//! The oracle looks at every set of states as the set that a run visits again and again: there is such a run if and
+//! only if each state of the set leads to each other within it, the set can be reached, and the definitions of fairness
+//! are true of it word for word. No component, no search: reachability is the closure of a relation.
+
+mod toy;
+
+use colo_model::checker::{Claim, Class, Extent, Fairness, Finding, Specification, Strength, check};
+use proptest::prelude::*;
+use toy::{Toy, among, confirm};
+
+const STATES: u32 = 7;
+const CLASSES: u8 = 3;
+
+/// Which states lead to which by edges whose ends `may` be used, by any number of steps.
+fn closure(toy: &Toy, may: impl Fn(u32) -> bool) -> Vec<Vec<bool>> {
+    let states = 0..toy.edges.len();
+    let mut leads: Vec<Vec<bool>> = states
+        .clone()
+        .map(|from| states.clone().map(|to| from == to && may(from as u32)).collect())
+        .collect();
+    for (from, edges) in toy.edges.iter().enumerate() {
+        for (to, _) in edges {
+            leads[from][*to as usize] |= may(from as u32) && may(*to);
+        }
+    }
+    for by in states.clone() {
+        for from in states.clone() {
+            for to in states.clone() {
+                leads[from][to] |= leads[from][by] && leads[by][to];
+            }
+        }
+    }
+    leads
+}
+
+/// Whether a run can visit all of `set` and nothing else again and again, and be fair.
+fn is_fair_for_ever(toy: &Toy, set: &[u32], fairness: &[(Class, Strength)]) -> bool {
+    let leads = closure(toy, |state| set.contains(&state));
+    let connected = set.iter().all(|from| set.iter().all(|to| leads[*from as usize][*to as usize]));
+    let moves = |state: u32, class: Class| {
+        let steps = toy.edges[state as usize].iter();
+        steps.filter(move |(to, of)| *to != state && *of == class).map(|(to, _)| *to)
+    };
+    let enabled = |state: &u32, class| moves(*state, class).count() > 0;
+    let taken = |class| set.iter().any(|state| moves(*state, class).any(|to| set.contains(&to)));
+    let fair = |(class, strength): &(Class, Strength)| match strength {
+        Strength::Weak => taken(*class) || set.iter().any(|state| !enabled(state, *class)),
+        Strength::Strong => taken(*class) || set.iter().all(|state| !enabled(state, *class)),
+    };
+    connected && fairness.iter().all(fair)
+}
+
+/// Whether some fair run begins where `begins`, goes through states of `within` only from then on, and is among
+/// `again` again and again.
+fn oracle(
+    toy: &Toy,
+    begins: impl Fn(u32) -> bool,
+    within: impl Fn(u32) -> bool,
+    again: impl Fn(u32) -> bool,
+    fairness: &[(Class, Strength)],
+) -> bool {
+    let everywhere = closure(toy, |_| true);
+    let inside = closure(toy, &within);
+    let states = || 0..toy.edges.len() as u32;
+    let owed = |state: u32| {
+        begins(state) && toy.initials.iter().any(|initial| everywhere[*initial as usize][state as usize])
+    };
+    let reached = |state: u32| states().any(|from| owed(from) && inside[from as usize][state as usize]);
+    (1u32..1 << toy.edges.len()).any(|bits| {
+        let set: Vec<u32> = states().filter(|state| bits & (1 << state) != 0).collect();
+        set.iter().all(|state| within(*state) && reached(*state))
+            && set.iter().any(|state| again(*state))
+            && is_fair_for_ever(toy, &set, fairness)
+    })
+}
+
+fn graphs() -> impl Strategy<Value = Toy> {
+    let edge = (0..STATES, 0..STATES, (0..CLASSES).prop_map(Class));
+    let edges = prop::collection::vec(edge, 0..18);
+    (prop::collection::vec(0..STATES, 1..3), edges).prop_map(|(initials, edges)| {
+        let last = (STATES - 1, STATES - 1, Class(0));
+        Toy { initials, ..Toy::new(&[edges, vec![last]].concat()) }
+    })
+}
+
+fn fairness() -> impl Strategy<Value = Vec<(Class, Strength)>> {
+    let strength = prop_oneof![Just(None), Just(Some(Strength::Weak)), Just(Some(Strength::Strong))];
+    prop::collection::vec(strength, usize::from(CLASSES)).prop_map(|strengths| {
+        let classes = (0..).map(Class).zip(strengths);
+        classes.filter_map(|(class, strength)| Some((class, strength?))).collect()
+    })
+}
+
+fn sets() -> impl Strategy<Value = Vec<u32>> {
+    prop::collection::vec(0..STATES, 0..5)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_engine_and_the_oracle_agree(
+        toy in graphs(), classes in fairness(), p in sets(), q in sets(),
+    ) {
+        let fairness: Fairness = classes.iter().copied().collect();
+        let mut specification = Specification::new();
+        let [from, to] = [&p, &q].map(|states| among(&mut specification, states));
+        specification.property("leads to", "", Claim::LeadsTo { from, to, fairness });
+        specification.property("in the end always", "", Claim::EventuallyAlways { holds: to, fairness });
+        specification.property("again and again", "", Claim::AlwaysEventually { recurs: to, fairness });
+        let report = check(&toy, &specification, &Extent::default()).unwrap();
+        confirm(&toy, &specification, &report);
+        let (in_p, not_q, any) = (|state| p.contains(&state), |state| !q.contains(&state), |_: u32| true);
+        let broken = [
+            oracle(&toy, |state| in_p(state) && not_q(state), not_q, any, &classes),
+            oracle(&toy, any, any, not_q, &classes),
+            oracle(&toy, not_q, not_q, any, &classes),
+        ];
+        let found = report.properties.iter().map(|judged| matches!(judged.finding, Finding::BrokenForEver(_)));
+        prop_assert_eq!(found.collect::<Vec<_>>(), broken);
+        prop_assert!(report.properties.iter().all(|judged| judged.finding != Finding::Undecided));
+    }
+}
