@@ -78,7 +78,7 @@ fn oracle(
 
 fn graphs() -> impl Strategy<Value = Toy> {
     let edge = (0..STATES, 0..STATES, (0..CLASSES).prop_map(Class));
-    let edges = prop::collection::vec(edge, 0..18);
+    let edges = prop::collection::vec(edge, 0..24);
     (prop::collection::vec(0..STATES, 1..3), edges).prop_map(|(initials, edges)| {
         let last = (STATES - 1, STATES - 1, Class(0));
         Toy { initials, ..Toy::new(&[edges, vec![last]].concat()) }
@@ -86,7 +86,8 @@ fn graphs() -> impl Strategy<Value = Toy> {
 }
 
 fn fairness() -> impl Strategy<Value = Vec<(Class, Strength)>> {
-    let strength = prop_oneof![Just(None), Just(Some(Strength::Weak)), Just(Some(Strength::Strong))];
+    let strength =
+        prop_oneof![1 => Just(None), 2 => Just(Some(Strength::Weak)), 2 => Just(Some(Strength::Strong))];
     prop::collection::vec(strength, usize::from(CLASSES)).prop_map(|strengths| {
         let classes = (0..).map(Class).zip(strengths);
         classes.filter_map(|(class, strength)| Some((class, strength?))).collect()
@@ -98,7 +99,7 @@ fn sets() -> impl Strategy<Value = Vec<u32>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_engine_and_the_oracle_agree(

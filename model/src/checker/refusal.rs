@@ -9,6 +9,9 @@ pub enum Refusal {
     /// Nothing is claimed.
     #[error("a search of a model without properties would mean nothing")]
     NoProperties,
+    /// A walk sees states, and runs without an end it does not.
+    #[error("a random walk judges what is claimed of each state, and no such claim is made")]
+    NothingAboutStates,
     /// A property that cannot be judged state by state.
     #[error(
         "`eventually` cannot be judged state by state: say {name:?} as `leads_to` or `always_eventually` of a specification"

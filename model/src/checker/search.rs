@@ -41,6 +41,12 @@ pub trait Coverage<M: Model>: Default + Send + Sync {
     fn merge(&mut self, other: Self);
 }
 
+/// Nothing is collected.
+impl<M: Model> Coverage<M> for () {
+    fn steps(&mut self, _: &M, _: &M::State, _: &[(M::Action, M::State)]) {}
+    fn merge(&mut self, (): Self) {}
+}
+
 /// What a search found out about one property.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Outcome<A> {

@@ -1,5 +1,10 @@
 //! Graphs drawn by hand, as models.
-#![allow(dead_code, reason = "each test takes what it needs")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "each test takes what it needs, and is a test"
+)]
 
 use colo_model::checker::{
     Claim, Class, Extent, Fairness, Finding, Lasso, Predicate, Progress, Report, Specification, check,
