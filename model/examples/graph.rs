@@ -1,7 +1,7 @@
 //! How fast the graph of a pair is built and judged, and how much memory it takes:
 //! `cargo run --release -p colo-model --example graph -- strict 2`.
 
-use colo_model::checker::{Claim, Class, Extent, Fairness, Finding, Graph, Progress, Specification};
+use colo_model::checker::{Claim, Class, Extent, Fairness, Finding, Progress, Specification, explore};
 use colo_model::{Action, Bounds, Packed, Pair, State};
 use colo_protocol::{NodeName, PRESETS};
 use stateright::Model;
@@ -96,9 +96,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let model = Driven(Pair { rules: preset.rules, bounds: Bounds::of(&preset.rules) });
     let (specification, extent) = (specification(), Extent::everything(threads));
 
-    let graph = Graph::build(&model, &specification, &extent)?;
-    let figures = graph.figures();
-    println!("{} states, {} edges, {} deep", figures.distinct, graph.edges(), figures.depth);
+    let explored = explore(&model, &specification, &extent)?;
+    let figures = explored.figures();
+    println!("{} states, {} edges, {} deep", figures.distinct, figures.transitions, figures.depth);
     println!(
         "{:.2} s, {:.2} s of processors, {:.0} states per second, collision {:.1e}",
         figures.elapsed.as_secs_f64(),
@@ -107,7 +107,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         figures.collision_probability()
     );
     println!("{} bytes a state, {} on the way", figures.bytes_per_state, figures.peak_bytes_per_state);
-    let report = graph.judge(&model, &specification, &extent);
+    let report = explored.judge(&extent);
     for judged in &report.properties {
         println!("{}: {} ({} occasions)", judged.property.name, describe(&judged.finding), judged.occasions);
     }

@@ -13,21 +13,23 @@ use toy::{Toy, among, confirm};
 const STATES: u32 = 7;
 const CLASSES: u8 = 3;
 
+fn states(toy: &Toy) -> impl Iterator<Item = u32> + Clone {
+    (0..).take(toy.edges.len())
+}
+
 /// Which states lead to which by edges whose ends `may` be used, by any number of steps.
 fn closure(toy: &Toy, may: impl Fn(u32) -> bool) -> Vec<Vec<bool>> {
-    let states = 0..toy.edges.len();
-    let mut leads: Vec<Vec<bool>> = states
-        .clone()
-        .map(|from| states.clone().map(|to| from == to && may(from as u32)).collect())
-        .collect();
-    for (from, edges) in toy.edges.iter().enumerate() {
+    let alone = |from| states(toy).map(|to| from == to && may(from)).collect();
+    let mut leads: Vec<Vec<bool>> = states(toy).map(alone).collect();
+    for (from, edges) in states(toy).zip(&toy.edges) {
         for (to, _) in edges {
-            leads[from][*to as usize] |= may(from as u32) && may(*to);
+            leads[from as usize][*to as usize] |= may(from) && may(*to);
         }
     }
-    for by in states.clone() {
-        for from in states.clone() {
-            for to in states.clone() {
+    let count = toy.edges.len();
+    for by in 0..count {
+        for from in 0..count {
+            for to in 0..count {
                 leads[from][to] |= leads[from][by] && leads[by][to];
             }
         }
@@ -63,13 +65,12 @@ fn oracle(
 ) -> bool {
     let everywhere = closure(toy, |_| true);
     let inside = closure(toy, &within);
-    let states = || 0..toy.edges.len() as u32;
     let owed = |state: u32| {
         begins(state) && toy.initials.iter().any(|initial| everywhere[*initial as usize][state as usize])
     };
-    let reached = |state: u32| states().any(|from| owed(from) && inside[from as usize][state as usize]);
+    let reached = |state: u32| states(toy).any(|from| owed(from) && inside[from as usize][state as usize]);
     (1u32..1 << toy.edges.len()).any(|bits| {
-        let set: Vec<u32> = states().filter(|state| bits & (1 << state) != 0).collect();
+        let set: Vec<u32> = states(toy).filter(|state| bits & (1 << state) != 0).collect();
         set.iter().all(|state| within(*state) && reached(*state))
             && set.iter().any(|state| again(*state))
             && is_fair_for_ever(toy, &set, fairness)

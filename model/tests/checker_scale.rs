@@ -3,7 +3,7 @@
 mod toy;
 
 use colo_model::checker::{
-    Claim, Class, Extent, Fairness, Finding, Graph, Predicate, Progress, Report, Specification, check,
+    Claim, Class, Extent, Fairness, Finding, Predicate, Progress, Report, Specification, check, explore,
     verify_lasso,
 };
 use stateright::Model;
@@ -178,7 +178,8 @@ fn the_number_of_threads_changes_nothing() {
         confirm(&model, &specification, &report);
         let figures = report.figures;
         let counts = (figures.generated, figures.distinct, figures.transitions, figures.depth);
-        (counts, report.properties)
+        let memory = (figures.bytes_per_state, figures.peak_bytes_per_state);
+        (counts, memory, report.properties)
     });
     assert!(one.0.1 > 100_000, "{:?}", one.0);
     assert_eq!(one, two);
@@ -188,8 +189,8 @@ fn the_number_of_threads_changes_nothing() {
 #[test]
 fn a_state_takes_little_memory() {
     let (model, specification) = thicket();
-    let graph = Graph::build(&model, &specification, &Extent::everything(2)).unwrap();
-    let figures = graph.figures();
+    let explored = explore(&model, &specification, &Extent::everything(2)).unwrap();
+    let figures = explored.figures();
     assert!(figures.bytes_per_state <= 40, "{figures:?}");
     assert!(figures.peak_bytes_per_state <= 80, "{figures:?}");
 }

@@ -5,7 +5,7 @@
 
 use crate::checker::exploration::{Exploration, Keep};
 use crate::checker::extent::Extent;
-use crate::checker::places::{NOWHERE, make_room};
+use crate::checker::places::{NOWHERE, make_room, room};
 use crate::checker::progress::{Class, ClassSet, Progress};
 use crate::checker::refusal::Refusal;
 use crate::checker::report::{Figures, Stopwatch};
@@ -14,7 +14,7 @@ use std::hash::Hash;
 use std::ops::Range;
 
 /// The graph of the states that can be reached, in the order in which a breadth-first search meets them.
-pub struct Graph {
+pub(crate) struct Graph {
     /// The edges of state `n` are those from `offsets[n]` to `offsets[n + 1]`.
     offsets: Vec<u32>,
     /// Where edges lead; [`NOWHERE`] is beyond the model's boundary.
@@ -53,7 +53,11 @@ pub(crate) struct Way {
 
 impl Graph {
     /// Explores a model as far as `extent` allows, and keeps what a specification says of its states.
-    pub fn build<M>(model: &M, specification: &Specification<M>, extent: &Extent) -> Result<Self, Refusal>
+    pub(crate) fn build<M>(
+        model: &M,
+        specification: &Specification<M>,
+        extent: &Extent,
+    ) -> Result<Self, Refusal>
     where
         M: Progress + Sync,
         M::State: Hash + Send + Sync,
@@ -121,32 +125,27 @@ impl Graph {
     }
 
     /// What building it took, and how large it is.
-    pub fn figures(&self) -> &Figures {
+    pub(crate) fn figures(&self) -> &Figures {
         &self.figures
     }
 
     /// The number of states.
-    pub fn states(&self) -> usize {
+    pub(crate) fn states(&self) -> usize {
         self.labels.len()
     }
 
-    /// The number of edges, those beyond the boundary included.
-    pub fn edges(&self) -> usize {
-        self.targets.len()
-    }
-
     /// Whether every run of the model is in it, with all its steps.
-    pub fn has_every_run(&self) -> bool {
+    pub(crate) fn has_every_run(&self) -> bool {
         self.figures.complete && !self.has_boundary
     }
 
     /// The memory that it takes.
-    pub fn memory_bytes(&self) -> usize {
-        self.offsets.capacity() * size_of::<u32>()
-            + self.targets.capacity() * size_of::<u32>()
-            + self.classes.capacity() * size_of::<Class>()
-            + self.labels.capacity() * size_of::<Labels>()
-            + self.parents.capacity() * size_of::<u32>()
+    pub(crate) fn memory_bytes(&self) -> usize {
+        size_of_val(&*self.offsets)
+            + size_of_val(&*self.targets)
+            + size_of_val(&*self.classes)
+            + size_of_val(&*self.labels)
+            + size_of_val(&*self.parents)
     }
 
     /// The labels of all states, in their order.
@@ -290,9 +289,7 @@ impl<M: Progress> Keep<M> for Edges<'_, M> {
     }
 
     fn memory_bytes(&self) -> usize {
-        (self.offsets.capacity() + self.targets.capacity()) * size_of::<u32>()
-            + self.classes.capacity() * size_of::<Class>()
-            + self.labels.capacity() * size_of::<Labels>()
+        room(&self.offsets) + room(&self.targets) + room(&self.classes) + room(&self.labels)
     }
 
     /// Edges are counted in 32 bits; one level more will not take the other half.

@@ -53,9 +53,7 @@ impl Places {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.fingerprints.capacity() * size_of::<u64>()
-            + self.parents.capacity() * size_of::<u32>()
-            + self.index.allocation_size()
+        room(&self.fingerprints) + room(&self.parents) + self.index.allocation_size()
     }
 }
 
@@ -69,4 +67,10 @@ pub(crate) fn make_room<T>(elements: &mut Vec<T>, more: usize) {
     if elements.capacity() - elements.len() < more {
         elements.reserve_exact(more.max(elements.len() / 4).max(1 << 10));
     }
+}
+
+/// The memory that elements take with the room that [`make_room`] may have made. It is a function of their number
+/// alone: what is limited by it is limited at the same state however many threads there are.
+pub(crate) fn room<T>(elements: &[T]) -> usize {
+    size_of_val(elements) + size_of_val(elements) / 4
 }

@@ -14,7 +14,7 @@ pub struct Figures {
     pub generated: u64,
     /// Different states.
     pub distinct: u64,
-    /// Steps between states within the model's boundary.
+    /// Steps between states within the model's boundary: the edges of the graph.
     pub transitions: u64,
     /// The number of states on the longest shortest path, as `stateright` counts it.
     pub depth: usize,
