@@ -99,6 +99,46 @@ fn sets() -> impl Strategy<Value = Vec<u32>> {
     prop::collection::vec(0..STATES, 0..5)
 }
 
+/// What the engine says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Found {
+    Holds,
+    Broken,
+    Undecided,
+}
+
+/// What the engine says of: `p` leads to `q`, in the end always `q`, again and again `q`.
+fn judged(toy: &Toy, extent: &Extent, classes: &[(Class, Strength)], p: &[u32], q: &[u32]) -> [Found; 3] {
+    let fairness: Fairness = classes.iter().copied().collect();
+    let mut specification = Specification::new();
+    let [from, to] = [p, q].map(|states| among(&mut specification, states));
+    let claims = [
+        Claim::LeadsTo { from, to, fairness },
+        Claim::EventuallyAlways { holds: to, fairness },
+        Claim::AlwaysEventually { recurs: to, fairness },
+    ];
+    for (name, claim) in ["leads to", "in the end always", "again and again"].into_iter().zip(claims) {
+        specification.property(name, "", claim);
+    }
+    let report = check(toy, &specification, extent).unwrap_or_else(|refusal| panic!("{refusal}"));
+    confirm(toy, &specification, &report);
+    std::array::from_fn(|number| match report.properties[number].finding {
+        Finding::Holds => Found::Holds,
+        Finding::BrokenForEver(_) => Found::Broken,
+        _ => Found::Undecided,
+    })
+}
+
+/// What the oracle says of the same.
+fn broken(toy: &Toy, classes: &[(Class, Strength)], p: &[u32], q: &[u32]) -> [bool; 3] {
+    let (in_p, not_q, any) = (|state| p.contains(&state), |state| !q.contains(&state), |_: u32| true);
+    [
+        oracle(toy, |state| in_p(state) && not_q(state), not_q, any, classes),
+        oracle(toy, any, any, not_q, classes),
+        oracle(toy, not_q, not_q, any, classes),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -106,22 +146,35 @@ proptest! {
     fn the_engine_and_the_oracle_agree(
         toy in graphs(), classes in fairness(), p in sets(), q in sets(),
     ) {
-        let fairness: Fairness = classes.iter().copied().collect();
-        let mut specification = Specification::new();
-        let [from, to] = [&p, &q].map(|states| among(&mut specification, states));
-        specification.property("leads to", "", Claim::LeadsTo { from, to, fairness });
-        specification.property("in the end always", "", Claim::EventuallyAlways { holds: to, fairness });
-        specification.property("again and again", "", Claim::AlwaysEventually { recurs: to, fairness });
-        let report = check(&toy, &specification, &Extent::default()).unwrap();
-        confirm(&toy, &specification, &report);
-        let (in_p, not_q, any) = (|state| p.contains(&state), |state| !q.contains(&state), |_: u32| true);
-        let broken = [
-            oracle(&toy, |state| in_p(state) && not_q(state), not_q, any, &classes),
-            oracle(&toy, any, any, not_q, &classes),
-            oracle(&toy, not_q, not_q, any, &classes),
-        ];
-        let found = report.properties.iter().map(|judged| matches!(judged.finding, Finding::BrokenForEver(_)));
-        prop_assert_eq!(found.collect::<Vec<_>>(), broken);
-        prop_assert!(report.properties.iter().all(|judged| judged.finding != Finding::Undecided));
+        let (found, broken) = (judged(&toy, &Extent::default(), &classes, &p, &q), broken(&toy, &classes, &p, &q));
+        let expected = broken.map(|broken| if broken { Found::Broken } else { Found::Holds });
+        prop_assert_eq!(found, expected);
+    }
+
+    /// Beyond a boundary, or below a depth, nobody knows what happens. What is found broken is broken all the same.
+    #[test]
+    fn what_was_not_explored_to_the_end_never_holds_and_is_never_wrongly_broken(
+        toy in graphs(), classes in fairness(), p in sets(), q in sets(),
+        boundary in 1..STATES, depth in 0..3usize,
+    ) {
+        let broken = broken(&toy, &classes, &p, &q);
+        let nearest = toy.initials.iter().copied().min().unwrap_or(0);
+        let bounded = Toy { boundary: Some(boundary.max(nearest + 1)), ..toy.clone() };
+        let shallow = Extent { max_depth: Some(depth), ..Extent::default() };
+        for found in [
+            judged(&bounded, &Extent::default(), &classes, &p, &q),
+            judged(&toy, &shallow, &classes, &p, &q),
+            judged(&bounded, &shallow, &classes, &p, &q),
+        ] {
+            for (found, broken) in found.into_iter().zip(broken) {
+                let is_right = match found {
+                    Found::Broken => broken,
+                    // Of a graph that was seen to its end after all.
+                    Found::Holds => !broken,
+                    Found::Undecided => true,
+                };
+                prop_assert!(is_right, "{:?} {}", found, broken);
+            }
+        }
     }
 }

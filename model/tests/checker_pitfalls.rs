@@ -166,3 +166,9 @@ fn a_run_that_leaves_the_boundary_is_neither_held_against_a_model_nor_forgotten(
     let finding = leads_to(&toy, &[0], &[7], nothing().weak(PLAY));
     assert_eq!(states(&toy, &finding), (vec![0], vec![]));
 }
+
+#[test]
+fn a_run_that_begins_beyond_the_boundary_is_not_forgotten() {
+    let toy = Toy { initials: vec![0, 5], boundary: Some(3), ..Toy::new(&[(0, 1, WORK), (5, 6, WORK)]) };
+    assert_eq!(leads_to(&toy, &[0], &[1], nothing().weak(WORK)), Finding::Undecided);
+}

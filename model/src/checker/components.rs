@@ -9,7 +9,7 @@
 use crate::checker::fairness::{Recurrence, Stay};
 use crate::checker::graph::Graph;
 use crate::checker::progress::ClassSet;
-use crate::checker::specification::Staying;
+use crate::checker::specification::{Labels, Staying};
 
 /// A state that has not been looked at belongs to this set.
 const WHOLE: u32 = 0;
@@ -18,8 +18,8 @@ const NONE: u32 = u32::MAX;
 
 /// The parts of a graph in which a fair run can stay.
 pub(crate) struct FairComponents {
-    /// For each state the number of its part.
-    numbers: Vec<u32>,
+    /// For each state the number of its part, as its set.
+    marks: Vec<Mark>,
     /// Whether there is any.
     any: bool,
 }
@@ -32,7 +32,7 @@ impl FairComponents {
         while let Some((set, states)) = search.work.pop() {
             search.take_apart(set, states.into_iter());
         }
-        Self { numbers: search.sets, any: search.any }
+        Self { marks: search.marks, any: search.any }
     }
 
     /// Whether there are none.
@@ -42,8 +42,17 @@ impl FairComponents {
 
     /// The part to which a state belongs.
     pub(crate) fn of(&self, state: u32) -> Option<u32> {
-        Some(self.numbers[state as usize]).filter(|number| *number != WHOLE && *number != NONE)
+        Some(self.marks[state as usize].set).filter(|number| *number != WHOLE && *number != NONE)
     }
+}
+
+/// What is known of a state. Both halves are wanted at once, and a graph does not fit a cache.
+#[derive(Clone, Copy)]
+struct Mark {
+    /// The set that it belongs to: one yet to be taken apart, or a part that is fair.
+    set: u32,
+    /// When it was met in the search through its set; zero if not yet.
+    index: u32,
 }
 
 /// A state on the way of the search through the graph.
@@ -51,6 +60,8 @@ struct Frame {
     state: u32,
     /// The edge to look at next.
     edge: u32,
+    /// The end of its edges.
+    end: u32,
     /// The lowest index that is known to be reached from here.
     low: u32,
 }
@@ -58,10 +69,7 @@ struct Frame {
 struct Decomposition<'a> {
     graph: &'a Graph,
     stay: &'a Staying,
-    /// The set that each state belongs to: one yet to be taken apart, or a part that is fair.
-    sets: Vec<u32>,
-    /// When each state was met; zero if not yet.
-    indices: Vec<u32>,
+    marks: Vec<Mark>,
     next_index: u32,
     next_set: u32,
     frames: Vec<Frame>,
@@ -73,14 +81,15 @@ struct Decomposition<'a> {
 
 impl<'a> Decomposition<'a> {
     fn new(graph: &'a Graph, stay: &'a Staying) -> Self {
-        let states = (0..).zip(graph.labels());
-        let may_stay = |(state, labels)| graph.is_expanded(state) && stay.within.matches(labels);
-        let sets = states.map(|(state, labels)| if may_stay((state, *labels)) { WHOLE } else { NONE });
+        let may_stay = |state, labels| graph.is_expanded(state) && stay.within.matches(labels);
+        let mark = |(state, labels): (u32, &Labels)| Mark {
+            set: if may_stay(state, *labels) { WHOLE } else { NONE },
+            index: 0,
+        };
         Self {
             graph,
             stay,
-            sets: sets.collect(),
-            indices: vec![0; graph.states()],
+            marks: (0..).zip(graph.labels()).map(mark).collect(),
             next_index: 1,
             next_set: WHOLE + 1,
             frames: Vec::new(),
@@ -95,19 +104,23 @@ impl<'a> Decomposition<'a> {
         self.next_index = 1;
         let mut component = Vec::new();
         for root in roots {
-            if self.sets[root as usize] != set || self.indices[root as usize] != 0 {
+            let mark = self.marks[root as usize];
+            if mark.set != set || mark.index != 0 {
                 continue;
             }
             self.enter(root);
             while self.next_component(set, &mut component) {
+                // In the order of memory, which is what a large component costs.
+                component.sort_unstable();
                 self.judge(&component);
             }
         }
     }
 
     fn enter(&mut self, state: u32) {
-        self.indices[state as usize] = self.next_index;
-        self.frames.push(Frame { state, edge: self.graph.edge_numbers(state).start, low: self.next_index });
+        self.marks[state as usize].index = self.next_index;
+        let edges = self.graph.edge_numbers(state);
+        self.frames.push(Frame { state, edge: edges.start, end: edges.end, low: self.next_index });
         self.stack.push(state);
         self.next_index += 1;
     }
@@ -115,14 +128,14 @@ impl<'a> Decomposition<'a> {
     /// Goes on until a component is complete, which leaves the set then. False at the end.
     fn next_component(&mut self, set: u32, component: &mut Vec<u32>) -> bool {
         while let Some(frame) = self.frames.last_mut() {
-            if frame.edge < self.graph.edge_numbers(frame.state).end {
+            if frame.edge < frame.end {
                 let target = self.graph.target(frame.edge);
                 frame.edge += 1;
-                if self.sets.get(target as usize) == Some(&set) {
-                    match self.indices[target as usize] {
-                        0 => self.enter(target),
-                        index => frame.low = frame.low.min(index),
-                    }
+                match self.marks.get(target as usize) {
+                    Some(mark) if mark.set != set => {}
+                    Some(Mark { index: 0, .. }) => self.enter(target),
+                    Some(mark) => frame.low = frame.low.min(mark.index),
+                    None => {}
                 }
             } else if self.leave(component) {
                 return true;
@@ -137,12 +150,12 @@ impl<'a> Decomposition<'a> {
         if let Some(before) = self.frames.last_mut() {
             before.low = before.low.min(low);
         }
-        if low != self.indices[state as usize] {
+        if low != self.marks[state as usize].index {
             return false;
         }
         component.clear();
         while let Some(member) = self.stack.pop() {
-            self.sets[member as usize] = NONE;
+            self.marks[member as usize].set = NONE;
             component.push(member);
             if member == state {
                 break;
@@ -173,7 +186,7 @@ impl<'a> Decomposition<'a> {
 
     fn assign(&mut self, component: &[u32], set: u32) {
         for state in component {
-            self.sets[*state as usize] = set;
+            self.marks[*state as usize].set = set;
         }
     }
 
@@ -187,7 +200,7 @@ impl<'a> Decomposition<'a> {
             let mut enabled = ClassSet::EMPTY;
             for edge in self.graph.edges_of(*state).filter(|edge| edge.target != *state) {
                 enabled.insert(edge.class);
-                if self.sets.get(edge.target as usize) == Some(&set) {
+                if self.marks.get(edge.target as usize).is_some_and(|mark| mark.set == set) {
                     found.taken.insert(edge.class);
                 }
             }
@@ -203,10 +216,10 @@ impl<'a> Decomposition<'a> {
         let mut rest = Vec::new();
         for state in component {
             if self.graph.enabled(*state).and(starving).is_empty() {
-                self.indices[*state as usize] = 0;
+                self.marks[*state as usize].index = 0;
                 rest.push(*state);
             } else {
-                self.sets[*state as usize] = NONE;
+                self.marks[*state as usize].set = NONE;
             }
         }
         if !rest.is_empty() {

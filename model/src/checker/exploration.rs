@@ -52,7 +52,7 @@ pub(crate) struct Exploration<'a, M: Model, K> {
     pub(crate) generated: u64,
     /// Steps between states.
     pub(crate) transitions: u64,
-    /// Steps that lead beyond the model's boundary.
+    /// Steps that lead beyond the model's boundary, and initial states that are there.
     pub(crate) left_out: u64,
     /// Whether everything within the boundary was seen.
     pub(crate) complete: bool,
@@ -106,6 +106,8 @@ where
         for (number, state) in model.init_states().into_iter().enumerate() {
             if model.within_boundary(&state) {
                 exploration.begin_with(number, state);
+            } else {
+                exploration.left_out += 1;
             }
         }
         exploration

@@ -29,7 +29,7 @@ pub(crate) struct Graph {
     initials: Vec<usize>,
     /// States before this one have all their edges.
     expanded: u32,
-    /// Whether some step leads beyond the model's boundary.
+    /// Whether some step leads beyond the model's boundary, or some run begins there.
     has_boundary: bool,
     figures: Figures,
 }

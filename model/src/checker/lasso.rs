@@ -14,7 +14,7 @@ use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 
 /// Edges that may be looked at to find a shorter cycle than the first.
-const PATIENCE: usize = 1 << 22;
+const PATIENCE: usize = 1 << 20;
 
 /// A run that comes to an end.
 #[derive(Clone, PartialEq, Eq, Debug)]

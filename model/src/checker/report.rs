@@ -49,7 +49,7 @@ impl Figures {
 /// A verdict on a property.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Finding<A> {
-    /// It holds in everything that can happen.
+    /// It holds in everything that can happen; a claim about states, within the model's boundary.
     Holds,
     /// A state that breaks it, and the shortest way to it.
     Broken(Path<A>),
