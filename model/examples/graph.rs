@@ -9,9 +9,9 @@ use stateright::Model;
 /// The pair, with classes for its actions.
 struct Driven(Pair);
 
-const ENVIRONMENT: Class = Class(0);
-const DETECTION: Class = Class(1);
-const CHANCE: Class = Class(2);
+const ENVIRONMENT: Class = Class::new(0);
+const DETECTION: Class = Class::new(1);
+const CHANCE: Class = Class::new(2);
 
 impl Model for Driven {
     type State = Packed;

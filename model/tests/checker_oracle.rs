@@ -78,10 +78,10 @@ fn oracle(
 }
 
 fn graphs() -> impl Strategy<Value = Toy> {
-    let edge = (0..STATES, 0..STATES, (0..CLASSES).prop_map(Class));
+    let edge = (0..STATES, 0..STATES, (0..CLASSES).prop_map(Class::new));
     let edges = prop::collection::vec(edge, 0..24);
     (prop::collection::vec(0..STATES, 1..3), edges).prop_map(|(initials, edges)| {
-        let last = (STATES - 1, STATES - 1, Class(0));
+        let last = (STATES - 1, STATES - 1, Class::new(0));
         Toy { initials, ..Toy::new(&[edges, vec![last]].concat()) }
     })
 }
@@ -90,7 +90,7 @@ fn fairness() -> impl Strategy<Value = Vec<(Class, Strength)>> {
     let strength =
         prop_oneof![1 => Just(None), 2 => Just(Some(Strength::Weak)), 2 => Just(Some(Strength::Strong))];
     prop::collection::vec(strength, usize::from(CLASSES)).prop_map(|strengths| {
-        let classes = (0..).map(Class).zip(strengths);
+        let classes = (0..).map(Class::new).zip(strengths);
         classes.filter_map(|(class, strength)| Some((class, strength?))).collect()
     })
 }

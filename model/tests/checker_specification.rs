@@ -74,7 +74,7 @@ fn what_would_mean_nothing_is_refused() {
 
     let mut unfair = Specification::new();
     let recurs = among(&mut unfair, &[0]);
-    let fairness = Fairness::none().weak(Class(9));
+    let fairness = Fairness::none().weak(Class::new(9));
     unfair.property("fair", "", Claim::AlwaysEventually { recurs, fairness });
     let refusal = Refusal::UnknownClass { property: "fair".into(), class: 9, count: 3 };
     assert_eq!(refused(&toy(), &unfair), refusal);
@@ -90,9 +90,15 @@ fn an_action_of_a_class_without_a_name_is_refused() {
     let mut specification = Specification::new();
     let recurs = among(&mut specification, &[0]);
     specification.property("recurs", "", Claim::AlwaysEventually { recurs, fairness: Fairness::none() });
-    let toy = Toy::new(&[(0, 1, Class(3))]);
+    let toy = Toy::new(&[(0, 1, Class::new(3))]);
     let refusal = check(&toy, &specification, &Extent::default()).unwrap_err();
     assert_eq!(refusal, Refusal::UnnamedClass { class: 3, count: 3 });
+}
+
+#[test]
+#[should_panic(expected = "64 classes at most")]
+fn there_is_no_class_that_no_model_can_name() {
+    let _ = Class::new(64);
 }
 
 /// A graph with what `stateright` calls `eventually`.

@@ -71,7 +71,9 @@ impl Graph {
         exploration.run(extent, |_| false);
         let count = model.classes().len();
         match exploration.kept.highest {
-            Some(Class(class)) if usize::from(class) >= count => Err(Refusal::UnnamedClass { class, count }),
+            Some(class) if usize::from(class.number()) >= count => {
+                Err(Refusal::UnnamedClass { class: class.number(), count })
+            }
             _ => Ok(Self::of(model, exploration, &stopwatch)),
         }
     }

@@ -22,8 +22,8 @@
 //! #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 //! enum Action { Switch, BurnOut }
 //!
-//! const SWITCH: Class = Class(0);
-//! const WEAR: Class = Class(1);
+//! const SWITCH: Class = Class::new(0);
+//! const WEAR: Class = Class::new(1);
 //!
 //! impl Model for Lamp {
 //!     type State = State;

@@ -8,11 +8,26 @@ use std::fmt;
 /// Fairness to a class is fairness to its actions together, not to each of them. An action belongs to one class; those
 /// that nobody is ever fair to (faults, say) may share one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Class(pub u8);
+pub struct Class(u8);
 
 impl Class {
     /// The most classes that a model may have.
     pub const MOST: usize = 64;
+
+    /// The class with this place among the names that the model gives.
+    ///
+    /// # Panics
+    ///
+    /// If there can be no such class, because it would be one too many.
+    pub const fn new(number: u8) -> Self {
+        assert!((number as usize) < Self::MOST, "a model has 64 classes at most");
+        Self(number)
+    }
+
+    /// Its place among the names.
+    pub const fn number(self) -> u8 {
+        self.0
+    }
 }
 
 /// A model whose runs are to get somewhere.
@@ -43,11 +58,11 @@ impl ClassSet {
     pub(crate) const ALL: Self = Self(u64::MAX);
 
     pub(crate) fn insert(&mut self, class: Class) {
-        self.0 |= 1 << (class.0 % 64);
+        self.0 |= 1 << class.0;
     }
 
     pub(crate) const fn contains(self, class: Class) -> bool {
-        self.0 & (1 << (class.0 % 64)) != 0
+        self.0 & (1 << class.0) != 0
     }
 
     pub(crate) const fn and(self, other: Self) -> Self {

@@ -38,8 +38,9 @@ impl Predicate {
     /// The most predicates that a specification may have.
     pub const MOST: usize = 64;
 
+    /// Its bit. One predicate too many, with which every check is refused, has none.
     const fn bit(self) -> u64 {
-        1 << (self.0 % Self::MOST)
+        if self.0 < Self::MOST { 1 << self.0 } else { 0 }
     }
 }
 
@@ -188,9 +189,10 @@ impl<M: Progress> Specification<M> {
             return Err(Refusal::UnknownPredicate { property: property.name.to_string() });
         }
         let fairness = property.claim.fairness();
-        match fairness.classes().find(|(class, _)| usize::from(class.0) >= classes) {
-            Some((Class(class), _)) => {
-                Err(Refusal::UnknownClass { property: property.name.to_string(), class, count: classes })
+        match fairness.classes().find(|(class, _)| usize::from(class.number()) >= classes) {
+            Some((class, _)) => {
+                let (property, class) = (property.name.to_string(), class.number());
+                Err(Refusal::UnknownClass { property, class, count: classes })
             }
             None => Ok(()),
         }

@@ -42,7 +42,7 @@ pub enum Flaw {
     #[error("the cycle does not break the claim again and again")]
     NotAgain,
     /// The run is not one of a fair environment.
-    #[error("class {0} starves", .class.0)]
+    #[error("class {0} starves", .class.number())]
     Unfair {
         /// The class that starves.
         class: Class,

@@ -13,11 +13,11 @@ use colo_model::checker::{
 use stateright::{Model, Property};
 
 /// What makes progress.
-pub const WORK: Class = Class(0);
+pub const WORK: Class = Class::new(0);
 /// Other things that happen.
-pub const PLAY: Class = Class(1);
+pub const PLAY: Class = Class::new(1);
 /// Still others.
-pub const REST: Class = Class(2);
+pub const REST: Class = Class::new(2);
 
 /// A step: the `position`-th from a state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
