@@ -518,8 +518,8 @@ impl Primary {
     }
 
     fn peer_silent(&mut self, rules: &Rules, effects: &mut Effects) {
-        let may_serve = self.phase != PrimaryPhase::ShutDown;
-        if rules.detection == Detection::Timeout && self.common.failover == Failover::None && may_serve {
+        let watches = rules.detection == Detection::Timeout && self.common.failover == Failover::None;
+        if watches && !self.is_over() {
             self.fail_over(rules, effects);
         }
     }

@@ -488,8 +488,8 @@ impl Secondary {
 
     /// A replacement that has nothing yet has nobody to wait for.
     fn peer_silent(&mut self, rules: &Rules, effects: &mut Effects) {
-        let may_serve = !matches!(self.phase, SecondaryPhase::Failed | SecondaryPhase::ShutDown);
-        if rules.detection != Detection::Timeout || self.common.failover != Failover::None || !may_serve {
+        let watches = rules.detection == Detection::Timeout && self.common.failover == Failover::None;
+        if !watches || self.is_over() {
             return;
         }
         if self.is_empty() {

@@ -99,6 +99,7 @@ fn inputs(machine: &Machine) -> impl Iterator<Item = Input> {
         | InputKind::OutputsDiffer
         | InputKind::OutputHeldTooLong
         | InputKind::GuestShutdown
+        | InputKind::GuestReset
             if enough_checkpoints =>
         {
             None

@@ -151,7 +151,7 @@ fn silence_leads_to_the_arbiter_and_its_answer_to_one_of_two_ends() {
                 "[halt, colo-exit error] fenced",
                 "[] fenced",
                 "[] fenced",
-                "error: COLO failover is already activated; [] fenced",
+                "error: the VM is not in COLO mode (state fenced); [] fenced",
             ]
         );
     }
