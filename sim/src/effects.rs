@@ -45,7 +45,7 @@ impl Simulation<'_> {
         } else {
             self.perform(node, effect);
             self.arrive(node, Moment::After, event);
-            self.close_overtakes(node);
+            self.carry_out_what_overtakes(node);
         }
     }
 

@@ -34,7 +34,7 @@ impl Simulation<'_> {
             self.refused(node, error);
         }
         self.arrive(node, Moment::After, Event::Input(input.kind()));
-        self.close_overtakes(node);
+        self.carry_out_what_overtakes(node);
         self.plan_carrying(node);
         error
     }
@@ -67,9 +67,11 @@ impl Simulation<'_> {
         }
     }
 
-    /// Closing the link does not wait its turn: it also ends a send that is stuck.
-    pub(crate) fn close_overtakes(&mut self, node: NodeName) {
-        if self.side(node).ready() == Some(Effect::CloseLink) && !self.is_held(Planned::CarryOut(node)) {
+    /// The beginning of a failover does not wait its turn, nor does the closing of the link, which also ends a send
+    /// that is stuck.
+    pub(crate) fn carry_out_what_overtakes(&mut self, node: NodeName) {
+        let overtakes = matches!(self.side(node).ready(), Some(Effect::BeginFailover | Effect::CloseLink));
+        if overtakes && !self.is_held(Planned::CarryOut(node)) {
             self.carry_out(node);
         }
     }

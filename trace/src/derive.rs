@@ -433,7 +433,7 @@ impl<'a> Walk<'a> {
         }
         let event = Event::Effect(kind);
         let mut others = self.others(node, false, false, Some(kind));
-        // Closing the link overtakes: nothing comes between it and the input that asks for it.
+        // These overtake: nothing comes between them and what asks for them.
         if matches!(kind, EffectKind::BeginFailover | EffectKind::CloseLink) {
             others.clear();
         }
