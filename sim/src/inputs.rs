@@ -28,7 +28,11 @@ impl Simulation<'_> {
             self.side_mut(node).in_hand = None;
         }
         let rules = self.rules;
+        let before = self.side(node).node.machine().failover();
         let error = self.side_mut(node).node.input(rules, input);
+        if before == Failover::None {
+            self.note_deferral(node);
+        }
         self.tape.input(self.place(Some(node)), input);
         if let Some(error) = error {
             self.refused(node, error);
