@@ -41,7 +41,8 @@ struct Row {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let mut rows = Vec::new();
-    rows.extend(PRESETS.iter().map(check_preset));
+    rows.extend(PRESETS.iter().map(|preset| check_preset(preset, named(preset), &Bounds::of(&preset.rules))));
+    rows.extend(PRESETS.iter().filter(|preset| preset.breaks.is_empty()).map(check_protected_again));
     rows.extend(BUGS.iter().map(check_bug));
     let seeds = if arguments.quick { SEEDS / 10 } else { SEEDS };
     let periodic = || PRESETS.iter().filter(|preset| !preset.rules.is_hybrid());
@@ -73,18 +74,17 @@ fn named(preset: &Preset) -> NamedRules {
     NamedRules { name: preset.name.to_owned(), rules: preset.rules }
 }
 
-fn explore(rules: &NamedRules, until: Option<&'static str>) -> Check {
+fn explore(rules: &NamedRules, bounds: &Bounds, until: Option<&'static str>) -> Check {
     let bar = progress_bar(1, "checking");
     let limits = Limits { threads: available_jobs(), ..Limits::default() };
-    let check = check(&rules.rules, &Bounds::of(&rules.rules), &Limits { until, ..limits });
+    let check = check(&rules.rules, bounds, &Limits { until, ..limits });
     bar.finish_and_clear();
     check
 }
 
 /// A good preset has to hold in all that can happen, and the check has to have seen everything that it should.
-fn check_preset(preset: &Preset) -> Row {
-    let rules = named(preset);
-    let check = explore(&rules, None);
+fn check_preset(preset: &Preset, rules: NamedRules, bounds: &Bounds) -> Row {
+    let check = explore(&rules, bounds, None);
     let expected = breaks(&check) == preset.breaks && check.complete && check.never_fired.is_empty();
     if !expected {
         eprint!("{}", check_summary(&rules, &check));
@@ -99,6 +99,12 @@ fn check_preset(preset: &Preset) -> Row {
     check_row(&rules, &check, expected, verdict.to_owned())
 }
 
+/// The survivor of a good preset, whichever it is, gets a replacement, and the new pair fails over as well.
+fn check_protected_again(preset: &Preset) -> Row {
+    let rules = NamedRules { name: format!("{}, protected again", preset.name), rules: preset.rules };
+    check_preset(preset, rules, &Bounds::protected_again(&preset.rules))
+}
+
 /// The claimed properties that are broken.
 fn breaks(check: &Check) -> Vec<Property> {
     let broken = check.properties.iter().filter(|report| report.claimed && report.counterexample.is_some());
@@ -108,7 +114,7 @@ fn breaks(check: &Check) -> Vec<Property> {
 /// A known bug has to be found: a checker that finds nothing wrong with it proves nothing.
 fn check_bug(bug: &Bug) -> Row {
     let rules = NamedRules { name: bug.name.to_owned(), rules: bug.rules };
-    let check = explore(&rules, Some(bug.breaks[0].name()));
+    let check = explore(&rules, &Bounds::of(&bug.rules), Some(bug.breaks[0].name()));
     let report = check.properties.iter().find(|report| report.property == bug.breaks[0]);
     let length = report.and_then(|report| report.counterexample.as_ref()).map(Vec::len);
     let verdict = length.map_or_else(

@@ -127,4 +127,12 @@ impl Bounds {
         let checkpoints = if rules.is_hybrid() { 2 } else { 3 };
         Self { checkpoints, budgets }
     }
+
+    /// Bounds within which a survivor is protected again, and the new pair fails over as well: a death more, in fewer
+    /// checkpoints.
+    pub fn protected_again(rules: &Rules) -> Self {
+        let usual = Self::of(rules).budgets;
+        let budgets = Budgets { outputs: 1, crashes: 2, cuts: 0, load_errors: 0, replacements: 1, ..usual };
+        Self { checkpoints: 1, budgets }
+    }
 }
