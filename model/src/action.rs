@@ -43,6 +43,8 @@ pub enum Action {
     TimerFires,
     /// A node dies.
     Crash(NodeName),
+    /// The manager, to which both nodes have been lost from each other, sees to it that this one is dead.
+    Fence(NodeName),
     /// The link is cut.
     Cut,
     /// The link delivers nothing for a while.

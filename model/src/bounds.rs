@@ -95,19 +95,27 @@ impl Budgets {
     }
 }
 
-/// The most checkpoints that a check can have: a state keeps their numbers in a byte.
+/// The most checkpoints that a check can count: a state keeps their numbers in a byte.
 pub const MAX_CHECKPOINTS: u64 = 60;
+
+/// As many checkpoints as ever come. States are the same that differ only by how many there were.
+pub const UNBOUNDED: u64 = u64::MAX;
 
 /// The bounds of a check.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Bounds {
-    /// Checkpoints that the primary begins, at most [`MAX_CHECKPOINTS`].
+    /// Checkpoints that the primary begins: at most [`MAX_CHECKPOINTS`], or [`UNBOUNDED`].
     pub checkpoints: u64,
     /// What may happen besides.
     pub budgets: Budgets,
 }
 
 impl Bounds {
+    /// Whether checkpoints are not counted.
+    pub const fn is_unbounded(&self) -> bool {
+        self.checkpoints == UNBOUNDED
+    }
+
     /// The bounds of a check of these rules, if nobody asks for others: a wrong suspicion only where it should do no
     /// harm, and what concerns the comparison only where there is one.
     pub fn of(rules: &Rules) -> Self {
@@ -123,9 +131,7 @@ impl Bounds {
             load_errors: 1,
             ..Budgets::default()
         };
-        // Two VMs that execute side by side make many times as many states.
-        let checkpoints = if rules.is_hybrid() { 2 } else { 3 };
-        Self { checkpoints, budgets }
+        Self { checkpoints: UNBOUNDED, budgets }
     }
 
     /// Bounds within which a survivor is protected again, and the new pair fails over as well: a death more, in fewer

@@ -94,7 +94,7 @@ fn redirect(state: &mut State, up_to: OutputOffset) {
 /// The guest's write is on its own disk, and on the secondary's if it is replicated.
 pub(crate) fn write_disk(state: &mut State, name: NodeName) {
     let side = state.side_mut(name);
-    side.vm.writes += 1;
+    (side.vm.writes, side.vm.uncaptured) = (side.vm.writes + 1, side.vm.uncaptured + 1);
     let (writes, replicated) = (side.vm.writes, side.disk.replicating);
     if name == NodeName::Secondary {
         side.disk.seen += 1;

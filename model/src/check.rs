@@ -200,7 +200,11 @@ impl Check {
 ///
 /// If the bounds have more than [`MAX_CHECKPOINTS`] checkpoints.
 pub fn check(rules: &Rules, bounds: &Bounds, limits: &Limits) -> Check {
-    assert!(bounds.checkpoints <= MAX_CHECKPOINTS, "{} checkpoints", bounds.checkpoints);
+    assert!(
+        bounds.is_unbounded() || bounds.checkpoints <= MAX_CHECKPOINTS,
+        "{} checkpoints",
+        bounds.checkpoints
+    );
     let model = Pair { rules: *rules, bounds: *bounds };
     let start = Instant::now();
     let found: Search<Action, Goals> = search(&model, limits);

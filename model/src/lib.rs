@@ -11,6 +11,7 @@ mod bounds;
 mod carry;
 mod check;
 pub mod checker;
+mod normal;
 mod observe;
 mod packed;
 mod pair;
@@ -21,7 +22,7 @@ mod state;
 mod story;
 
 pub use action::Action;
-pub use bounds::{Bounds, Budgets, MAX_CHECKPOINTS};
+pub use bounds::{Bounds, Budgets, MAX_CHECKPOINTS, UNBOUNDED};
 pub use check::{Check, Goal, PropertyReport, Verdict, check};
 pub use checker::{Limits, Outcome, Search, search};
 pub use packed::Packed;

@@ -51,6 +51,12 @@ impl Model for Pair {
     }
 }
 
+/// Nothing is left of the node but a link that its peer sees closed.
+fn die(state: &mut State, name: NodeName) {
+    *state.side_mut(name) = Side::dead(name);
+    state.close_link();
+}
+
 /// `stateright` takes bare functions only.
 fn condition(property: Property) -> fn(&Pair, &Packed) -> bool {
     match property {
@@ -70,6 +76,9 @@ impl Pair {
     pub(crate) fn after(&self, mut state: State, action: Action) -> Packed {
         self.apply(&mut state, action);
         state.observe();
+        if self.bounds.is_unbounded() {
+            state.normalise();
+        }
         Packed::new(&state)
     }
 
@@ -152,9 +161,9 @@ impl Pair {
             }
             Action::Crash(name) => {
                 state.spent.crashes += 1;
-                *state.side_mut(name) = Side::dead(name);
-                state.close_link();
+                die(state, name);
             }
+            Action::Fence(name) => die(state, name),
             Action::Cut => {
                 state.spent.cuts += 1;
                 state.link = Link::Down;
@@ -187,7 +196,8 @@ impl Pair {
             }
             Action::LostHeartbeat(name) => {
                 state.spent.wrong_suspicions += u8::from(!is_dead(state, name.peer()));
-                self.input(state, name, Input::LostHeartbeat);
+                let refused = self.input(state, name, Input::LostHeartbeat);
+                state.world.told[name as usize] |= !refused;
             }
             Action::PeerSilent(name) => {
                 state.spent.wrong_suspicions += u8::from(!is_silent_to(state, name));
@@ -202,11 +212,13 @@ impl Pair {
         }
     }
 
-    fn input(&self, state: &mut State, name: NodeName, input: Input) {
+    /// Gives a node an input; whether it was refused.
+    fn input(&self, state: &mut State, name: NodeName, input: Input) -> bool {
         let error = state.side_mut(name).node.input(&self.rules, input);
         if let Some(error) = error {
             state.observe_error(error);
         }
+        error.is_some()
     }
 
     fn end_operation(&self, state: &mut State, name: NodeName) {
@@ -220,6 +232,7 @@ impl Pair {
             Operation::SaveState => {
                 let checkpoint = u8::try_from(side.node.machine().checkpoint().0).unwrap_or(u8::MAX);
                 let Vm { output, writes, .. } = side.vm;
+                side.vm.uncaptured = 0;
                 side.held[0] = Some(Snapshot { checkpoint, output, writes });
                 Input::StateSaved { device_bytes: 1 }
             }

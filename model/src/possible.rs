@@ -57,12 +57,22 @@ impl Pair {
                 actions.push(Action::PeerSilent(name));
             }
         }
+        if self.may_be_fenced(state, name) {
+            actions.push(Action::Fence(name));
+        }
         if spent.replacements < allowed.replacements
             && side.node.can_be_protected()
             && is_over(state, name.peer())
         {
             actions.push(Action::Replace(name));
         }
+    }
+
+    /// A manager whose nodes live and have lost each other promotes one of them, and sees first that the other is dead.
+    fn may_be_fenced(&self, state: &State, name: NodeName) -> bool {
+        let lost = state.link == Link::Down && !is_dead(state, name.peer());
+        let nobody_serves = state.world.promoted == [false; 2];
+        self.rules.has_manager() && lost && nobody_serves && !is_over(state, name.peer())
     }
 
     fn guest_actions(&self, state: &State, name: NodeName, actions: &mut Vec<Action>) {
@@ -82,8 +92,7 @@ impl Pair {
                 actions.push(Action::UncomparedOutput);
             }
         }
-        let epochs = u8::try_from(side.node.machine().checkpoint().0 + 1).unwrap_or(u8::MAX);
-        if side.vm.writes < writes.saturating_mul(epochs) {
+        if side.vm.uncaptured < writes {
             actions.push(Action::WriteDisk(name));
         }
         if spent.shutdowns < allowed.shutdowns {

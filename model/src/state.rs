@@ -34,6 +34,8 @@ pub struct Vm {
     pub writes: u8,
     /// The first unit of its output that is another than the primary's.
     pub leaves_at: u8,
+    /// How many of its writes no checkpoint has captured.
+    pub uncaptured: u8,
     /// Whether it executes.
     pub running: bool,
 }
@@ -41,7 +43,15 @@ pub struct Vm {
 impl Default for Vm {
     fn default() -> Self {
         let none = Snapshot::default();
-        Self { ram: none, devices: none, output: 0, writes: 0, leaves_at: NEVER, running: false }
+        Self {
+            ram: none,
+            devices: none,
+            output: 0,
+            writes: 0,
+            leaves_at: NEVER,
+            uncaptured: 0,
+            running: false,
+        }
     }
 }
 
@@ -166,7 +176,9 @@ impl Side {
 
     /// A survivor is the primary of a new pair: its execution is the one to be followed, its writes count anew.
     fn begin_generation(&mut self) {
-        (self.vm.leaves_at, self.vm.writes) = (NEVER, 0);
+        let Vm { output, running, .. } = self.vm;
+        self.vm = Vm { output, running, ..Vm::default() };
+        (self.held, self.load) = ([None; 2], None);
         (self.disk, self.peer_output) = (Disk::default(), PeerOutput::default());
         self.inbox.clear();
         self.connected = true;
@@ -185,6 +197,8 @@ pub struct World {
     pub released: [u8; 2],
     /// The end of the output that the secondary's VM has held, or was bound to hold.
     pub committed: u8,
+    /// Which nodes have been told, by command, that their peer is gone.
+    pub told: [bool; 2],
     /// To which node the arbiter has given the right to serve alone.
     pub arbiter: Option<NodeName>,
     /// Which nodes have been promoted.

@@ -85,6 +85,7 @@ pub(crate) fn record(step: u64, action: Action, before: &State, after: &State) -
         Action::FailDisk(name) => input(name, Input::DiskFailed),
         Action::TimerFires => input(NodeName::Primary, Input::CheckpointDue),
         Action::Crash(name) => fault(Some(name), format!("crash of the {name}")),
+        Action::Fence(name) => fault(Some(name), format!("the manager fences the {name}")),
         Action::Cut => fault(None, "cut of the link".to_owned()),
         Action::LostHeartbeat(name) => input(name, Input::LostHeartbeat),
         Action::PeerSilent(name) => input(name, Input::PeerSilent),

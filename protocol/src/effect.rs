@@ -251,6 +251,21 @@ impl Effect {
         }
     }
 
+    /// The same effect with its checkpoint's number, if it carries one, less by `by`.
+    pub(crate) const fn renumbered(self, by: u64) -> Self {
+        match self {
+            Self::SaveState(checkpoint) => Self::SaveState(checkpoint.less(by)),
+            Self::SendRam(checkpoint) => Self::SendRam(checkpoint.less(by)),
+            Self::SendDeviceState(checkpoint) => Self::SendDeviceState(checkpoint.less(by)),
+            Self::LoadState(checkpoint) => Self::LoadState(checkpoint.less(by)),
+            Self::ApplyRam(checkpoint) => Self::ApplyRam(checkpoint.less(by)),
+            Self::DiscardStaged(checkpoint) => Self::DiscardStaged(checkpoint.less(by)),
+            Self::CheckpointDisk(checkpoint) => Self::CheckpointDisk(checkpoint.less(by)),
+            Self::CommitDiskEpoch(checkpoint) => Self::CommitDiskEpoch(checkpoint.less(by)),
+            other => other,
+        }
+    }
+
     /// Whether it does something to the disk: carrying it out may end with disk-failed.
     pub const fn is_of_the_disk(self) -> bool {
         matches!(

@@ -247,6 +247,32 @@ impl Node {
         &self.queue
     }
 
+    /// The lowest number of a checkpoint in it.
+    pub fn lowest_number(&self) -> CheckpointNumber {
+        match &self.machine {
+            Machine::Primary(primary) => primary.lowest_number(),
+            Machine::Secondary(secondary) => secondary.lowest_number(),
+        }
+    }
+
+    /// The same node with the numbers of all checkpoints less by `by`. What numbers mean is in their order, and in which
+    /// of them is 0, the initial state: a node that has none of it left goes on as before. For a model checker, to
+    /// which two states are the same if what follows is.
+    ///
+    /// # Panics
+    ///
+    /// If that would leave a number that is not positive.
+    pub fn renumber(&mut self, by: u64) {
+        assert!(by == 0 || by < self.lowest_number().0, "checkpoint 0 is another than the others");
+        match &mut self.machine {
+            Machine::Primary(primary) => primary.renumber(by),
+            Machine::Secondary(secondary) => secondary.renumber(by),
+        }
+        for effect in &mut self.queue.effects {
+            *effect = effect.renumbered(by);
+        }
+    }
+
     /// Whether protect would be accepted: the node serves alone, and has done all that the old pair left it to do.
     pub fn can_be_protected(&self) -> bool {
         self.queue.effects.is_empty() && self.machine.can_be_protected()

@@ -20,6 +20,11 @@ impl CheckpointNumber {
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
     }
+
+    /// The number less by `by`, which it is not below.
+    pub(crate) const fn less(self, by: u64) -> Self {
+        Self(self.0 - by)
+    }
 }
 
 impl fmt::Display for CheckpointNumber {

@@ -138,6 +138,20 @@ impl Primary {
         }
     }
 
+    /// Its lowest checkpoint's number: see [`crate::Node::renumber`].
+    pub(crate) const fn lowest_number(&self) -> CheckpointNumber {
+        self.checkpoint
+    }
+
+    pub(crate) fn renumber(&mut self, by: u64) {
+        self.checkpoint = self.checkpoint.less(by);
+    }
+
+    /// Whether its guest wants to power off, and has not.
+    pub const fn is_to_power_off(&self) -> bool {
+        self.shutdown
+    }
+
     /// Where the primary stands.
     pub const fn phase(&self) -> PrimaryPhase {
         self.phase

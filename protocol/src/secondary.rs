@@ -145,6 +145,17 @@ impl Secondary {
         Self { common: Common::new(None), ..Self::new() }
     }
 
+    /// Its lowest checkpoint's number: see [`crate::Node::renumber`].
+    pub(crate) fn lowest_number(&self) -> CheckpointNumber {
+        self.loaded.min(self.promised).min(self.checkpoint)
+    }
+
+    pub(crate) fn renumber(&mut self, by: u64) {
+        for number in [&mut self.checkpoint, &mut self.loaded, &mut self.promised] {
+            *number = number.less(by);
+        }
+    }
+
     /// Where the secondary stands.
     pub const fn phase(&self) -> SecondaryPhase {
         self.phase
