@@ -193,7 +193,7 @@ fn delivers(state: &State, name: NodeName) -> bool {
 }
 
 /// Whether the node will never do anything again: dead, or stopped for good.
-fn is_over(state: &State, name: NodeName) -> bool {
+pub(crate) fn is_over(state: &State, name: NodeName) -> bool {
     let side = state.side(name);
     !side.alive || (side.node.machine().is_over() && side.node.queue().first().is_none())
 }

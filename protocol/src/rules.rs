@@ -4,6 +4,7 @@
 //! where it decides. A rule is not part of the state that a model checker hashes.
 
 use crate::effect::ExitReason;
+use crate::liveness::Liveness;
 use crate::message::Dialect;
 use crate::property::Property;
 
@@ -283,13 +284,9 @@ impl Rules {
     /// Better than both: nobody outside has to notice a death, never two nodes serve, whatever anybody suspects, and
     /// the secondary has promised a checkpoint before it says so. With that promise the opposite sync-points of the
     /// protocol book do not pay: each would cost a round trip, and the last message stays unacknowledged anyway.
+    /// A guest that powers off says so on the link, as in series v12: a link that only closes would be taken for a death.
     /// It may be hybrid too; periodic, it runs in all three ways.
-    pub const STRICT: Self = Self {
-        dialect: Dialect::Current,
-        detection: Detection::Timeout,
-        fencing: Fencing::Arbiter,
-        ..Self::V12
-    };
+    pub const STRICT: Self = Self { detection: Detection::Timeout, fencing: Fencing::Arbiter, ..Self::V12 };
 
     /// Whether sending vmstate-received already is the secondary's promise never to go back behind the checkpoint;
     /// otherwise vmstate-loaded is. It follows from when the primary dares to release.
@@ -328,6 +325,14 @@ impl Rules {
     pub fn claims(&self, property: Property, wrong_suspicions: bool) -> bool {
         let suspects_wrongly = wrong_suspicions || self.detection != Detection::External;
         property != Property::SingleServer || self.fencing == Fencing::Arbiter || !suspects_wrongly
+    }
+}
+
+impl Rules {
+    /// Whether a protocol of these rules stands for a liveness property. Where a manager finds out that a node is gone,
+    /// nothing is claimed of what happens without one.
+    pub fn claims_liveness(&self, property: Liveness) -> bool {
+        property != Liveness::UnattendedRecovery || !self.has_manager()
     }
 }
 

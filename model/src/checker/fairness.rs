@@ -62,6 +62,13 @@ impl Fairness {
         self.with(class, Strength::Strong)
     }
 
+    /// What both assume.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let strong = self.strong.or(other.strong);
+        Self { weak: self.weak.or(other.weak).without(strong), strong }
+    }
+
     fn with(mut self, class: Class, strength: Strength) -> Self {
         match strength {
             Strength::Weak => self.weak.insert(class),

@@ -9,6 +9,7 @@ use crate::checker::places::{NOWHERE, make_room, room};
 use crate::checker::progress::{Class, ClassSet, Progress};
 use crate::checker::refusal::Refusal;
 use crate::checker::report::{Figures, Stopwatch};
+use crate::checker::search::Coverage;
 use crate::checker::specification::{Labels, Specification};
 use std::hash::Hash;
 use std::ops::Range;
@@ -52,19 +53,21 @@ pub(crate) struct Way {
 }
 
 impl Graph {
-    /// Explores a model as far as `extent` allows, and keeps what a specification says of its states.
-    pub(crate) fn build<M>(
+    /// Explores a model as far as `extent` allows, and keeps what a specification says of its states; with it, what is
+    /// collected besides.
+    pub(crate) fn build<M, C>(
         model: &M,
         specification: &Specification<M>,
         extent: &Extent,
-    ) -> Result<Self, Refusal>
+    ) -> Result<(Self, C), Refusal>
     where
         M: Progress + Sync,
         M::State: Hash + Send + Sync,
+        C: Coverage<M>,
     {
         specification.validate(model)?;
         let stopwatch = Stopwatch::start();
-        let mut exploration = Exploration::new(model, extent.threads, Edges::new(specification));
+        let mut exploration = Exploration::new(model, extent.threads, Edges::<M, C>::new(specification));
         if exploration.level.is_empty() {
             return Err(Refusal::NoInitialState);
         }
@@ -74,14 +77,18 @@ impl Graph {
             Some(class) if usize::from(class.number()) >= count => {
                 Err(Refusal::UnnamedClass { class: class.number(), count })
             }
-            _ => Ok(Self::of(model, exploration, &stopwatch)),
+            _ => {
+                let coverage = std::mem::take(&mut exploration.kept.coverage);
+                Ok((Self::of(model, exploration, &stopwatch), coverage))
+            }
         }
     }
 
-    fn of<M>(model: &M, exploration: Exploration<'_, M, Edges<'_, M>>, stopwatch: &Stopwatch) -> Self
+    fn of<M, C>(model: &M, exploration: Exploration<'_, M, Edges<'_, M, C>>, stopwatch: &Stopwatch) -> Self
     where
         M: Progress + Sync,
         M::State: Hash + Send + Sync,
+        C: Coverage<M>,
     {
         let (depth, peak_bytes) = (exploration.depth(), exploration.memory_bytes());
         let specification = exploration.kept.specification;
@@ -236,24 +243,26 @@ impl Graph {
 }
 
 /// What is kept of an exploration to become a graph.
-struct Edges<'a, M: Progress> {
+struct Edges<'a, M: Progress, C> {
     specification: &'a Specification<M>,
     offsets: Vec<u32>,
     targets: Vec<u32>,
     classes: Vec<Class>,
     labels: Vec<Labels>,
     highest: Option<Class>,
+    coverage: C,
 }
 
 /// What one thread keeps: for each state its labels and the end of its edges, for each edge its class.
 #[derive(Default)]
-struct Share {
+struct Share<C> {
     labels: Vec<Labels>,
     ends: Vec<usize>,
     classes: Vec<Class>,
+    coverage: C,
 }
 
-impl<'a, M: Progress> Edges<'a, M> {
+impl<'a, M: Progress, C: Default> Edges<'a, M, C> {
     fn new(specification: &'a Specification<M>) -> Self {
         Self {
             specification,
@@ -262,22 +271,24 @@ impl<'a, M: Progress> Edges<'a, M> {
             classes: Vec::new(),
             labels: Vec::new(),
             highest: None,
+            coverage: C::default(),
         }
     }
 }
 
-impl<M: Progress> Keep<M> for Edges<'_, M> {
-    type Part = Share;
+impl<M: Progress, C: Coverage<M>> Keep<M> for Edges<'_, M, C> {
+    type Part = Share<C>;
 
     fn meet(&mut self, _: &M, _: u32, _: &M::State) {}
 
-    fn expand(&self, part: &mut Share, model: &M, state: &M::State, steps: &[(M::Action, M::State)]) {
+    fn expand(&self, part: &mut Share<C>, model: &M, state: &M::State, steps: &[(M::Action, M::State)]) {
         part.labels.push(self.specification.labels(model, state));
         part.classes.extend(steps.iter().map(|(action, _)| model.class(action)));
         part.ends.push(part.classes.len());
+        part.coverage.steps(model, state, steps);
     }
 
-    fn merge(&mut self, part: Share, targets: &[u32]) {
+    fn merge(&mut self, part: Share<C>, targets: &[u32]) {
         let before = self.targets.len();
         make_room(&mut self.targets, targets.len());
         make_room(&mut self.classes, targets.len());
@@ -286,6 +297,7 @@ impl<M: Progress> Keep<M> for Edges<'_, M> {
         self.targets.extend_from_slice(targets);
         self.highest = self.highest.max(part.classes.iter().copied().max());
         self.classes.extend(part.classes);
+        self.coverage.merge(part.coverage);
         self.labels.extend(part.labels);
         self.offsets.extend(part.ends.into_iter().map(|end| offset(before + end)));
     }

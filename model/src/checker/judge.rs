@@ -7,6 +7,7 @@ use crate::checker::liveness::find_traps;
 use crate::checker::progress::Progress;
 use crate::checker::refusal::Refusal;
 use crate::checker::report::{Figures, Finding, Judged, Report};
+use crate::checker::search::Coverage;
 use crate::checker::specification::{Breach, Claim, Pattern, Property, Specification, Staying};
 use crate::checker::verify::verify_lasso;
 use std::hash::Hash;
@@ -36,7 +37,22 @@ where
     M: Progress + Sync,
     M::State: Hash + Send + Sync,
 {
-    Ok(Explored { model, specification, graph: Graph::build(model, specification, extent)? })
+    explore_covering::<M, ()>(model, specification, extent).map(|(explored, ())| explored)
+}
+
+/// The same, and what is to be collected over all steps besides.
+pub fn explore_covering<'a, M, C>(
+    model: &'a M,
+    specification: &'a Specification<M>,
+    extent: &Extent,
+) -> Result<(Explored<'a, M>, C), Refusal>
+where
+    M: Progress + Sync,
+    M::State: Hash + Send + Sync,
+    C: Coverage<M>,
+{
+    let (graph, coverage) = Graph::build(model, specification, extent)?;
+    Ok((Explored { model, specification, graph }, coverage))
 }
 
 /// A model that has been explored.

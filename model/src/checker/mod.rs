@@ -96,7 +96,7 @@ mod walk;
 
 pub use extent::Extent;
 pub use fairness::{Fairness, Strength};
-pub use judge::{Explored, check, explore};
+pub use judge::{Explored, check, explore, explore_covering};
 pub use lasso::{Lasso, Path};
 pub use on_demand::{Successor, successors};
 pub use progress::{Class, Progress};
