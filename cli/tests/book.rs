@@ -29,8 +29,8 @@ fn between_markers<'a>(chapter: &'a str, name: &str) -> &'a str {
 }
 
 /// A snapshot's body: what stands behind its head.
-fn snapshot(test: &str, name: &str) -> String {
-    let file = format!("model/tests/snapshots/{test}__{}.snap", name.replace([':', ' '], "-"));
+fn snapshot(origin: &str, name: &str) -> String {
+    let file = format!("model/tests/snapshots/{origin}__{}.snap", name.replace([':', ' '], "-"));
     let text = std::fs::read_to_string(root().join(file)).unwrap();
     text.splitn(3, "---\n").nth(2).unwrap().trim_end().to_owned()
 }
