@@ -29,8 +29,8 @@ fn between_markers<'a>(chapter: &'a str, name: &str) -> &'a str {
 }
 
 /// A snapshot's body: what stands behind its head.
-fn snapshot(bug: &str) -> String {
-    let file = format!("model/tests/snapshots/checks__{}.snap", bug.replace(':', "-"));
+fn snapshot(origin: &str, name: &str) -> String {
+    let file = format!("model/tests/snapshots/{origin}__{}.snap", name.replace([':', ' '], "-"));
     let text = std::fs::read_to_string(root().join(file)).unwrap();
     text.splitn(3, "---\n").nth(2).unwrap().trim_end().to_owned()
 }
@@ -46,8 +46,25 @@ fn the_transition_tables_are_those_that_the_command_prints() {
 fn every_diagram_of_the_gallery_is_the_one_that_the_checker_draws() {
     let gallery = chapter("gallery.md");
     for bug in BUGS {
-        assert_eq!(between_markers(&gallery, bug.name).trim_end(), snapshot(bug.name), "{}", bug.name);
+        assert_eq!(
+            between_markers(&gallery, bug.name).trim_end(),
+            snapshot("checks", bug.name),
+            "{}",
+            bug.name
+        );
     }
+    let findings =
+        PRESETS.iter().flat_map(|preset| preset.breaks.iter().map(|property| (preset.name, property.name())));
+    for (preset, property) in findings {
+        let drawn = snapshot("findings", &format!("{preset} {property}"));
+        assert_eq!(
+            between_markers(&gallery, &format!("{preset}: {property}")).trim_end(),
+            drawn,
+            "{property}"
+        );
+    }
+    let drawn = snapshot("findings", "qemu wrong-suspicions single server");
+    assert_eq!(between_markers(&gallery, "qemu --wrong-suspicions 1").trim_end(), drawn);
 }
 
 #[test]
@@ -55,7 +72,7 @@ fn two_servers_under_v12_are_drawn_as_the_checker_draws_them() {
     let gallery = chapter("gallery.md");
     let diagram = between_markers(&gallery, "v12 --wrong-suspicions 1");
     // A limit spares the states behind the counterexample, of which there are many.
-    let printed = printed(&["check", "v12", "--wrong-suspicions", "1", "--max-depth", "24"]);
+    let printed = printed(&["check", "v12", "--wrong-suspicions", "1", "--max-depth", "25"]);
     assert!(diagram.contains("!!! single server"), "{diagram}");
     assert!(printed.contains(diagram), "{printed}");
 }
@@ -86,6 +103,14 @@ fn every_finding_of_a_preset_is_in_the_gallery() {
         let (_, findings) = gallery.split_once(&heading).unwrap();
         for property in preset.breaks {
             assert!(findings.contains(&format!("\n| {} | ", property.name())), "{}", property.name());
+            let (_, entry) =
+                findings.split_once(&format!("\n### {}: {}\n", preset.name, property.name())).unwrap();
+            let entry = entry.split("\n#").next().unwrap();
+            for part in
+                ["* Section: ", "* Fixed in QEMU by: ", "* Symptom: ", "* Rule: ", "* Bounds: ", "**Fix.** "]
+            {
+                assert!(entry.contains(&format!("\n{part}")), "{}: {part}", property.name());
+            }
         }
     }
 }
