@@ -18,7 +18,7 @@ pub(crate) fn carry_out(state: &mut State, name: NodeName, effect: Effect) {
         Effect::ArmCheckpointTimer { .. } => side.timer = true,
         Effect::CloseLink => {
             disconnect(side);
-            state.close_link();
+            state.close_link(name);
         }
         Effect::ApplyRam(_) => {
             if let Some(ram) = side.held[0] {

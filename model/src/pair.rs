@@ -54,7 +54,7 @@ impl Model for Pair {
 /// Nothing is left of the node but a link that its peer sees closed.
 fn die(state: &mut State, name: NodeName) {
     *state.side_mut(name) = Side::dead(name);
-    state.close_link();
+    state.close_link(name);
 }
 
 /// `stateright` takes bare functions only.

@@ -287,9 +287,14 @@ impl State {
         loads && self.sides.iter().all(|side| side.node.machine().checkpoint() == CheckpointNumber(0))
     }
 
-    /// One end has closed the link: the other sees it, unless nothing comes through.
-    pub fn close_link(&mut self) {
-        if matches!(self.link, Link::Up | Link::Stalled) {
+    /// A node has closed the link: its peer sees it, unless nothing comes through to it.
+    pub fn close_link(&mut self, by: NodeName) {
+        let passes = match self.link {
+            Link::Up | Link::Stalled => true,
+            Link::Partitioned(to) => to != by.peer(),
+            Link::Blackhole | Link::Down => false,
+        };
+        if passes {
             self.link = Link::Down;
         }
     }

@@ -521,7 +521,7 @@ impl Primary {
     }
 
     fn lost_heartbeat(&mut self, effects: &mut Effects) -> Result<(), ProtocolError> {
-        if self.is_over() {
+        if self.phase == PrimaryPhase::Alone || self.is_over() {
             return Err(ProtocolError::NotInColoMode { state: self.phase.name() });
         }
         if self.common.failover != Failover::None {

@@ -321,7 +321,7 @@ impl Secondary {
 
     /// In COLO, the primary's comparison gets what the VM sends; alone, the world does.
     fn guest_output(&mut self, end: OutputOffset, effects: &mut Effects) -> Result<(), ProtocolError> {
-        if matches!(self.phase, SecondaryPhase::Fenced | SecondaryPhase::ShutDown) {
+        if self.is_over() {
             return Ok(());
         }
         self.common.guest_output(end, self.phase.name())?;
@@ -335,7 +335,7 @@ impl Secondary {
 
     /// The guest wants to power off: it executes here too, so it does so by itself.
     fn guest_shutdown(&mut self, effects: &mut Effects) {
-        if !self.phase.in_session() && self.phase != SecondaryPhase::Alone {
+        if self.is_over() || !(self.phase.in_session() || self.common.vm_running) {
             return;
         }
         self.common.close_link(effects);
@@ -469,6 +469,8 @@ impl Secondary {
     fn state_unusable(&mut self, rules: &Rules, effects: &mut Effects) {
         match (rules.failed_load, self.phase) {
             (FailedLoad::Fatal, _) | (_, SecondaryPhase::Incoming) => self.fail(effects),
+            // What is in hand ends first.
+            (FailedLoad::Forgotten, SecondaryPhase::TakingOver) if self.common.pending.is_some() => {}
             (FailedLoad::Forgotten, SecondaryPhase::TakingOver) => self.seek_promotion(rules, effects),
             (FailedLoad::Forgotten, SecondaryPhase::Alone) => {}
             (FailedLoad::Forgotten, _) => {
@@ -487,7 +489,7 @@ impl Secondary {
     }
 
     fn lost_heartbeat(&mut self, effects: &mut Effects) -> Result<(), ProtocolError> {
-        if self.phase == SecondaryPhase::Incoming || self.is_over() {
+        if matches!(self.phase, SecondaryPhase::Incoming | SecondaryPhase::Alone) || self.is_over() {
             return Err(ProtocolError::NotInColoMode { state: self.phase.name() });
         }
         if self.common.failover != Failover::None {

@@ -170,7 +170,7 @@ fn a_lost_link_leads_to_the_error_state_and_only_lost_heartbeat_leads_on() {
         [
             "[colo-exit error] error",
             "[fail-over-disk, take-over, release 2, resume-vm] alone",
-            "error: COLO failover is already activated; [] alone",
+            "error: the VM is not in COLO mode (state alone); [] alone",
         ]
     );
 }

@@ -68,10 +68,18 @@ fn a_failover_goes_through_the_states_that_qemu_gives_it() {
 
 #[test]
 fn a_second_lost_heartbeat_is_refused_while_the_first_is_under_way_and_after_it() {
-    for inputs in ["lost-heartbeat", ALONE] {
-        let mut machine = after(NodeName::Secondary, &Rules::V12, &format!("state-loaded 0, {inputs}"));
-        let step = machine.step(&Rules::V12, Input::LostHeartbeat);
-        assert_eq!(step.error, Some(ProtocolError::FailoverAlreadyActivated), "{inputs}");
+    for (node, begin) in [(NodeName::Primary, "checkpoint-ready"), (NodeName::Secondary, "state-loaded 0")] {
+        for (inputs, error) in [
+            ("lost-heartbeat", ProtocolError::FailoverAlreadyActivated),
+            (ALONE, ProtocolError::NotInColoMode { state: "alone" }),
+        ] {
+            let mut machine = after(node, &Rules::V12, &format!("{begin}, {inputs}"));
+            assert_eq!(
+                machine.step(&Rules::V12, Input::LostHeartbeat).error,
+                Some(error),
+                "{node}: {inputs}"
+            );
+        }
     }
 }
 
@@ -323,4 +331,31 @@ fn a_disk_that_fails_at_the_promotion_prevents_it_and_a_success_is_not_told() {
 fn an_arbiter_that_chooses_a_node_with_a_broken_disk_chooses_nobody() {
     let mut machine = after(NodeName::Secondary, &Rules::STRICT, "state-loaded 0, peer-silent, disk-failed");
     assert_eq!(last(&mut machine, &Rules::STRICT, "arbiter-granted"), "[] failed");
+}
+
+/// Under rules that forget a failed load, too: a promotion over what is about to be loaded would be torn by it.
+#[test]
+fn a_disk_that_fails_during_a_failover_does_not_promote_over_what_is_in_hand() {
+    let forgotten = rules_named("bug:failed-load-forgotten").unwrap();
+    let mut machine = after(NodeName::Secondary, &forgotten, &format!("{LOADING}, {ALONE}"));
+    assert_eq!(last(&mut machine, &forgotten, "disk-failed"), "[] taking-over");
+    assert!(last(&mut machine, &forgotten, "state-loaded 1").ends_with("alone"));
+}
+
+#[test]
+fn a_guest_that_executes_powers_off_whatever_its_node_is_about() {
+    for inputs in
+        ["state-loaded 0, link-down", "state-loaded 0, checkpoint-request, lost-heartbeat, failover-begins"]
+    {
+        let mut machine = after(NodeName::Secondary, &HYBRID, inputs);
+        let executes = machine.phase_name() == "error";
+        last(&mut machine, &HYBRID, "guest-powers-off");
+        assert_eq!(machine.phase_name() == "shut-down", executes, "{inputs}");
+    }
+}
+
+#[test]
+fn what_a_broken_node_still_sends_is_no_error() {
+    let mut machine = after(NodeName::Secondary, &HYBRID, "state-loaded 0, disk-failed");
+    assert_eq!(last(&mut machine, &HYBRID, "guest-output 1"), "[] failed");
 }
