@@ -5,6 +5,7 @@
 //! 4 incomplete.
 #![forbid(unsafe_code)]
 
+mod bounds_flags;
 mod check;
 mod crash_points;
 mod decode;
@@ -13,6 +14,7 @@ mod report;
 mod rules;
 mod run;
 mod sim;
+mod stories;
 mod verify;
 
 use clap::{Parser, Subcommand};

@@ -2,7 +2,7 @@
 
 use crate::report::{Exit, Failure, paragraph, print, print_json};
 use crate::sim::available_jobs;
-use colo_model::{Bounds, Limits, check};
+use colo_model::find_bug;
 use colo_protocol::table::{Row, transitions};
 use colo_protocol::{BUGS, Bug, DEFECTS, Defect, Nature, NodeName, PRESETS, Place, Rules};
 use colo_trace::{NamedRules, load_rules, rules_to_toml};
@@ -50,11 +50,8 @@ impl Finding {
         if !run {
             return Self { bug, status: "expressible", length: None, seconds: None };
         }
-        let limits =
-            Limits { threads: available_jobs(), until: Some(bug.breaks[0].name()), ..Limits::default() };
-        let check = check(&bug.rules, &Bounds::of(&bug.rules), &limits);
-        let report = check.properties.iter().find(|report| report.property == bug.breaks[0]);
-        let length = report.and_then(|report| report.counterexample.as_ref()).map(Vec::len);
+        let check = find_bug(bug, available_jobs());
+        let length = check.length_of(bug.named_for());
         let status = if length.is_some() { "found" } else { "missed" };
         Self { bug, status, length, seconds: Some(check.elapsed.as_secs_f64()) }
     }
@@ -63,7 +60,8 @@ impl Finding {
         let bug = self.bug;
         json!({
             "name": bug.name, "section": bug.section, "fix": bug.fix, "symptom": bug.symptom, "field": bug.field,
-            "kind": "safety", "status": self.status, "reason": null, "property": bug.breaks[0].name(),
+            "kind": if bug.stalls.is_some() { "liveness" } else { "safety" }, "status": self.status,
+            "reason": null, "property": bug.named_for(),
             "length": self.length, "seconds": self.seconds,
         })
     }
@@ -79,7 +77,7 @@ fn list(findings: &[Finding]) -> String {
         let bug = finding.bug;
         paragraph(&mut out, &format!("  {:28} ", bug.name), bug.symptom);
         let _ = writeln!(out, "  {:28} {}", "", bug.field);
-        let _ = writeln!(out, "  {:28} breaks {}", "", bug.breaks[0].name());
+        let _ = writeln!(out, "  {:28} breaks {}", "", bug.named_for());
         let _ = writeln!(out, "  {:28} section {}, {}", "", bug.section, bug.fixed());
         if let (Some(length), Some(seconds)) = (finding.length, finding.seconds) {
             let _ = writeln!(out, "  {:28} {} in {length} steps, {seconds:.2} s", "", finding.status);

@@ -5,8 +5,8 @@ use crate::crash_points::{CrashOutcome, crash, crashes};
 use crate::report::{Exit, Failure, counted, grouped, print, print_json};
 use crate::run::{Unfinished, node_command};
 use crate::sim::{available_jobs, progress_bar};
-use colo_model::{Bounds, Check, Limits, Verdict, check};
-use colo_protocol::{BUGS, Bug, PRESETS, Preset, Property};
+use colo_model::{Check, Limits, Scope, Verdict, check_scopes, find_bug};
+use colo_protocol::{BUGS, Bug, Liveness, PRESETS, Preset, Property};
 use colo_real::{LinkKind, RunOptions, kvm_usable};
 use colo_sim::{Options, Summary, sweep};
 use colo_trace::{NamedRules, Plan};
@@ -41,8 +41,7 @@ struct Row {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let mut rows = Vec::new();
-    rows.extend(PRESETS.iter().map(|preset| check_preset(preset, named(preset), &Bounds::of(&preset.rules))));
-    rows.extend(PRESETS.iter().filter(|preset| preset.breaks.is_empty()).map(check_protected_again));
+    rows.extend(PRESETS.iter().map(check_preset));
     rows.extend(BUGS.iter().map(check_bug));
     let seeds = if arguments.quick { SEEDS / 10 } else { SEEDS };
     let periodic = || PRESETS.iter().filter(|preset| !preset.rules.is_hybrid());
@@ -74,18 +73,17 @@ fn named(preset: &Preset) -> NamedRules {
     NamedRules { name: preset.name.to_owned(), rules: preset.rules }
 }
 
-fn explore(rules: &NamedRules, bounds: &Bounds, until: Option<&'static str>) -> Check {
+/// A good preset has to hold in all that can happen, and the check has to have seen everything that it should. What is
+/// known to be broken has to be.
+fn check_preset(preset: &Preset) -> Row {
+    let rules = named(preset);
     let bar = progress_bar(1, "checking");
     let limits = Limits { threads: available_jobs(), ..Limits::default() };
-    let check = check(&rules.rules, bounds, &Limits { until, ..limits });
+    let check = check_scopes(&rules.rules, &Scope::of(&rules.rules), &limits);
     bar.finish_and_clear();
-    check
-}
-
-/// A good preset has to hold in all that can happen, and the check has to have seen everything that it should.
-fn check_preset(preset: &Preset, rules: NamedRules, bounds: &Bounds) -> Row {
-    let check = explore(&rules, bounds, None);
-    let expected = breaks(&check) == preset.breaks && check.complete && check.never_fired.is_empty();
+    let as_known = breaks(&check) == preset.breaks && stalls(&check) == preset.stalls;
+    let meaningful = check.complete && check.never_fired().is_empty() && check.vacuous().next().is_none();
+    let expected = as_known && meaningful;
     if !expected {
         eprint!("{}", check_summary(&rules, &check));
     }
@@ -99,10 +97,10 @@ fn check_preset(preset: &Preset, rules: NamedRules, bounds: &Bounds) -> Row {
     check_row(&rules, &check, expected, verdict.to_owned())
 }
 
-/// The survivor of a good preset, whichever it is, gets a replacement, and the new pair fails over as well.
-fn check_protected_again(preset: &Preset) -> Row {
-    let rules = NamedRules { name: format!("{}, protected again", preset.name), rules: preset.rules };
-    check_preset(preset, rules, &Bounds::protected_again(&preset.rules))
+/// The liveness properties that are broken, claimed or not.
+fn stalls(check: &Check) -> Vec<Liveness> {
+    let broken = check.liveness.iter().filter(|report| report.lasso.is_some());
+    broken.map(|report| report.property).collect()
 }
 
 /// The claimed properties that are broken.
@@ -114,12 +112,13 @@ fn breaks(check: &Check) -> Vec<Property> {
 /// A known bug has to be found: a checker that finds nothing wrong with it proves nothing.
 fn check_bug(bug: &Bug) -> Row {
     let rules = NamedRules { name: bug.name.to_owned(), rules: bug.rules };
-    let check = explore(&rules, &Bounds::of(&bug.rules), Some(bug.breaks[0].name()));
-    let report = check.properties.iter().find(|report| report.property == bug.breaks[0]);
-    let length = report.and_then(|report| report.counterexample.as_ref()).map(Vec::len);
+    let bar = progress_bar(1, "checking");
+    let check = find_bug(bug, available_jobs());
+    bar.finish_and_clear();
+    let length = check.length_of(bug.named_for());
     let verdict = length.map_or_else(
         || "NOT FOUND".to_owned(),
-        |length| format!("found: {} in {length} steps", bug.breaks[0].name()),
+        |length| format!("found: {} in {length} steps", bug.named_for()),
     );
     check_row(&rules, &check, length.is_some(), verdict)
 }

@@ -134,11 +134,45 @@ impl Bounds {
         Self { checkpoints: UNBOUNDED, budgets }
     }
 
-    /// Bounds within which a survivor is protected again, and the new pair fails over as well: a death more, in fewer
-    /// checkpoints.
+    /// Bounds within which a survivor is protected again, and the new pair fails over as well: a death more.
     pub fn protected_again(rules: &Rules) -> Self {
         let usual = Self::of(rules).budgets;
         let budgets = Budgets { outputs: 1, crashes: 2, cuts: 0, load_errors: 0, replacements: 1, ..usual };
-        Self { checkpoints: 1, budgets }
+        Self { checkpoints: UNBOUNDED, budgets }
+    }
+
+    /// Bounds within which a guest powers off.
+    pub fn powering_off(rules: &Rules) -> Self {
+        let usual = Self::of(rules).budgets;
+        let budgets = Budgets { outputs: 1, disk_writes: 0, load_errors: 0, shutdowns: 1, ..usual };
+        Self { checkpoints: UNBOUNDED, budgets }
+    }
+
+    /// Bounds within which a link stops to deliver, for a while or for ever, and nobody is told.
+    pub fn silent(rules: &Rules) -> Self {
+        let usual = Self::of(rules).budgets;
+        let budgets = Budgets { outputs: 1, disk_writes: 0, cuts: 0, stalls: 1, blackholes: 1, ..usual };
+        Self { checkpoints: UNBOUNDED, budgets }
+    }
+}
+
+/// Some bounds, and what they are for. What one check could not look at all together, several look at in turn.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Scope {
+    /// What it is for, in a few words.
+    pub name: &'static str,
+    /// The bounds.
+    pub bounds: Bounds,
+}
+
+impl Scope {
+    /// The scopes of a check of these rules, if nobody asks for bounds of their own.
+    pub fn of(rules: &Rules) -> [Self; 4] {
+        [
+            Self { name: "crash, cut, failed load", bounds: Bounds::of(rules) },
+            Self { name: "protected again", bounds: Bounds::protected_again(rules) },
+            Self { name: "a guest powers off", bounds: Bounds::powering_off(rules) },
+            Self { name: "a link that says nothing", bounds: Bounds::silent(rules) },
+        ]
     }
 }

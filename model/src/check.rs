@@ -1,126 +1,25 @@
 //! A check of one variant of the protocol: explore the pair, judge every property, see that nothing was vacuous.
 
 use crate::action::Action;
-use crate::bounds::{Bounds, MAX_CHECKPOINTS};
-use crate::packed::Packed;
+use crate::bounds::{Bounds, MAX_CHECKPOINTS, Scope};
+use crate::checker::search::{Limits, Outcome, Search, search};
+use crate::checker::{Explored, Finding, Judged, Lasso, Refusal, Specification, explore_covering};
+use crate::goals::{Goal, Goals};
+use crate::liveness::add_claims;
 use crate::pair::Pair;
-use crate::search::{Coverage, Limits, Outcome, Search, search};
-use crate::state::{Packet, State};
-use colo_protocol::{
-    Dialect, Effect, Failover, Message, MessageKind, NodeName, PrimaryPhase, Property, Rules, SecondaryPhase,
-};
+use colo_protocol::{Bug, Liveness, Property, Rules};
 use std::collections::BTreeSet;
-use std::fmt;
 use std::time::{Duration, Instant};
 
-/// What a check has to have seen, lest it prove nothing.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Goal {
-    /// This message was put on the link.
-    Message(MessageKind),
-    /// A failover was accepted by a primary in this phase.
-    PrimaryFailover(PrimaryPhase),
-    /// A failover was accepted by a secondary in this phase.
-    SecondaryFailover(SecondaryPhase),
-    /// A survivor's replacement was ready.
-    ProtectedAgain,
-}
-
-impl fmt::Display for Goal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Message(kind) => write!(f, "message {}", kind.name()),
-            Self::PrimaryFailover(phase) => write!(f, "failover of the primary in {}", phase.name()),
-            Self::SecondaryFailover(phase) => write!(f, "failover of the secondary in {}", phase.name()),
-            Self::ProtectedAgain => f.write_str("a survivor protected again"),
-        }
-    }
-}
-
-impl Goal {
-    /// All that a check has to see when its bounds allow a checkpoint and a crash.
-    pub fn required(rules: &Rules, bounds: &Bounds) -> impl Iterator<Item = Self> {
-        let tells_shutdown = rules.dialect == Dialect::V12 && bounds.budgets.shutdowns > 0;
-        let messages = MessageKind::ALL
-            .into_iter()
-            .filter(move |kind| *kind != MessageKind::GuestShutdown || tells_shutdown);
-        let primary = PrimaryPhase::ALL.into_iter().filter(|phase| {
-            use PrimaryPhase::{Alone, Fenced, ShutDown, TakingOver};
-            !matches!(phase, TakingOver | Alone | Fenced | ShutDown)
-        });
-        let hybrid = rules.is_hybrid();
-        let secondary = SecondaryPhase::ALL.into_iter().filter(move |phase| {
-            use SecondaryPhase::{Alone, Failed, Fenced, Incoming, ShutDown, Suspending, TakingOver};
-            !matches!(phase, Incoming | TakingOver | Alone | Failed | Fenced | ShutDown)
-                && (*phase != Suspending || hybrid)
-        });
-        let again = (bounds.budgets.replacements > 0).then_some(Self::ProtectedAgain);
-        let messages = messages.map(Self::Message).chain(again);
-        messages.chain(primary.map(Self::PrimaryFailover)).chain(secondary.map(Self::SecondaryFailover))
-    }
-}
-
-/// The goals that a search has reached.
-#[derive(Default, Debug)]
-struct Goals(BTreeSet<Goal>);
-
-impl Coverage<Pair> for Goals {
-    fn steps(&mut self, _: &Pair, from: &Packed, steps: &[(Action, Packed)]) {
-        let before = from.state();
-        for (action, after) in steps {
-            self.step(&before, *action, after);
-        }
-    }
-
-    fn merge(&mut self, mut other: Self) {
-        self.0.append(&mut other.0);
-    }
-}
-
-impl Goals {
-    fn step(&mut self, before: &State, action: Action, after: &Packed) {
-        match action {
-            Action::CarryOut(name) => {
-                if let Some(Effect::Send(message)) = before.side(name).node.queue().first() {
-                    self.0.insert(Goal::Message(message.kind()));
-                }
-            }
-            Action::LostHeartbeat(name) | Action::PeerSilent(name) => {
-                let accepted = after.state().side(name).node.machine().failover() != Failover::None;
-                if accepted {
-                    self.0.insert(failover_goal(before, name));
-                }
-            }
-            Action::Deliver(NodeName::Primary) if is_protected_again(before) => {
-                self.0.insert(Goal::ProtectedAgain);
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Whether the message that comes next is a replacement's checkpoint-ready.
-fn is_protected_again(before: &State) -> bool {
-    let ready = Packet::Message(Message::CheckpointReady);
-    before.spent.replacements > 0 && before.side(NodeName::Primary).inbox.first() == Some(&ready)
-}
-
-fn failover_goal(before: &State, name: NodeName) -> Goal {
-    match before.side(name).node.machine() {
-        colo_protocol::Machine::Primary(primary) => Goal::PrimaryFailover(primary.phase()),
-        colo_protocol::Machine::Secondary(secondary) => Goal::SecondaryFailover(secondary.phase()),
-    }
-}
-
 /// What a check says of one property.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Verdict {
-    /// It holds in every reachable state.
+    /// It holds in all that can happen.
     Holds,
-    /// It is broken.
-    Violated,
     /// It is not broken in what was explored, but not everything was.
     Incomplete,
+    /// It is broken.
+    Violated,
 }
 
 impl Verdict {
@@ -134,7 +33,7 @@ impl Verdict {
     }
 }
 
-/// One property and its verdict.
+/// One safety property and its verdict.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PropertyReport {
     /// The property.
@@ -145,6 +44,42 @@ pub struct PropertyReport {
     pub claimed: bool,
     /// The shortest way to break it, if it is broken.
     pub counterexample: Option<Vec<Action>>,
+    /// The bounds within which it was broken.
+    pub bounds: Bounds,
+}
+
+/// One liveness property and its verdict.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LivenessReport {
+    /// The property.
+    pub property: Liveness,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Whether the rules claim it.
+    pub claimed: bool,
+    /// A run without an end that breaks it, if it is broken.
+    pub lasso: Option<Lasso<Action>>,
+    /// The bounds within which it was broken.
+    pub bounds: Bounds,
+    /// In how many states something was called for.
+    pub occasions: u64,
+}
+
+/// What one scope of a check took.
+#[derive(Clone, Copy, Debug)]
+pub struct ScopeReport {
+    /// What it is for.
+    pub name: &'static str,
+    /// Its bounds.
+    pub bounds: Bounds,
+    /// Different states.
+    pub distinct: u64,
+    /// Steps between states.
+    pub transitions: u64,
+    /// Whether everything within the bounds was explored.
+    pub complete: bool,
+    /// How long it took.
+    pub elapsed: Duration,
 }
 
 /// The result of a check.
@@ -152,12 +87,12 @@ pub struct PropertyReport {
 pub struct Check {
     /// The rules.
     pub rules: Rules,
-    /// The bounds.
-    pub bounds: Bounds,
-    /// Each property.
+    /// What was explored.
+    pub scopes: Vec<ScopeReport>,
+    /// Each safety property.
     pub properties: Vec<PropertyReport>,
-    /// What should have been seen and was not. Empty in a complete check that means something.
-    pub never_fired: Vec<Goal>,
+    /// Each liveness property; none of a check that looked for one safety property only.
+    pub liveness: Vec<LivenessReport>,
     /// States generated, with repetitions.
     pub generated: u64,
     /// Different states.
@@ -168,8 +103,10 @@ pub struct Check {
     pub depth: usize,
     /// Memory per distinct state, bytes.
     pub bytes_per_state: usize,
-    /// What should have been seen, all in all.
-    pub goals: usize,
+    /// What should have been seen.
+    required: BTreeSet<Goal>,
+    /// What has been seen of what could be required.
+    reached: BTreeSet<Goal>,
     /// Whether everything within the bounds was explored.
     pub complete: bool,
     /// How long it took.
@@ -179,11 +116,39 @@ pub struct Check {
 impl Check {
     /// The verdict on the whole: what is claimed, and whether it was fully explored.
     pub fn verdict(&self) -> Verdict {
-        let claimed = || self.properties.iter().filter(|report| report.claimed);
-        if claimed().any(|report| report.verdict == Verdict::Violated) {
-            return Verdict::Violated;
+        let safety = self.properties.iter().map(|report| (report.claimed, report.verdict));
+        let liveness = self.liveness.iter().map(|report| (report.claimed, report.verdict));
+        let violated =
+            safety.chain(liveness).any(|(claimed, verdict)| claimed && verdict == Verdict::Violated);
+        match (violated, self.complete) {
+            (true, _) => Verdict::Violated,
+            (false, true) => Verdict::Holds,
+            (false, false) => Verdict::Incomplete,
         }
-        if self.complete { Verdict::Holds } else { Verdict::Incomplete }
+    }
+
+    /// What should have been seen.
+    pub const fn goals(&self) -> &BTreeSet<Goal> {
+        &self.required
+    }
+
+    /// What should have been seen and was not. Nothing, in a complete check that means something.
+    pub fn never_fired(&self) -> Vec<Goal> {
+        self.required.difference(&self.reached).copied().collect()
+    }
+
+    /// The liveness properties for which nothing ever called: that they hold says nothing.
+    pub fn vacuous(&self) -> impl Iterator<Item = Liveness> {
+        self.liveness.iter().filter(|report| report.occasions == 0).map(|report| report.property)
+    }
+
+    /// The length of what breaks a property, by its name: of a run without an end, with its cycle once.
+    pub fn length_of(&self, property: &str) -> Option<usize> {
+        let safety = self.properties.iter().find(|report| report.property.name() == property);
+        let path = safety.and_then(|report| report.counterexample.as_ref()).map(Vec::len);
+        let liveness = self.liveness.iter().find(|report| report.property.name() == property);
+        let lasso = liveness.and_then(|report| report.lasso.as_ref());
+        path.or_else(|| lasso.map(|lasso| lasso.stem.len() + lasso.cycle.len()))
     }
 
     /// The probability that two different states were taken for one: distinct^2 / 2^65.
@@ -192,49 +157,212 @@ impl Check {
         let distinct = self.distinct as f64;
         distinct * distinct / 2f64.powi(65)
     }
+
+    /// What two scopes have shown together. Both are of the same rules.
+    fn and(mut self, other: Self) -> Self {
+        self.scopes.extend(other.scopes);
+        for (report, other) in self.properties.iter_mut().zip(other.properties) {
+            report.claimed &= other.claimed;
+            if other.verdict > report.verdict {
+                *report = PropertyReport { claimed: report.claimed, ..other };
+            }
+        }
+        for (report, other) in self.liveness.iter_mut().zip(other.liveness) {
+            let occasions = report.occasions + other.occasions;
+            // What is claimed and broken counts for more than what is broken and not claimed.
+            let weight = |report: &LivenessReport| (report.claimed, report.verdict);
+            let (ours, theirs) = (weight(report), weight(&other));
+            let worse = match (ours.1, theirs.1) {
+                (Verdict::Violated, Verdict::Violated) => theirs > ours,
+                (one, another) => another > one,
+            };
+            if worse {
+                *report = other;
+            }
+            report.occasions = occasions;
+        }
+        self.required.extend(other.required);
+        self.reached.extend(other.reached);
+        self.generated += other.generated;
+        self.distinct += other.distinct;
+        self.transitions += other.transitions;
+        self.depth = self.depth.max(other.depth);
+        self.bytes_per_state = self.bytes_per_state.max(other.bytes_per_state);
+        self.complete &= other.complete;
+        self.elapsed += other.elapsed;
+        self
+    }
 }
 
-/// Explores the pair under `rules` within `bounds` and judges every property.
+/// Explores the pair under `rules` within the bounds of each scope in turn, and judges every property. A search until
+/// one safety property is broken judges no other kind, and ends with the first scope that breaks it.
 ///
 /// # Panics
 ///
-/// If the bounds have more than [`MAX_CHECKPOINTS`] checkpoints.
+/// If there is no scope, or one has more than [`MAX_CHECKPOINTS`] checkpoints and counts them.
+pub fn check_scopes(rules: &Rules, scopes: &[Scope], limits: &Limits) -> Check {
+    let checks = scopes.iter().map(|scope| check_scope(rules, scope, limits));
+    match checks.reduce(Check::and) {
+        Some(check) => check,
+        None => panic!("a check of nothing"),
+    }
+}
+
+/// Looks for what a known bug is named for, in the scope that is said to be the first to show it, and stops there.
+pub fn find_bug(bug: &Bug, threads: usize) -> Check {
+    let limits = Limits { threads, ..Limits::default() };
+    let scopes = Scope::of(&bug.rules);
+    let Some(property) = bug.stalls else {
+        let until = bug.breaks.first().map(|property| property.name());
+        return check_scopes(&bug.rules, &scopes[..1], &Limits { until, ..limits });
+    };
+    let shows = |check: &Check| {
+        let mut reports = check.liveness.iter();
+        reports.any(|report| report.property == property && report.verdict == Verdict::Violated)
+    };
+    // The smallest first.
+    let mut checks = scopes.iter().rev().map(|scope| check_scope(&bug.rules, scope, &limits));
+    let first = checks.next();
+    let Some(mut found) = first else { unreachable!("rules have scopes") };
+    for check in checks {
+        if shows(&found) {
+            break;
+        }
+        found = check;
+    }
+    found
+}
+
+/// The same within one scope.
 pub fn check(rules: &Rules, bounds: &Bounds, limits: &Limits) -> Check {
-    assert!(
-        bounds.is_unbounded() || bounds.checkpoints <= MAX_CHECKPOINTS,
-        "{} checkpoints",
-        bounds.checkpoints
-    );
-    let model = Pair { rules: *rules, bounds: *bounds };
+    check_scope(rules, &Scope { name: "as asked for", bounds: *bounds }, limits)
+}
+
+fn check_scope(rules: &Rules, scope: &Scope, limits: &Limits) -> Check {
+    let bounds = scope.bounds;
+    let countable = bounds.is_unbounded() || bounds.checkpoints <= MAX_CHECKPOINTS;
+    assert!(countable, "{} checkpoints", bounds.checkpoints);
+    let pair = Pair { rules: *rules, bounds };
+    match limits.until {
+        Some(_) => search_for_one(&pair, scope, limits),
+        None => judge_all(&pair, scope, limits)
+            .unwrap_or_else(|refusal| unreachable!("the pair's own specification: {refusal}")),
+    }
+}
+
+/// Looks for one safety property until it is broken: no graph is kept.
+fn search_for_one(pair: &Pair, scope: &Scope, limits: &Limits) -> Check {
     let start = Instant::now();
-    let found: Search<Action, Goals> = search(&model, limits);
-    let elapsed = start.elapsed();
-    let properties = Property::ALL.into_iter().zip(&found.properties);
+    let found: Search<Action, Goals> = search(pair, limits);
+    let scope_report = ScopeReport {
+        name: scope.name,
+        bounds: scope.bounds,
+        distinct: found.distinct,
+        transitions: found.transitions,
+        complete: found.complete,
+        elapsed: start.elapsed(),
+    };
+    let properties = Property::ALL.into_iter().zip(&found.properties).map(|(property, (_, outcome))| {
+        let path = match outcome {
+            Outcome::Violated(path) => Some(path.clone()),
+            _ => None,
+        };
+        safety_report(pair, property, path, found.complete)
+    });
     Check {
-        rules: *rules,
-        bounds: *bounds,
-        properties: properties
-            .map(|(property, (_, outcome))| report(&model, property, outcome, found.complete))
-            .collect(),
-        never_fired: Goal::required(rules, bounds).filter(|goal| !found.coverage.0.contains(goal)).collect(),
-        goals: Goal::required(rules, bounds).count(),
+        rules: pair.rules,
+        scopes: vec![scope_report],
+        properties: properties.collect(),
+        liveness: Vec::new(),
+        required: Goal::required(&pair.rules, &pair.bounds).collect(),
+        reached: found.coverage.into_reached(),
         generated: found.generated,
         distinct: found.distinct,
         transitions: found.transitions,
         depth: found.depth,
         bytes_per_state: found.bytes_per_state,
         complete: found.complete,
-        elapsed,
+        elapsed: scope_report.elapsed,
     }
 }
 
-fn report(model: &Pair, property: Property, outcome: &Outcome<Action>, complete: bool) -> PropertyReport {
-    let (verdict, counterexample) = match outcome {
-        Outcome::Violated(path) => (Verdict::Violated, Some(path.clone())),
-        _ if complete => (Verdict::Holds, None),
-        _ => (Verdict::Incomplete, None),
+/// Builds the graph of all states, and judges safety and liveness in it.
+fn judge_all(pair: &Pair, scope: &Scope, limits: &Limits) -> Result<Check, Refusal> {
+    let start = Instant::now();
+    let mut specification = Specification::<Pair>::new();
+    specification.include_properties_of(pair)?;
+    Liveness::ALL.into_iter().for_each(|property| add_claims(&mut specification, property));
+    let extent = limits.extent();
+    let (explored, goals): (Explored<'_, Pair>, Goals) = explore_covering(pair, &specification, &extent)?;
+    let figures = *explored.figures();
+    let report = explored.judge(&extent);
+    let decided = report.properties.iter().all(|judged| judged.finding != Finding::Undecided);
+    let complete = figures.complete && decided;
+    let scope_report = ScopeReport {
+        name: scope.name,
+        bounds: scope.bounds,
+        distinct: figures.distinct,
+        transitions: figures.transitions,
+        complete,
+        elapsed: start.elapsed(),
     };
-    let wrong_suspicions = model.bounds.budgets.wrong_suspicions > 0;
-    let claimed = model.rules.claims(property, wrong_suspicions);
-    PropertyReport { property, verdict, claimed, counterexample }
+    let (safety, liveness) = report.properties.split_at(Property::ALL.len());
+    let safety = Property::ALL.into_iter().zip(safety).map(|(property, judged)| {
+        let path = match &judged.finding {
+            Finding::Broken(path) => Some(path.actions.clone()),
+            _ => None,
+        };
+        safety_report(pair, property, path, complete)
+    });
+    Ok(Check {
+        rules: pair.rules,
+        scopes: vec![scope_report],
+        properties: safety.collect(),
+        liveness: Liveness::ALL.map(|property| liveness_report(pair, property, liveness)).into(),
+        required: Goal::required(&pair.rules, &pair.bounds).collect(),
+        reached: goals.into_reached(),
+        generated: figures.generated,
+        distinct: figures.distinct,
+        transitions: figures.transitions,
+        depth: figures.depth,
+        bytes_per_state: figures.bytes_per_state,
+        complete,
+        elapsed: scope_report.elapsed,
+    })
+}
+
+fn safety_report(
+    pair: &Pair,
+    property: Property,
+    counterexample: Option<Vec<Action>>,
+    complete: bool,
+) -> PropertyReport {
+    let verdict = match &counterexample {
+        Some(_) => Verdict::Violated,
+        None if complete => Verdict::Holds,
+        None => Verdict::Incomplete,
+    };
+    let claimed = pair.rules.claims(property, pair.bounds.budgets.wrong_suspicions > 0);
+    PropertyReport { property, verdict, claimed, counterexample, bounds: pair.bounds }
+}
+
+/// A property is as good as the worst of its claims, and is shown by the shortest run that breaks one.
+fn liveness_report(pair: &Pair, property: Liveness, judged: &[Judged<Action>]) -> LivenessReport {
+    let is_of_it = |judged: &&Judged<Action>| judged.property.name.starts_with(property.name());
+    let claims: Vec<_> = judged.iter().filter(is_of_it).collect();
+    let lassos = claims.iter().filter_map(|judged| match &judged.finding {
+        Finding::BrokenForEver(lasso) => Some(lasso),
+        _ => None,
+    });
+    let lasso = lassos.min_by_key(|lasso| lasso.stem.len() + lasso.cycle.len()).cloned();
+    let verdict = match &lasso {
+        Some(_) => Verdict::Violated,
+        None if claims.iter().all(|judged| judged.finding == Finding::Holds) => Verdict::Holds,
+        None => Verdict::Incomplete,
+    };
+    let occasions = claims.iter().map(|judged| judged.occasions).sum();
+    let budgets = &pair.bounds.budgets;
+    let silent_links = budgets.stalls + budgets.blackholes + budgets.partitions > 0;
+    let claimed = pair.rules.claims_liveness(property, silent_links);
+    LivenessReport { property, verdict, claimed, lasso, bounds: pair.bounds, occasions }
 }

@@ -83,7 +83,8 @@ type Way = (State, Vec<Action>);
 /// Follows a trace of the checker from the initial state.
 pub fn follow_trace(trace: &Trace) -> Followed {
     let pair = unbounded(&trace.header.rules);
-    let told = |record: &&Record| !matches!(record.kind, Kind::Violation | Kind::Error | Kind::Client);
+    let told =
+        |record: &&Record| !matches!(record.kind, Kind::Violation | Kind::Note | Kind::Error | Kind::Client);
     let mut ways: Vec<Way> = vec![(State::initial(), Vec::new())];
     let mut stuck = None;
     for (step, wanted) in (1..).zip(trace.records.iter().filter(told)) {

@@ -1,37 +1,89 @@
 //! A path of the model as a trace: the same records that a simulated or a real run leaves.
 
 use crate::action::Action;
+use crate::bounds::{Bounds, MAX_CHECKPOINTS};
+use crate::checker::Lasso;
 use crate::packed::Packed;
 use crate::pair::Pair;
 use crate::state::State;
-use colo_protocol::{Input, NodeName, Operation, OutputOffset, Property};
+use colo_protocol::{Input, Liveness, NodeName, Operation, OutputOffset, Property};
 use colo_trace::{Header, Kind, Record, SCHEMA, Trace, Way};
 use stateright::Model;
 
 /// The trace of `path` from the initial state; what breaks on the way is a record of its own.
 pub fn story(pair: &Pair, rules_name: &str, path: &[Action]) -> Trace {
-    let header = Header {
+    let mut teller = Teller::new(pair);
+    path.iter().for_each(|action| teller.tell(*action));
+    Trace { header: header(pair, rules_name), records: teller.records }
+}
+
+/// The trace of a run without an end: the way to its cycle, a note, and the cycle once.
+pub fn lasso_story(pair: &Pair, rules_name: &str, property: Liveness, lasso: &Lasso<Action>) -> Trace {
+    let mut teller = Teller::new(pair);
+    let note = |teller: &mut Teller, text: &str| {
+        let time = teller.step;
+        teller.records.push(Record::other(time, None, 0, Kind::Note, text));
+    };
+    for (number, action) in lasso.stem.iter().enumerate() {
+        if number == lasso.owed_after {
+            note(&mut teller, "from here on it is owed");
+        }
+        teller.tell(*action);
+    }
+    if lasso.owed_after >= lasso.stem.len() {
+        note(&mut teller, "from here on it is owed");
+    }
+    if lasso.stops() {
+        note(&mut teller, "and nothing that has to happen is left");
+    } else {
+        note(&mut teller, "what follows happens again and again");
+        lasso.cycle.iter().for_each(|action| teller.tell(*action));
+        note(&mut teller, "and so on for ever");
+    }
+    let end = teller.step;
+    teller.records.push(Record::other(end, None, 0, Kind::Violation, property.name()));
+    Trace { header: header(pair, rules_name), records: teller.records }
+}
+
+fn header(pair: &Pair, rules_name: &str) -> Header {
+    Header {
         schema: SCHEMA,
         rules_name: rules_name.to_owned(),
         rules: pair.rules,
         seed: None,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         way: Way::Model,
-    };
-    let mut records = Vec::new();
-    let mut state = State::initial();
-    for (step, action) in (1..).zip(path) {
-        let Some(next) = pair.next_state(&Packed::new(&state), *action) else { break };
+    }
+}
+
+/// Takes steps, and tells of each.
+struct Teller {
+    pair: Pair,
+    state: State,
+    step: u64,
+    records: Vec<Record>,
+}
+
+impl Teller {
+    /// Checkpoints are counted, whether or not the check counted them.
+    fn new(pair: &Pair) -> Self {
+        let bounds = Bounds { checkpoints: pair.bounds.checkpoints.min(MAX_CHECKPOINTS), ..pair.bounds };
+        let pair = Pair { bounds, ..*pair };
+        Self { pair, state: State::initial(), step: 0, records: Vec::new() }
+    }
+
+    fn tell(&mut self, action: Action) {
+        self.step += 1;
+        let Some(next) = self.pair.next_state(&Packed::new(&self.state), action) else { return };
         let next = next.state();
-        records.push(record(step, *action, &state, &next));
+        self.records.push(record(self.step, action, &self.state, &next));
         for property in Property::ALL {
-            if state.world.holds(property) && !next.world.holds(property) {
-                records.push(violation(step, property));
+            if self.state.world.holds(property) && !next.world.holds(property) {
+                self.records.push(violation(self.step, property));
             }
         }
-        state = next;
+        self.state = next;
     }
-    Trace { header, records }
 }
 
 fn violation(step: u64, property: Property) -> Record {

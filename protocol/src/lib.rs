@@ -56,7 +56,8 @@ pub use presets::{BUGS, Bug, PRESETS, Preset, bug_named, rules_named};
 pub use primary::{Primary, PrimaryPhase};
 pub use property::Property;
 pub use rules::{
-    Application, Detection, DiskCheckpoint, Execution, ExitReasonBy, FailedLoad, FailoverDeferral, Fencing,
-    PendingRequests, PendingShutdown, ReleasePoint, ResumePoint, Rules, UncomparedOutput, UnloadedCheckpoint,
+    Abort, Application, Detection, DiskCheckpoint, Execution, ExitReasonBy, FailedLoad, FailoverDeferral,
+    Fencing, PendingRequests, PendingShutdown, Relaunch, ReleasePoint, ResumePoint, Rules, UncomparedOutput,
+    UnloadedCheckpoint,
 };
 pub use secondary::{Secondary, SecondaryPhase};

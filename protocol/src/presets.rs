@@ -1,9 +1,10 @@
 //! The variants of the protocol that have a name: the presets, and the known bugs with what fixed them.
 
+use crate::liveness::Liveness;
 use crate::property::Property;
 use crate::rules::{
-    Application, DiskCheckpoint, Execution, ExitReasonBy, FailedLoad, FailoverDeferral, PendingRequests,
-    ReleasePoint, Rules, UncomparedOutput, UnloadedCheckpoint,
+    Abort, Application, Detection, DiskCheckpoint, Execution, ExitReasonBy, FailedLoad, FailoverDeferral,
+    PendingRequests, PendingShutdown, Relaunch, ReleasePoint, Rules, UncomparedOutput, UnloadedCheckpoint,
 };
 
 /// A variant that somebody stands for.
@@ -15,6 +16,8 @@ pub struct Preset {
     pub summary: &'static str,
     /// The properties that it breaks although it claims them: what there is to find in it. None, for a good one.
     pub breaks: &'static [Property],
+    /// The liveness properties that it is known to break, whether it claims them or not.
+    pub stalls: &'static [Liveness],
     /// The rules.
     pub rules: Rules,
 }
@@ -32,13 +35,25 @@ pub struct Bug {
     pub symptom: &'static str,
     /// The fields of the rules that differ from those of a good variant, and their values there.
     pub field: &'static str,
-    /// The properties that it breaks: first the one that it is named for, then what follows from it.
+    /// The safety properties that it breaks: first the one that it is named for, if it is a safety bug, then what follows
+    /// from it.
     pub breaks: &'static [Property],
+    /// The liveness property that it is named for, if it is a liveness bug.
+    pub stalls: Option<Liveness>,
     /// The rules.
     pub rules: Rules,
 }
 
 impl Bug {
+    /// The name of the property that it is named for.
+    pub const fn named_for(&self) -> &'static str {
+        match (self.stalls, self.breaks) {
+            (Some(liveness), _) => liveness.name(),
+            (None, [safety, ..]) => safety.name(),
+            (None, []) => "",
+        }
+    }
+
     /// Who fixed it, in words.
     pub fn fixed(&self) -> alloc::string::String {
         if self.fix.is_empty() {
@@ -48,30 +63,38 @@ impl Bug {
     }
 }
 
+/// What nobody claims where a manager has to see to it, and what no manager sees: a silent link.
+const LEFT_TO_A_MANAGER: &[Liveness] =
+    &[Liveness::UnattendedRecovery, Liveness::CheckpointEnds, Liveness::Release];
+
 /// The presets, the default first.
 pub const PRESETS: &[Preset] = &[
     Preset {
         name: "v12",
         summary: "series v12 as its diagram has it: periodic, output released on vmstate-received",
         breaks: &[],
+        stalls: LEFT_TO_A_MANAGER,
         rules: Rules::V12,
     },
     Preset {
         name: "late-release",
         summary: "series v12 as its final code has it: output released on vmstate-loaded",
         breaks: &[],
+        stalls: LEFT_TO_A_MANAGER,
         rules: Rules::LATE_RELEASE,
     },
     Preset {
         name: "remus",
         summary: "asynchronous: the primary runs on as soon as its state has been copied aside",
         breaks: &[],
+        stalls: LEFT_TO_A_MANAGER,
         rules: Rules::REMUS,
     },
     Preset {
         name: "strict",
         summary: "silence is noticed without a manager, and an arbiter lets one node serve alone",
         breaks: &[],
+        stalls: &[],
         rules: Rules::STRICT,
     },
     Preset {
@@ -84,6 +107,7 @@ pub const PRESETS: &[Preset] = &[
             Property::Promise,
             Property::Disk,
         ],
+        stalls: LEFT_TO_A_MANAGER,
         rules: Rules::QEMU,
     },
 ];
@@ -100,6 +124,7 @@ pub const BUGS: &[Bug] = &[
         symptom: "client connections are reset at failover",
         field: "release = \"at-suspend\"",
         breaks: &[Property::OutputCommit, Property::SingleServer],
+        stalls: None,
         rules: Rules { release: ReleasePoint::AtSuspend, ..Rules::V12 },
     },
     Bug {
@@ -109,6 +134,7 @@ pub const BUGS: &[Bug] = &[
         symptom: "RAM and devices of the survivor do not fit together",
         field: "apply = \"ram-first\"",
         breaks: &[Property::CheckpointAtomicity],
+        stalls: None,
         rules: Rules { apply: Application::RamFirst, ..Rules::V12 },
     },
     Bug {
@@ -118,6 +144,7 @@ pub const BUGS: &[Bug] = &[
         symptom: "the secondary goes on from a torn VM",
         field: "deferral = \"never\"",
         breaks: &[Property::CheckpointAtomicity, Property::OutputCommit, Property::Promise, Property::Disk],
+        stalls: None,
         rules: Rules { deferral: FailoverDeferral::Never, ..Rules::V12 },
     },
     Bug {
@@ -127,6 +154,7 @@ pub const BUGS: &[Bug] = &[
         symptom: "N packets that differ cost N checkpoints: 702 kbit/s instead of 16 Mbit/s",
         field: "requests = \"counted\"",
         breaks: &[Property::Coalescing],
+        stalls: None,
         rules: Rules { requests: PendingRequests::Counted, ..HYBRID },
     },
     Bug {
@@ -136,6 +164,7 @@ pub const BUGS: &[Bug] = &[
         symptom: "COLO_EXIT says error after a failover that succeeded",
         field: "exit_reason = \"request\"",
         breaks: &[Property::ExitReason],
+        stalls: None,
         rules: Rules { exit_reason: ExitReasonBy::Request, ..Rules::V12 },
     },
     Bug {
@@ -145,6 +174,7 @@ pub const BUGS: &[Bug] = &[
         symptom: "new memory on the old disk, when lost-heartbeat comes between vmstate-received and the load",
         field: "deferral = \"while-loading\", unloaded = \"loaded-anyway\"",
         breaks: &[Property::Disk],
+        stalls: None,
         rules: Rules {
             deferral: FailoverDeferral::WhileLoading,
             unloaded: UnloadedCheckpoint::LoadedAnyway,
@@ -158,6 +188,7 @@ pub const BUGS: &[Bug] = &[
         symptom: "a device that cannot be loaded after vmstate-received: the survivor is half of each checkpoint",
         field: "failed_load = \"forgotten\"",
         breaks: &[Property::CheckpointAtomicity, Property::OutputCommit, Property::Promise],
+        stalls: None,
         rules: Rules { failed_load: FailedLoad::Forgotten, ..Rules::V12 },
     },
     Bug {
@@ -167,6 +198,7 @@ pub const BUGS: &[Bug] = &[
         symptom: "IPv6, ARP and VLAN output leaves without being compared, and the survivor knows nothing of it",
         field: "uncompared = \"sent-at-once\"",
         breaks: &[Property::OutputCommit, Property::SingleServer],
+        stalls: None,
         rules: Rules { uncompared: UncomparedOutput::SentAtOnce, ..HYBRID },
     },
     Bug {
@@ -176,7 +208,48 @@ pub const BUGS: &[Bug] = &[
         symptom: "a primary that runs on before vmstate-loaded, over QEMU's block replication: writes of the next epoch",
         field: "resume = \"after-staged\", disk = \"all-writes\"",
         breaks: &[Property::Disk],
+        stalls: None,
         rules: Rules { disk: DiskCheckpoint::AllWrites, ..Rules::REMUS },
+    },
+    Bug {
+        name: "bug:waits-for-a-manager",
+        section: "4.3 D",
+        fix: "",
+        symptom: "after any error nobody serves until somebody outside says x-colo-lost-heartbeat",
+        field: "detection = \"external\"",
+        breaks: &[],
+        stalls: Some(Liveness::UnattendedRecovery),
+        rules: Rules { detection: Detection::External, ..Rules::STRICT },
+    },
+    Bug {
+        name: "bug:forgotten-shutdown",
+        section: "4.3 F",
+        fix: "",
+        symptom: "a guest that wanted to power off never does, when a failover comes between",
+        field: "shutdown = \"forgotten\"",
+        breaks: &[],
+        stalls: Some(Liveness::Shutdown),
+        rules: Rules { shutdown: PendingShutdown::Forgotten, ..Rules::V12 },
+    },
+    Bug {
+        name: "bug:relaunch-forgotten",
+        section: "4.2 #14",
+        fix: "92c932de6c",
+        symptom: "the secondary waits for ever when the load fails for which a failover waits",
+        field: "relaunch = \"after-success\"",
+        breaks: &[],
+        stalls: Some(Liveness::DeferredFailoverCompletes),
+        rules: Rules { relaunch: Relaunch::AfterSuccess, ..Rules::V12 },
+    },
+    Bug {
+        name: "bug:no-abort",
+        section: "4.2 #16",
+        fix: "c937b9a6db",
+        symptom: "a failover waits until TCP gives the connection up",
+        field: "abort = \"never\"",
+        breaks: &[],
+        stalls: Some(Liveness::FailoverCompletes),
+        rules: Rules { abort: Abort::Never, ..Rules::V12 },
     },
 ];
 

@@ -4,14 +4,15 @@
 //! failover; phases P0 to P5 are those of the protocol book.
 
 use crate::common::Common;
-use crate::effect::{Effect, Effects, ExitReason, Step};
+use crate::effect::{Effect, Effects, ExitReason, Operation, Step};
 use crate::error::ProtocolError;
 use crate::failover::{ColoMode, Failover, Status};
 use crate::input::Input;
 use crate::message::{Dialect, Message, MessageKind};
 use crate::output::{CheckpointNumber, WithheldOutput};
 use crate::rules::{
-    Detection, Fencing, PendingRequests, PendingShutdown, ReleasePoint, ResumePoint, Rules, UncomparedOutput,
+    Abort, Detection, Fencing, PendingRequests, PendingShutdown, ReleasePoint, ResumePoint, Rules,
+    UncomparedOutput,
 };
 
 /// Where the primary stands.
@@ -553,7 +554,9 @@ impl Primary {
 
     /// Goes on alone: at once, or when the operation on the VM that is in hand has ended.
     fn fail_over(&mut self, rules: &Rules, effects: &mut Effects) {
-        self.common.close_link(effects);
+        if rules.abort == Abort::AtOnce {
+            self.common.close_link(effects);
+        }
         self.common.failover = Failover::Active;
         self.phase = PrimaryPhase::TakingOver;
         if self.common.pending.is_none() {
@@ -563,6 +566,7 @@ impl Primary {
 
     /// Nothing is in hand any more: the node serves alone, if it need not ask first.
     fn seek_promotion(&mut self, rules: &Rules, effects: &mut Effects) {
+        self.common.close_link(effects);
         match rules.fencing {
             Fencing::None => self.promote(rules, effects),
             Fencing::Arbiter => self.common.ask(effects, Effect::AskArbiter),
@@ -578,7 +582,11 @@ impl Primary {
     }
 
     fn link_down(&mut self, rules: &Rules, effects: &mut Effects) {
+        let sent = self.common.pending.is_some_and(Operation::needs_link);
         self.common.link_lost();
+        if sent && self.phase == PrimaryPhase::TakingOver {
+            return self.seek_promotion(rules, effects);
+        }
         if !self.phase.in_session() {
             return;
         }

@@ -137,6 +137,30 @@ choice! {
 }
 
 choice! {
+    /// When a failover goes on that waits for a load.
+    Relaunch {
+        /// When the load has ended, however it ended. QEMU since 92c932de6c.
+        #[default]
+        AfterAnyEnd,
+        /// When the load has succeeded: series v12 and QEMU before. Wrong: after a load that fails the node waits for
+        /// ever, neither serving nor failed.
+        AfterSuccess,
+    }
+}
+
+choice! {
+    /// What a failover does with the link.
+    Abort {
+        /// It closes both directions at once, and ends what is being sent: patch 26 of series v12, and QEMU.
+        #[default]
+        AtOnce,
+        /// Nothing until what is being sent has been sent: series v12 before that patch. Wrong: over a link that takes
+        /// nothing any more that lasts as long as TCP's patience.
+        Never,
+    }
+}
+
+choice! {
     /// Which of the primary's disk writes the secondary's VM sees after a checkpoint.
     DiskCheckpoint {
         /// All that have come: QEMU's block replication. Right only while the primary's VM stands still until
@@ -225,6 +249,10 @@ pub struct Rules {
     pub unloaded: UnloadedCheckpoint,
     /// What becomes of a secondary whose load has failed.
     pub failed_load: FailedLoad,
+    /// When a failover goes on that waits for a load.
+    pub relaunch: Relaunch,
+    /// What a failover does with the link.
+    pub abort: Abort,
     /// Which disk writes a checkpoint covers.
     pub disk: DiskCheckpoint,
     /// Who finds out that the peer is gone.
@@ -252,6 +280,8 @@ impl Rules {
         deferral: FailoverDeferral::FromReceived,
         unloaded: UnloadedCheckpoint::Discarded,
         failed_load: FailedLoad::Fatal,
+        relaunch: Relaunch::AfterAnyEnd,
+        abort: Abort::AtOnce,
         disk: DiskCheckpoint::AllWrites,
         detection: Detection::External,
         fencing: Fencing::None,
@@ -329,10 +359,16 @@ impl Rules {
 }
 
 impl Rules {
-    /// Whether a protocol of these rules stands for a liveness property. Where a manager finds out that a node is gone,
-    /// nothing is claimed of what happens without one.
-    pub fn claims_liveness(&self, property: Liveness) -> bool {
-        property != Liveness::UnattendedRecovery || !self.has_manager()
+    /// Whether a protocol of these rules stands for a liveness property, when links may or may not go silent. Where a
+    /// manager finds out that a node is gone, nothing is claimed of what happens without one; nor that anything ends
+    /// while a link is silent, because that is nothing that a manager sees.
+    pub fn claims_liveness(&self, property: Liveness, silent_links: bool) -> bool {
+        match property {
+            _ if !self.has_manager() => true,
+            Liveness::UnattendedRecovery => false,
+            Liveness::CheckpointEnds | Liveness::Release => !silent_links,
+            _ => true,
+        }
     }
 }
 

@@ -12,7 +12,8 @@ use crate::message::{Message, MessageKind};
 use crate::output::{CheckpointNumber, OutputOffset, WithheldOutput};
 use crate::primary::Primary;
 use crate::rules::{
-    Application, Detection, DiskCheckpoint, FailedLoad, FailoverDeferral, Fencing, Rules, UnloadedCheckpoint,
+    Application, Detection, DiskCheckpoint, FailedLoad, FailoverDeferral, Fencing, Relaunch, Rules,
+    UnloadedCheckpoint,
 };
 
 /// Where the secondary stands.
@@ -467,6 +468,9 @@ impl Secondary {
 
     /// Memory and disk are not those of one checkpoint: there is nothing from which the node could go on.
     fn state_unusable(&mut self, rules: &Rules, effects: &mut Effects) {
+        if self.common.failover == Failover::Relaunch && rules.relaunch == Relaunch::AfterSuccess {
+            return;
+        }
         match (rules.failed_load, self.phase) {
             (FailedLoad::Fatal, _) | (_, SecondaryPhase::Incoming) => self.fail(effects),
             // What is in hand ends first.

@@ -18,6 +18,10 @@ pub fn diagram(trace: &Trace) -> String {
     line(&mut out, "----", ["-------", "", "---------", "-----"]);
     let mut step = 0;
     for record in &trace.records {
+        if record.kind == Kind::Note {
+            let _ = writeln!(out, "{:>STEP$}  --- {} ---", "", record.name);
+            continue;
+        }
         // What is broken is broken by the step above it.
         let number = if record.kind == Kind::Violation { String::new() } else { counted(&mut step) };
         line(&mut out, &number, columns(record).each_ref().map(String::as_str));

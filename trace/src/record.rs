@@ -58,6 +58,8 @@ pub enum Kind {
     Client,
     /// A property was broken.
     Violation,
+    /// A remark between the events.
+    Note,
 }
 
 /// One event of a run.

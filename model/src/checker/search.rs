@@ -115,7 +115,7 @@ where
 }
 
 impl Limits {
-    fn extent(&self) -> Extent {
+    pub(crate) fn extent(&self) -> Extent {
         let Self { threads, max_depth, max_memory_bytes, stop, until: _ } = *self;
         Extent { threads, max_depth, max_memory_bytes, deadline: None, stop }
     }
