@@ -173,7 +173,7 @@ impl Pair {
                 state.spent.stalls += 1;
                 state.link = Link::Stalled;
             }
-            Action::StallEnds => state.link = Link::Up,
+            Action::StallEnds => state.end_stall(),
             Action::Blackhole => {
                 state.spent.blackholes += 1;
                 state.link = Link::Blackhole;

@@ -290,13 +290,19 @@ impl State {
     /// A node has closed the link: its peer sees it, unless nothing comes through to it.
     pub fn close_link(&mut self, by: NodeName) {
         let passes = match self.link {
-            Link::Up | Link::Stalled => true,
+            Link::Up => true,
             Link::Partitioned(to) => to != by.peer(),
-            Link::Blackhole | Link::Down => false,
+            Link::Stalled | Link::Blackhole | Link::Down => false,
         };
         if passes {
             self.link = Link::Down;
         }
+    }
+
+    /// The link delivers again, and tells that an end has been closed meanwhile.
+    pub fn end_stall(&mut self) {
+        let whole = self.sides.iter().all(|side| side.alive && side.connected);
+        self.link = if whole { Link::Up } else { Link::Down };
     }
 
     /// A replacement has come to the survivor, which is the primary's side from here on; the link between them is new,

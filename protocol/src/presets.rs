@@ -107,7 +107,12 @@ pub const PRESETS: &[Preset] = &[
             Property::Promise,
             Property::Disk,
         ],
-        stalls: LEFT_TO_A_MANAGER,
+        stalls: &[
+            Liveness::UnattendedRecovery,
+            Liveness::CheckpointEnds,
+            Liveness::Release,
+            Liveness::Shutdown,
+        ],
         rules: Rules::QEMU,
     },
 ];
