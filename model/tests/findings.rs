@@ -61,7 +61,7 @@ impl Finding {
         let check = check(&Rules::QEMU, &self.bounds, &Limits { threads: 2, until, ..Limits::default() });
         let report = check.properties.iter().find(|report| report.property == self.property).unwrap();
         let path = report.counterexample.as_ref().unwrap_or_else(|| panic!("{:?}", self.property));
-        let pair = Pair { rules: check.rules, bounds: check.bounds };
+        let pair = Pair { rules: check.rules, bounds: self.bounds };
         let diagram = diagram(&story(&pair, "qemu", path));
         assert!(diagram.lines().all(|line| line.chars().count() <= 100), "{diagram}");
         diagram
