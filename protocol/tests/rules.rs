@@ -5,7 +5,7 @@ use colo_protocol::{
     BUGS, Detection, Fencing, PRESETS, Property, ReleasePoint, Rules, bug_named, rules_named,
 };
 
-/// The fields of the rules, as "release: AtSuspend".
+/// The fields of the rules, each with its value.
 fn fields(rules: Rules) -> Vec<String> {
     let text = format!("{rules:?}");
     let text = text.strip_prefix("Rules { ").and_then(|text| text.strip_suffix(" }")).unwrap();
