@@ -280,6 +280,31 @@ fn only_a_survivor_with_nothing_left_to_do_can_be_protected() {
 }
 
 #[test]
+fn who_waits_for_nothing_can_be_protected_only_alone() {
+    let fresh = NodeName::ALL.map(Node::new);
+    for mut node in fresh.into_iter().chain([Node::replacement()]) {
+        assert!(!node.can_be_protected(), "{node:?}");
+        let refused = node.input(&Rules::V12, Input::Protect);
+        assert_eq!(refused, Some(ProtocolError::NotAlone { state: node.machine().phase_name() }));
+    }
+    for (name, inputs, alone) in [
+        (NodeName::Primary, "checkpoint-ready", false),
+        (NodeName::Primary, "checkpoint-ready, lost-heartbeat", true),
+        (NodeName::Primary, "checkpoint-ready, link-down", false),
+        (NodeName::Secondary, "state-loaded 0", false),
+        (NodeName::Secondary, "state-loaded 0, lost-heartbeat", true),
+        (NodeName::Secondary, "load-failed", false),
+    ] {
+        let mut node = Node::new(name);
+        for text in inputs.split(", ") {
+            node.input(&Rules::V12, input(text));
+            while node.next_effect(&Rules::V12).is_some() {}
+        }
+        assert_eq!(node.can_be_protected(), alone, "{name}: {inputs}");
+    }
+}
+
+#[test]
 fn the_output_of_a_new_pair_goes_on_where_that_of_the_old_one_was() {
     let begin = format!("checkpoint-ready, {ALONE}, guest-output 3, protect");
     let mut machine = after(NodeName::Primary, &Rules::V12, &begin);
