@@ -246,6 +246,11 @@ fn what_is_wrong_is_said_in_qemus_words() {
              [close-link, colo-exit error] error",
         ),
         (
+            NodeName::Primary,
+            &["checkpoint-ready", "bad-stream"],
+            "error: the stream from the peer cannot be read (state running); [close-link, colo-exit error] error",
+        ),
+        (
             NodeName::Secondary,
             &["state-loaded 0", "bad-stream"],
             "error: the stream from the peer cannot be read (state wait-request); [close-link, colo-exit error] error",
