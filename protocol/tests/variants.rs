@@ -198,6 +198,14 @@ fn a_closed_link_is_the_peers_death_where_the_rules_say_so() {
         assert_eq!(told(&mut machine, &rules, "link-down"), format!("[] {phase}"));
         assert_eq!(told(&mut machine, &rules, "failover-begins"), expected);
     }
+    // Before the initial state is loaded there is no VM that could serve.
+    assert_eq!(
+        play(NodeName::Secondary, &rules, "link-down, state-loaded 2"),
+        [
+            "[] taking-over",
+            "[start-replication, fail-over-disk, take-over, release 2, resume-vm, colo-exit request] alone",
+        ]
+    );
     // What has been promised is applied first.
     let promised = format!("{RECEIVED}, vm-locked, link-down, state-loaded 2");
     assert_eq!(
