@@ -41,9 +41,10 @@ impl Common {
         }
     }
 
-    /// The same node, the VM and its output as they are, at the beginning of another session with another peer.
+    /// The same node, its output as it is, at the beginning of another session with another peer: the VM is about to
+    /// be suspended.
     pub(crate) fn in_new_session(self) -> Self {
-        Self { vm_running: self.vm_running, output: self.output, ..Self::new(None) }
+        Self { output: self.output, ..Self::new(None) }
     }
 
     /// Asks for an effect; if it is an operation it is now in hand.

@@ -295,6 +295,10 @@ impl Node {
 
     /// The next effect to carry out, taken off the queue. The beginning of a failover asks nothing of the environment:
     /// it is done with that, and what it asks for has been queued.
+    ///
+    /// # Panics
+    ///
+    /// If the machine does not begin a failover that it has accepted: a defect of the core.
     pub fn next_effect(&mut self, rules: &Rules) -> Option<Effect> {
         let effect = self.queue.pop()?;
         // It may have begun, or become pointless, by something that came between.

@@ -223,11 +223,55 @@ mod tests {
     }
 
     #[test]
+    fn a_survivors_buffer_goes_on_where_the_checkpoint_stood() {
+        let mut buffer = OutputBuffer::starting_at(OutputOffset(5));
+        assert_eq!((buffer.start(), buffer.end()), (OutputOffset(5), OutputOffset(5)));
+        assert_eq!([buffer.push('f'), buffer.push('g')], [OutputOffset(6), OutputOffset(7)]);
+        assert_eq!(buffer.units().copied().collect::<Vec<_>>(), ['f', 'g']);
+        // Before its start there is nothing to give.
+        assert_eq!(buffer.release(OutputOffset(3)).1.count(), 0);
+        let (first, units) = buffer.release(OutputOffset(6));
+        assert_eq!((first, units.collect::<Vec<_>>()), (OutputOffset(5), alloc::vec!['f']));
+        assert_eq!((buffer.start(), buffer.end()), (OutputOffset(6), OutputOffset(7)));
+        assert_eq!(buffer.units().len(), 1);
+    }
+
+    #[test]
+    fn the_marks_move_on_as_output_is_produced_sealed_and_released() {
+        let mut output = WithheldOutput::default();
+        let marks = |output: &WithheldOutput| (output.released().0, output.sealed().0, output.produced().0);
+        assert!(output.produce(OutputOffset(4)));
+        assert!(!output.produce(OutputOffset(4)), "nothing new");
+        assert!(!output.produce(OutputOffset(3)), "backwards");
+        assert_eq!(marks(&output), (0, 0, 4));
+        // What matches leaves before a checkpoint covers it; of what has not been sent nothing can match.
+        assert_eq!((output.release_to(OutputOffset(2)), marks(&output)), (OutputOffset(2), (2, 2, 4)));
+        assert_eq!((output.release_to(OutputOffset(1)), marks(&output)), (OutputOffset(2), (2, 2, 4)));
+        output.seal();
+        assert!(output.produce(OutputOffset(6)));
+        assert_eq!(marks(&output), (2, 4, 6));
+        assert_eq!((output.release_sealed(), marks(&output)), (OutputOffset(4), (4, 4, 6)));
+        assert_eq!((output.release_to(OutputOffset(9)), marks(&output)), (OutputOffset(6), (6, 6, 6)));
+        assert!(output.produce(OutputOffset(8)));
+        assert_eq!((output.release_all(), marks(&output)), (OutputOffset(8), (8, 8, 8)));
+        output.restart_at(OutputOffset(7));
+        assert_eq!(marks(&output), (0, 7, 7));
+    }
+
+    #[test]
+    #[should_panic(expected = "sealed: OutputOffset(2)")]
+    fn marks_that_are_out_of_order_do_not_go_unnoticed() {
+        let mut output = WithheldOutput { sealed: OutputOffset(2), ..WithheldOutput::default() };
+        output.release_sealed();
+    }
+
+    #[test]
     fn a_receiver_drops_duplicates_and_sees_gaps() {
         let mut receiver = OutputReceiver::default();
         assert_eq!(receiver.accept(OutputOffset(0)), Arrival::New);
         assert_eq!(receiver.accept(OutputOffset(0)), Arrival::Duplicate);
         assert_eq!(receiver.accept(OutputOffset(2)), Arrival::Gap(OutputOffset(1)));
         assert_eq!(receiver.accept(OutputOffset(1)), Arrival::New);
+        assert_eq!(receiver.next(), OutputOffset(2));
     }
 }

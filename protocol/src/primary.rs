@@ -485,7 +485,7 @@ impl Primary {
                 self.common.ask(effects, Effect::SendDeviceState(self.checkpoint));
             }
             (PrimaryPhase::SendingDeviceState, _) if self.is_initial() => {
-                self.phase = PrimaryPhase::WaitReady
+                self.phase = PrimaryPhase::WaitReady;
             }
             (PrimaryPhase::SendingDeviceState, _) => self.phase = PrimaryPhase::WaitReceived,
             (PrimaryPhase::TakingOver, Input::ArbiterGranted) => self.promote(rules, effects),

@@ -2,8 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 use colo_protocol::{
-    BUGS, Effect, Failover, Input, InputKind, Machine, Message, Node, NodeName, OutputOffset, PRESETS,
-    ProtocolError, Rules, rules_named,
+    BUGS, CheckpointNumber, Effect, Failover, Input, InputKind, Machine, Message, Node, NodeName,
+    OutputOffset, PRESETS, ProtocolError, Rules, Secondary, rules_named,
 };
 use proptest::prelude::*;
 
@@ -154,6 +154,22 @@ fn a_promised_checkpoint_is_applied_before_the_secondary_takes_over() {
 }
 
 #[test]
+fn a_secondary_promises_a_checkpoint_when_it_has_all_of_it_and_holds_it_when_it_is_loaded() {
+    for (rules, promised_at) in [("v12", 6), ("late-release", 8)] {
+        let rules = rules_named(rules).unwrap();
+        let mut secondary = Secondary::new();
+        assert_eq!((secondary.checkpoint(), secondary.loaded(), secondary.promised()), Default::default());
+        for (at, text) in (1_u64..).zip(CHECKPOINT_AT_SECONDARY) {
+            secondary.step(&rules, input(text));
+            let passed = |place: u64| CheckpointNumber(u64::from(at >= place));
+            assert_eq!(secondary.checkpoint(), passed(2), "{text}");
+            assert_eq!(secondary.promised(), passed(promised_at), "{text}");
+            assert_eq!(secondary.loaded(), passed(8), "{text}");
+        }
+    }
+}
+
+#[test]
 fn an_unpromised_checkpoint_is_thrown_away() {
     let inputs = [&CHECKPOINT_AT_SECONDARY[..5], &["lost-heartbeat"]].concat();
     assert_eq!(
@@ -228,6 +244,11 @@ fn what_is_wrong_is_said_in_qemus_words() {
             &["vmstate-received"],
             "error: unexpected COLO message vmstate-received (5), expected checkpoint-ready (0); \
              [close-link, colo-exit error] error",
+        ),
+        (
+            NodeName::Primary,
+            &["checkpoint-ready", "bad-stream"],
+            "error: the stream from the peer cannot be read (state running); [close-link, colo-exit error] error",
         ),
         (
             NodeName::Secondary,

@@ -106,6 +106,60 @@ fn a_failover_begins_before_all_else_that_waits() {
 }
 
 #[test]
+fn a_failover_begins_when_the_node_comes_to_it_and_only_once() {
+    let mut node = Node::new(NodeName::Primary);
+    node.input(&Rules::V12, input("checkpoint-ready"));
+    while node.next_effect(&Rules::V12).is_some() {}
+    for text in ["lost-heartbeat", "bad-stream"] {
+        node.input(&Rules::V12, input(text));
+    }
+    assert_eq!(node.next_effect(&Rules::V12), Some(Effect::CloseLink));
+    assert_eq!(node.machine().failover(), Failover::Require, "another effect is no beginning");
+    assert_eq!(node.next_effect(&Rules::V12), Some(Effect::BeginFailover));
+    assert_eq!(node.machine().failover(), Failover::Completed);
+
+    // A pair that cannot be fails over by itself; what was asked for before is done with that.
+    let mut node = Node::new(NodeName::Primary);
+    for text in ["lost-heartbeat", "capability-missing"] {
+        assert_eq!(node.input(&Rules::V12, input(text)), Option::None);
+    }
+    let mut done = Vec::new();
+    while let Some(effect) = node.next_effect(&Rules::V12) {
+        done.push(effect.to_string());
+    }
+    assert_eq!(
+        done,
+        [
+            "close-link",
+            "begin-failover",
+            "colo-exit error",
+            "fail-over-disk",
+            "take-over",
+            "release 0",
+            "resume-vm"
+        ]
+    );
+}
+
+#[test]
+fn a_node_is_over_when_it_never_serves_again() {
+    for (node, rules, inputs, over) in [
+        (NodeName::Primary, Rules::V12, "checkpoint-ready", false),
+        (NodeName::Primary, Rules::V12, "checkpoint-ready, link-down", false),
+        (NodeName::Primary, Rules::V12, "checkpoint-ready, lost-heartbeat, failover-begins", false),
+        (NodeName::Primary, Rules::QEMU, "checkpoint-ready, guest-powers-off", true),
+        (NodeName::Primary, Rules::STRICT, "checkpoint-ready, peer-silent, arbiter-denied", true),
+        (NodeName::Secondary, Rules::V12, "state-loaded 0", false),
+        (NodeName::Secondary, Rules::V12, "state-loaded 0, lost-heartbeat, failover-begins", false),
+        (NodeName::Secondary, Rules::V12, "load-failed", true),
+        (NodeName::Secondary, Rules::QEMU, "state-loaded 0, guest-powers-off", true),
+        (NodeName::Secondary, Rules::STRICT, "state-loaded 0, peer-silent, arbiter-denied", true),
+    ] {
+        assert_eq!(after(node, &rules, inputs).is_over(), over, "{node}: {inputs}");
+    }
+}
+
+#[test]
 fn a_guest_that_powers_off_in_between_leaves_nothing_to_fail_over() {
     let qemu = rules_named("qemu").unwrap();
     for (node, inputs) in [(NodeName::Primary, "checkpoint-ready"), (NodeName::Secondary, "state-loaded 0")] {
@@ -231,6 +285,45 @@ fn only_a_survivor_with_nothing_left_to_do_can_be_protected() {
     }
     assert!(node.can_be_protected());
     assert_eq!(node.input(&Rules::V12, Input::Protect), None);
+}
+
+#[test]
+fn who_waits_for_nothing_can_be_protected_only_alone() {
+    let fresh = NodeName::ALL.map(Node::new);
+    for mut node in fresh.into_iter().chain([Node::replacement()]) {
+        assert!(!node.can_be_protected(), "{node:?}");
+        let refused = node.input(&Rules::V12, Input::Protect);
+        assert_eq!(refused, Some(ProtocolError::NotAlone { state: node.machine().phase_name() }));
+    }
+    for (name, inputs, alone) in [
+        (NodeName::Primary, "checkpoint-ready", false),
+        (NodeName::Primary, "checkpoint-ready, lost-heartbeat", true),
+        (NodeName::Primary, "checkpoint-ready, link-down", false),
+        (NodeName::Secondary, "state-loaded 0", false),
+        (NodeName::Secondary, "state-loaded 0, lost-heartbeat", true),
+        (NodeName::Secondary, "load-failed", false),
+    ] {
+        let mut node = Node::new(name);
+        for text in inputs.split(", ") {
+            node.input(&Rules::V12, input(text));
+            while node.next_effect(&Rules::V12).is_some() {}
+        }
+        assert_eq!(node.can_be_protected(), alone, "{name}: {inputs}");
+    }
+}
+
+#[test]
+fn the_output_of_a_new_pair_goes_on_where_that_of_the_old_one_was() {
+    let begin = format!("checkpoint-ready, {ALONE}, guest-output 3, protect");
+    let mut machine = after(NodeName::Primary, &Rules::V12, &begin);
+    let marks = (machine.output().released().0, machine.output().sealed().0, machine.output().produced().0);
+    assert_eq!(marks, (3, 3, 3));
+    // The guest sends nothing more: then nothing waits for the replacement.
+    last(&mut machine, &Rules::V12, "vm-suspended, state-saved 9, ram-sent, device-state-sent");
+    assert_eq!(
+        last(&mut machine, &Rules::V12, "checkpoint-ready"),
+        "[start-replication, resume-vm, arm-checkpoint-timer 200] running"
+    );
 }
 
 #[test]

@@ -176,6 +176,60 @@ fn a_lost_link_is_not_yet_silence() {
 }
 
 #[test]
+fn a_closed_link_is_the_peers_death_where_the_rules_say_so() {
+    let rules = Rules { detection: colo_protocol::Detection::LinkClosed, ..Rules::V12 };
+    for (node, inputs, expected) in [
+        (NodeName::Primary, RUNNING, "[fail-over-disk, take-over, release 2, colo-exit request] alone"),
+        (
+            NodeName::Secondary,
+            "state-loaded 2",
+            "[fail-over-disk, take-over, release 2, resume-vm, colo-exit request] alone",
+        ),
+    ] {
+        assert_eq!(last(node, &rules, &format!("{inputs}, link-down")), expected);
+        assert_eq!(last(node, &rules, &format!("{inputs}, link-down, link-down")), "[] alone");
+        // A failover that was asked for before is about to begin, and begins once.
+        let mut machine = Machine::new(node);
+        for text in inputs.split(", ") {
+            told(&mut machine, &rules, text);
+        }
+        let phase = machine.phase_name();
+        machine.step(&rules, Input::LostHeartbeat);
+        assert_eq!(told(&mut machine, &rules, "link-down"), format!("[] {phase}"));
+        assert_eq!(told(&mut machine, &rules, "failover-begins"), expected);
+    }
+    // Before the initial state is loaded there is no VM that could serve.
+    assert_eq!(
+        play(NodeName::Secondary, &rules, "link-down, state-loaded 2"),
+        [
+            "[] taking-over",
+            "[start-replication, fail-over-disk, take-over, release 2, resume-vm, colo-exit request] alone",
+        ]
+    );
+    // What has been promised is applied first.
+    let promised = format!("{RECEIVED}, vm-locked, link-down, state-loaded 2");
+    assert_eq!(
+        play(NodeName::Secondary, &rules, &promised)[7..],
+        [
+            "[] taking-over",
+            "[checkpoint-disk 1, fail-over-disk, take-over, release 2, resume-vm, colo-exit request] alone",
+        ]
+    );
+}
+
+#[test]
+fn a_timer_that_was_armed_before_the_node_left_colo_asks_for_nothing() {
+    for (inputs, phase) in [("link-down", "error"), ("lost-heartbeat", "alone")] {
+        let mut machine = Machine::new(NodeName::Primary);
+        for text in format!("{RUNNING}, {inputs}").split(", ") {
+            told(&mut machine, &Rules::V12, text);
+        }
+        assert_eq!(told(&mut machine, &Rules::V12, "checkpoint-due"), format!("[] {phase}"));
+        assert_eq!(machine.pending_requests(), 0, "{phase}");
+    }
+}
+
+#[test]
 fn the_arbiter_is_asked_when_nothing_is_in_hand_any_more() {
     let strict = named("strict");
     let suspending = format!("{RUNNING}, checkpoint-due, checkpoint-reply, peer-silent, vm-suspended");

@@ -121,6 +121,14 @@ mod tests {
             (0x808, "0x808 (PAGE|unknown 0x800)"),
         ] {
             assert_eq!(RamFlags(bits).to_string(), text);
+            assert_eq!(alloc::format!("{:?}", RamFlags(bits)), alloc::format!("RamFlags({text})"));
+        }
+    }
+
+    #[test]
+    fn a_record_that_continues_is_the_same_record() {
+        for (flags, continued) in [(RamFlags::PAGE, 0x28), (RamFlags::ZERO, 0x22), (RamFlags(0x28), 0x28)] {
+            assert_eq!(flags.continued().bits(), continued);
         }
     }
 }

@@ -1,7 +1,9 @@
 //! What the encoder writes the decoder reads, whatever it is.
 
 use crate::support::decode;
-use colo_protocol::wire::{BlockName, Body, Config, Direction, EncodeError, Encoder, PAGE_BYTES};
+use colo_protocol::wire::{
+    BlockName, Body, Config, Decoder, Direction, EncodeError, Encoder, MAX_FRAME_BYTES, PAGE_BYTES,
+};
 use colo_protocol::{Dialect, Message, MessageKind};
 use proptest::prelude::*;
 
@@ -121,6 +123,40 @@ fn every_message_of_a_dialect_is_four_bytes_and_no_other_is_sent() {
             _ => assert_eq!(out, kind.number().to_be_bytes()),
         }
     }
+}
+
+#[test]
+fn the_longest_frame_is_a_page_with_the_longest_name() {
+    let [.., longest] = blocks();
+    let mut encoder = Encoder::new(Dialect::Current, 2);
+    let (mut before, mut page) = (Vec::new(), Vec::new());
+    encoder.message(&mut before, Message::VmstateSend).unwrap();
+    encoder.ram_section_start(&mut before);
+    encoder.page(&mut page, 0x1000, &longest, &[7; PAGE_BYTES]).unwrap();
+    assert_eq!(page.len(), MAX_FRAME_BYTES);
+
+    let config = Config { first_offset: 100, ..Config::new(Dialect::Current, Direction::PrimaryToSecondary) };
+    let mut decoder = Decoder::new(config);
+    assert_eq!(decoder.offset(), 100);
+    let mut rest = &before[..];
+    while decoder.next(&mut rest).unwrap().is_some() {}
+    let begins = 100 + before.len() as u64;
+    assert_eq!(decoder.offset(), begins);
+    let (mut most, mut last) = page.split_at(page.len() - 1);
+    assert_eq!(decoder.next(&mut most), Ok(None));
+    assert_eq!(decoder.offset(), begins, "half a frame does not count");
+    assert_eq!(decoder.next(&mut last).unwrap().map(|frame| frame.len), Some(MAX_FRAME_BYTES));
+    assert_eq!(decoder.offset(), begins + page.len() as u64);
+}
+
+#[test]
+fn a_block_name_is_its_bytes() {
+    for bytes in [&b"pc.ram"[..], b"", &[0xff; 255]] {
+        let name = BlockName::new(bytes).unwrap();
+        assert_eq!((name.as_bytes(), &*name), (bytes, bytes));
+    }
+    assert_eq!(BlockName::try_from("pc.ram").unwrap(), BlockName::new(b"pc.ram").unwrap());
+    assert_eq!(BlockName::new(b"pc.ram").unwrap().to_string(), "pc.ram");
 }
 
 #[test]
