@@ -10,7 +10,7 @@ use crate::progress::{
     environment_of, environments, with_manager, with_patience, with_replacement, with_timer,
 };
 use crate::state::{Link, State};
-use colo_protocol::{Failover, Liveness, Machine, NodeName, PrimaryPhase, SecondaryPhase};
+use colo_protocol::{CheckpointNumber, Failover, Liveness, Machine, NodeName, PrimaryPhase, SecondaryPhase};
 
 /// The claims of one property, each with what distinguishes it from the others.
 pub(crate) fn add_claims(specification: &mut Specification<Pair>, property: Liveness) {
@@ -24,9 +24,13 @@ pub(crate) fn add_claims(specification: &mut Specification<Pair>, property: Live
             add(specification, property, "", fairness, calls, somebody_serves_or_nobody_may);
         }
         Liveness::CheckpointEnds => {
+            // One checkpoint may begin in the step in which the one before ends: they are told apart by the request.
             let fairness = with_manager(with_patience(environments()));
-            let ended = |state: &State| !is_in_checkpoint(state);
-            add(specification, property, "", fairness, is_in_checkpoint, ended);
+            let requested = |state: &State| primary_phase(state) == Some(PrimaryPhase::WaitReply);
+            let answered = move |state: &State| !requested(state);
+            add(specification, property, "requested", fairness, requested, answered);
+            let ended = |state: &State| !is_under_way(state);
+            add(specification, property, "under way", fairness, is_under_way, ended);
         }
         Liveness::Release => {
             let fairness = |_| with_timer(with_manager(with_patience(environments())));
@@ -147,14 +151,22 @@ fn primary_phase(state: &State) -> Option<PrimaryPhase> {
     }
 }
 
-fn is_in_checkpoint(state: &State) -> bool {
-    use PrimaryPhase::{
-        Saving, SendingDeviceState, SendingRam, Suspending, WaitLoaded, WaitReceived, WaitReply,
-    };
+/// A checkpoint, or the initial state of a new pair, is on its way from the primary.
+fn is_under_way(state: &State) -> bool {
+    use PrimaryPhase::{Saving, SendingDeviceState, SendingRam, Suspending, WaitLoaded, WaitReceived};
     matches!(
         primary_phase(state),
-        Some(WaitReply | Suspending | Saving | SendingRam | SendingDeviceState | WaitReceived | WaitLoaded)
+        Some(Suspending | Saving | SendingRam | SendingDeviceState | WaitReceived | WaitLoaded)
     )
+}
+
+/// The secondary has at least the initial state.
+fn is_protected(state: &State) -> bool {
+    let some = state.side(NodeName::Primary).node.machine().checkpoint() > CheckpointNumber(0);
+    match primary_phase(state) {
+        Some(PrimaryPhase::Running | PrimaryPhase::WaitReply) => true,
+        _ => some && is_under_way(state),
+    }
 }
 
 /// The node's VM has sent something that the world has not been given, and may be yet.
@@ -192,7 +204,7 @@ fn has_replacement(pair: &Pair, state: &State) -> bool {
 
 /// The pair is one again; or there is nobody left to protect, or to protect it with.
 fn is_protected_or_cannot_be(pair: &Pair, state: &State) -> bool {
-    let protected = primary_phase(state) == Some(PrimaryPhase::Running);
+    let protected = is_protected(state);
     let nobody = NodeName::ALL.into_iter().all(|name| is_out(state, name));
     let used_up = state.spent.replacements >= pair.bounds.budgets.replacements
         && NodeName::ALL.into_iter().any(|name| is_alone(state, name));

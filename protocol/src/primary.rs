@@ -105,6 +105,18 @@ impl PrimaryPhase {
     }
 }
 
+/// The guest's wish to power off.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+enum Shutdown {
+    /// There is none.
+    None,
+    /// It has come, and no checkpoint has been requested since.
+    Wanted,
+    /// The checkpoint under way was requested after it: the guest goes when that has ended.
+    Covered,
+}
+
 /// The primary's state machine.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -112,8 +124,8 @@ pub struct Primary {
     phase: PrimaryPhase,
     /// Checkpoints that have been asked for while another was under way; more than one only if they are counted.
     due: u8,
-    /// The guest wants to power off, and the secondary has not been told.
-    shutdown: bool,
+    /// Whether the guest wants to power off; the secondary has not been told.
+    shutdown: Shutdown,
     checkpoint: CheckpointNumber,
     /// Length of the captured device state, bytes, until it is announced.
     device_bytes: u64,
@@ -132,7 +144,7 @@ impl Primary {
         Self {
             phase: PrimaryPhase::WaitReady,
             due: 0,
-            shutdown: false,
+            shutdown: Shutdown::None,
             checkpoint: CheckpointNumber::default(),
             device_bytes: 0,
             common: Common::new(None),
@@ -150,7 +162,7 @@ impl Primary {
 
     /// Whether its guest wants to power off, and has not.
     pub const fn is_to_power_off(&self) -> bool {
-        self.shutdown
+        !matches!(self.shutdown, Shutdown::None)
     }
 
     /// Where the primary stands.
@@ -307,11 +319,11 @@ impl Primary {
     /// No checkpoint is under way.
     fn ready_for_next(&mut self, rules: &Rules, effects: &mut Effects) {
         self.phase = PrimaryPhase::Running;
-        if self.due > 0 {
-            self.request(rules, effects);
-        } else if self.shutdown {
+        if self.shutdown == Shutdown::Covered {
             effects.push(Effect::Send(Message::GuestShutdown));
             self.power_off(effects);
+        } else if self.due > 0 {
+            self.request(rules, effects);
         }
     }
 
@@ -320,6 +332,9 @@ impl Primary {
             PendingRequests::Coalesced => 0,
             PendingRequests::Counted => self.due.saturating_sub(1),
         };
+        if self.shutdown == Shutdown::Wanted {
+            self.shutdown = Shutdown::Covered;
+        }
         self.checkpoint = self.checkpoint.next();
         self.phase = PrimaryPhase::WaitReply;
         effects.push(Effect::Send(Message::CheckpointRequest));
@@ -378,12 +393,12 @@ impl Primary {
                 self.power_off(effects);
             }
             (PrimaryPhase::Running, Dialect::V12) => {
-                self.shutdown = true;
+                self.shutdown = Shutdown::Wanted;
                 self.request(rules, effects);
             }
             // The checkpoint under way may have been captured before: what the guest sent since needs another one.
             (phase, _) => {
-                self.shutdown = true;
+                self.shutdown = Shutdown::Wanted;
                 if phase.in_session() {
                     self.due = self.due.max(1);
                 }
@@ -392,7 +407,7 @@ impl Primary {
     }
 
     fn power_off(&mut self, effects: &mut Effects) {
-        self.shutdown = false;
+        self.shutdown = Shutdown::None;
         self.phase = PrimaryPhase::ShutDown;
         self.common.vm_running = false;
         effects.push(Effect::ShutDown);
@@ -576,7 +591,7 @@ impl Primary {
     fn promote(&mut self, rules: &Rules, effects: &mut Effects) {
         self.phase = PrimaryPhase::Alone;
         self.common.take_over(rules, effects);
-        if self.shutdown && rules.shutdown == PendingShutdown::Honoured {
+        if self.is_to_power_off() && rules.shutdown == PendingShutdown::Honoured {
             self.power_off(effects);
         }
     }

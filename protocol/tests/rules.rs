@@ -23,7 +23,7 @@ const VARIANTS: [(&str, &str); 14] = [
     ("v12", ""),
     ("late-release", "release: AfterLoaded, deferral: WhileLoading"),
     ("remus", "resume: AfterStaged, disk: ByEpoch"),
-    ("strict", "dialect: Current, detection: Timeout, fencing: Arbiter"),
+    ("strict", "detection: Timeout, fencing: Arbiter"),
     (
         "qemu",
         "dialect: Current, execution: Hybrid, uncompared: SentAtOnce, deferral: WhileLoading, \
