@@ -45,7 +45,8 @@ pub(crate) fn add_claims(specification: &mut Specification<Pair>, property: Live
         Liveness::SurvivorGoesOn => {
             let executes = |state: &State, name: NodeName| {
                 let side = state.side(name);
-                !is_alone(state, name) || (side.vm.running && !side.disk.replicating)
+                let free = !side.disk.replicating || state.spent.disk_errors > 0;
+                !is_alone(state, name) || (side.vm.running && free)
             };
             for_each_node(specification, property, environment_of, is_alone, executes);
         }

@@ -214,7 +214,7 @@ fn every_liveness_bug_is_found_by_the_property_that_it_is_named_for() {
     assert_eq!(
         found.collect::<Vec<_>>(),
         [
-            ("bug:waits-for-a-manager", "unattended recovery", 3),
+            ("bug:waits-for-a-manager", "unattended recovery", 2),
             ("bug:forgotten-shutdown", "shutdown", 16),
             ("bug:relaunch-forgotten", "deferred failover completes", 34),
             ("bug:no-abort", "failover completes", 22),

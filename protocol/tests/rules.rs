@@ -38,6 +38,10 @@ const VARIANTS: [(&str, &str); 14] = [
     ("bug:failed-load-forgotten", "failed_load: Forgotten"),
     ("bug:uncompared-output", "dialect: Current, execution: Hybrid, uncompared: SentAtOnce"),
     ("bug:untagged-writes", "resume: AfterStaged"),
+    ("bug:waits-for-a-manager", "fencing: Arbiter"),
+    ("bug:forgotten-shutdown", "shutdown: Forgotten"),
+    ("bug:relaunch-forgotten", "relaunch: AfterSuccess"),
+    ("bug:no-abort", "abort: Never"),
 ];
 
 #[test]
