@@ -3,7 +3,7 @@
 //! A trace is JSON Lines ([`Header`], then a [`Record`] an event). A [`Plan`] is a list of faults, each bound to a
 //! protocol [`Point`] and never to a time, and of gates, so that one plan runs in all three; [`plan_of`] a
 //! counterexample is the plan that makes it happen again. A [`diagram`] draws a trace for a
-//! terminal. Rules are read from files by [`load_rules`]. Nothing in this crate decides anything of the protocol.
+//! terminal, [`svg`] for a page. Rules are read from files by [`load_rules`]. Nothing in this crate decides anything of the protocol.
 #![forbid(unsafe_code)]
 
 mod derive;
@@ -14,6 +14,7 @@ mod plan;
 mod point;
 mod record;
 mod rules_file;
+mod svg;
 
 pub use derive::{DeriveError, plan_of};
 pub use diagram::diagram;
@@ -23,3 +24,4 @@ pub use plan::{Fault, FaultAction, Plan, PlanCursor, PlanError};
 pub use point::{Event, Moment, Point, PointError};
 pub use record::{Header, Kind, Record, SCHEMA, Trace, TraceError, Way, read_trace, write_trace};
 pub use rules_file::{NamedRules, RulesError, load_rules, rules_to_toml};
+pub use svg::svg;
