@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
 
 /// The bounds of the check; by default what the rules claim to survive.
 #[derive(clap::Args)]
-struct BoundsFlags {
+pub(crate) struct BoundsFlags {
     /// Checkpoints that the primary begins.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=colo_model::MAX_CHECKPOINTS))]
     checkpoints: Option<u64>,
@@ -104,7 +104,7 @@ struct BoundsFlags {
 
 impl BoundsFlags {
     /// The rules' own bounds, but for what was asked for.
-    fn over(&self, usual: Bounds) -> Bounds {
+    pub(crate) fn over(&self, usual: Bounds) -> Bounds {
         let budgets = usual.budgets;
         Bounds {
             checkpoints: self.checkpoints.unwrap_or(usual.checkpoints),

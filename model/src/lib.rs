@@ -3,7 +3,7 @@
 //! [`Pair`] is a `stateright` model around `colo_protocol`: it carries inputs in and effects out, one at a time, in
 //! every order that a real environment could, and it watches what the world sees. It takes no decision of the
 //! protocol. [`search`] explores it breadth first; [`check`] does so and reports. [`follow_trace`] and [`follow_plan`]
-//! go the way of a counterexample once more.
+//! go the way of a counterexample once more; [`explore`] shows the pair step by step in a browser.
 #![forbid(unsafe_code)]
 
 mod action;
@@ -11,6 +11,7 @@ mod bounds;
 mod carry;
 mod check;
 pub mod checker;
+mod explorer;
 mod observe;
 mod packed;
 mod pair;
@@ -19,14 +20,17 @@ mod possible;
 mod replay;
 mod state;
 mod story;
+mod summary;
 
 pub use action::Action;
 pub use bounds::{Bounds, Budgets, MAX_CHECKPOINTS};
 pub use check::{Check, Goal, PropertyReport, Verdict, check};
 pub use checker::{Limits, Outcome, Search, search};
+pub use explorer::{ColoPair, ExploreError, explore};
 pub use packed::Packed;
 pub use pair::Pair;
 pub use planned::{PlanFollowed, follow_plan};
 pub use replay::{Break, Followed, Stuck, follow_trace};
 pub use state::State;
 pub use story::story;
+pub use summary::summary;

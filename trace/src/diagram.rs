@@ -44,7 +44,7 @@ fn columns(record: &Record) -> [String; 4] {
 /// What stands in the columns of the primary, the secondary and the world.
 pub(crate) fn told(record: &Record) -> [String; 3] {
     let mut told: [String; 3] = Default::default();
-    let text = text(record);
+    let text = words(record);
     match (record.kind, record.node) {
         (Kind::Violation | Kind::Client, _) | (_, None) => told[2] = text,
         (_, Some(NodeName::Primary)) => told[0] = text,
@@ -56,8 +56,8 @@ pub(crate) fn told(record: &Record) -> [String; 3] {
     told
 }
 
-/// What the event is called in its column.
-fn text(record: &Record) -> String {
+/// What the event is called in its column, and wherever else a person reads of it.
+pub fn words(record: &Record) -> String {
     let mut text = match record.kind {
         Kind::Fault => format!("*** {}", record.name),
         Kind::Violation => format!("!!! {}", record.name),
