@@ -88,8 +88,12 @@ pub fn svg(trace: &Trace) -> String {
     line(&mut out, format_args!("<title>{title}</title>"));
     line(&mut out, format_args!("<rect width=\"{width}\" height=\"{height}\" rx=\"6\" fill=\"#ffffff\"/>"));
     line(&mut out, format_args!("<text x=\"{GAP}\" y=\"22\" fill=\"{FAINT}\">{title}</text>"));
+    // What comes later lies above.
+    for row in rows.iter().filter(|row| row.record.kind == Kind::Violation) {
+        band(&mut out, &columns, row.y);
+    }
     lifelines(&mut out, &columns, bottom);
-    for row in &rows {
+    for row in rows.iter().filter(|row| row.record.kind == Kind::Fault) {
         marks(&mut out, &columns, row);
     }
     for arrow in arrows(&rows) {
@@ -181,29 +185,24 @@ fn lifelines(out: &mut String, columns: &Columns, bottom: usize) {
     }
 }
 
-/// What stands behind a row: a band where something breaks, a cross or a line where a fault strikes.
+/// The row in which something breaks.
+fn band(out: &mut String, columns: &Columns, y: usize) {
+    let (width, top) = (columns.width, y - ROW / 2);
+    line(out, format_args!("<rect y=\"{top}\" width=\"{width}\" height=\"{ROW}\" fill=\"#fde3e1\"/>"));
+}
+
+/// Where a fault strikes: a cross on a node's lifeline, a line across the link.
 fn marks(out: &mut String, columns: &Columns, row: &Row<'_>) {
-    match (row.record.kind, row.record.node) {
-        (Kind::Violation, _) => {
-            let (width, top) = (columns.width, row.y - ROW / 2);
-            line(
-                out,
-                format_args!("<rect y=\"{top}\" width=\"{width}\" height=\"{ROW}\" fill=\"#fde3e1\"/>"),
-            );
-        }
-        (Kind::Fault, Some(node)) => cross(out, columns.of_node(node), row.y),
-        (Kind::Fault, None) => {
-            let (x1, x2, y) = (columns.primary, columns.world - GAP, row.y);
-            line(
-                out,
-                format_args!(
-                    "<line x1=\"{x1}\" y1=\"{y}\" x2=\"{x2}\" y2=\"{y}\" stroke=\"{FAULT}\" \
-                     stroke-dasharray=\"2 4\"/>"
-                ),
-            );
-        }
-        _ => {}
+    if let Some(node) = row.record.node {
+        return cross(out, columns.of_node(node), row.y);
     }
+    let (x1, x2, y) = (columns.primary, columns.world - GAP, row.y);
+    line(
+        out,
+        format_args!(
+            "<line x1=\"{x1}\" y1=\"{y}\" x2=\"{x2}\" y2=\"{y}\" stroke=\"{FAULT}\" stroke-dasharray=\"2 4\"/>"
+        ),
+    );
 }
 
 fn cross(out: &mut String, x: usize, y: usize) {
