@@ -1,7 +1,7 @@
 //! `colo check`: explore a variant in every interleaving, print the verdicts and the shortest counterexample.
 
 use crate::report::{Exit, Failure, cpu_seconds, grouped, paragraph, print, print_json};
-use colo_model::{Bounds, Budgets, Check, Goal, Limits, Pair, PropertyReport, Verdict, check, story};
+use colo_model::{Bounds, Budgets, Check, Goal, Limits, Pair, PropertyReport, Verdict, check, itf, story};
 use colo_protocol::{PRESETS, Property, bug_named};
 use colo_trace::{NamedRules, Trace, diagram, load_rules, plan_of, write_trace};
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
     /// Stop when the states take this much memory; the verdict is then incomplete.
     #[arg(long, default_value_t = 8192, value_name = "MiB")]
     max_memory: usize,
-    /// Where to write the traces of counterexamples.
+    /// Where to write the traces of counterexamples, each with its plan (TOML) and its states (ITF, NAME.itf.json).
     #[arg(long, default_value = "colo-traces", value_name = "DIR")]
     trace_dir: PathBuf,
     /// Print one JSON document.
@@ -195,7 +195,10 @@ fn write_stories(rules: &NamedRules, check: &Check, directory: &Path) -> (Vec<St
     let stories = broken.map(|(property, path)| {
         let trace = story(&pair, &rules.name, path);
         let file = directory.join(file_name(&rules.name, property));
-        let written = write_story(&trace, &file);
+        let written = write_story(&trace, &file).and_then(|()| {
+            let states = itf(&pair, &rules.name, path);
+            std::fs::write(file.with_extension("itf.json"), states).map_err(|error| error.to_string())
+        });
         let file = written.as_ref().is_ok().then(|| file.clone());
         if let Err(problem) = written {
             unwritten.get_or_insert(format!("cannot write traces to {}: {problem}", directory.display()));

@@ -1,4 +1,4 @@
-//! `colo explore` in a real browser: a headless Chromium, driven over WebDriver, opens the page and takes steps.
+//! `colo explore` in a real browser: a headless Chromium, driven over `WebDriver`, opens the page and takes steps.
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long anything may take before the test fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Whether to skip what needs a browser; a skip is a failure where one is required.
 fn no_chromium() -> bool {
@@ -42,9 +42,9 @@ impl Drop for Process {
 
 /// What stands behind `mark` in the first line that has it, up to the next space.
 fn word_after(output: impl Read, mark: &str) -> String {
-    let lines = BufReader::new(output).lines().map(Result::unwrap);
+    let mut lines = BufReader::new(output).lines().map(Result::unwrap);
     let word = |line: String| Some(line.split_once(mark)?.1.split_whitespace().next()?.to_owned());
-    lines.filter_map(word).next().unwrap_or_else(|| panic!("nothing says {mark}"))
+    lines.find_map(word).unwrap_or_else(|| panic!("nothing says {mark}"))
 }
 
 /// `colo explore` on something small, and where it is.

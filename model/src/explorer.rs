@@ -7,10 +7,10 @@
 use crate::action::Action;
 use crate::packed::Packed;
 use crate::pair::Pair;
-use crate::story::{record, story};
-use crate::summary::summary;
+use crate::story::story;
+use crate::summary::{step_in_words, summary};
 use colo_protocol::Property;
-use colo_trace::{Kind, svg, words};
+use colo_trace::svg;
 use stateright::{Model, Path, Property as Always};
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
@@ -74,15 +74,7 @@ impl Model for ColoPair {
         let before = state.0.state();
         let steps = self.pair.next_steps(&state.0);
         actions.extend(steps.into_iter().map(|(action, after)| {
-            let record = record(0, action, &before, &after.state());
-            let mut words = match record.node {
-                // A fault says where it strikes.
-                Some(node) if record.kind != Kind::Fault => format!("{node}: {}", words(&record)),
-                _ => words(&record),
-            };
-            if action == Action::DivergingOutput {
-                words.push_str(", another than the primary's");
-            }
+            let words = step_in_words(&before, action, &after.state());
             Told { action, words }
         }));
     }

@@ -1,7 +1,11 @@
-//! A state in a few lines, for a person: where the two nodes are, what is on the link, what the world has.
+//! A state in a few lines, for a person: where the two nodes are, what is on the link, what the world has. A step in
+//! one.
 
+use crate::action::Action;
 use crate::state::{Link, Packet, State};
+use crate::story::record;
 use colo_protocol::{Machine, NodeName, Operation, Property};
+use colo_trace::{Kind, words};
 use std::fmt::Write;
 
 /// What a state is, in a few lines of at most 110 columns or so.
@@ -34,8 +38,8 @@ fn node(state: &State, name: NodeName) -> String {
         }
     };
     let runs = if side.vm.running { "VM runs" } else { "VM stands still" };
-    let mut text =
-        format!("{}, failover {}, {checkpoints}, {runs}", machine.phase_name(), machine.failover().name());
+    let (phase, failover) = (phase_name(state, name), machine.failover().name());
+    let mut text = format!("{phase}, failover {failover}, {checkpoints}, {runs}");
     if let Some(in_hand) = side.in_hand {
         let _ = write!(text, ", in hand: {}", operation(in_hand.operation));
     }
@@ -45,6 +49,12 @@ fn node(state: &State, name: NodeName) -> String {
         let _ = write!(text, ", to do: {waiting}");
     }
     text
+}
+
+/// The phase that a node is in; a dead one is in none.
+pub(crate) fn phase_name(state: &State, name: NodeName) -> &'static str {
+    let side = state.side(name);
+    if side.alive { side.node.machine().phase_name() } else { "dead" }
 }
 
 const fn operation(operation: Operation) -> &'static str {
@@ -122,10 +132,23 @@ fn listed<'a>(words: impl Iterator<Item = &'a str>, none: &str) -> String {
     if words.is_empty() { none.to_owned() } else { words.join(", ") }
 }
 
+/// A step in the words of a trace: where it is taken, and what it is.
+pub(crate) fn step_in_words(before: &State, action: Action, after: &State) -> String {
+    let record = record(0, action, before, after);
+    let mut text = match record.node {
+        // A fault says where it strikes.
+        Some(node) if record.kind != Kind::Fault => format!("{node}: {}", words(&record)),
+        _ => words(&record),
+    };
+    if action == Action::DivergingOutput {
+        text.push_str(", another than the primary's");
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::action::Action;
     use crate::bounds::Bounds;
     use crate::packed::Packed;
     use crate::pair::Pair;
