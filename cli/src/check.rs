@@ -1,5 +1,6 @@
 //! `colo check`: explore a variant in every interleaving, print the verdicts and the shortest counterexample.
 
+use crate::picture::Pictures;
 use crate::report::{Exit, Failure, cpu_seconds, grouped, paragraph, print, print_json};
 use colo_model::{Bounds, Budgets, Check, Goal, Limits, Pair, PropertyReport, Verdict, check, itf, story};
 use colo_protocol::{PRESETS, Property, bug_named};
@@ -29,6 +30,8 @@ pub(crate) struct Arguments {
     /// Where to write the traces of counterexamples, each with its plan (TOML) and its states (ITF, NAME.itf.json).
     #[arg(long, default_value = "colo-traces", value_name = "DIR")]
     trace_dir: PathBuf,
+    #[command(flatten)]
+    pictures: Pictures,
     /// Print one JSON document.
     #[arg(long)]
     json: bool,
@@ -167,6 +170,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         }
     });
     let bounds = arguments.bounds.over(Bounds::of(&rules.rules));
+    arguments.pictures.draw(&Pair { rules: rules.rules, bounds }, &rules.name, &arguments.limits())?;
     let check = check(&rules.rules, &bounds, &arguments.limits());
     let (stories, unwritten) = write_stories(&rules, &check, &arguments.trace_dir);
     if arguments.json {

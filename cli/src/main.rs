@@ -9,6 +9,7 @@ mod check;
 mod crash_points;
 mod decode;
 mod explore;
+mod picture;
 mod replay;
 mod report;
 mod rules;
