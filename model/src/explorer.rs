@@ -2,7 +2,7 @@
 //!
 //! An action of [`Pair`] does not say what it does: the effect that is carried out is the state's. Here an action is
 //! told where it is possible, in the words of a trace. The page comes from the `stateright` crate whole, and loads
-//! nothing from elsewhere.
+//! nothing from elsewhere. (Its developers have it read from `./ui/` first, if there is such a directory.)
 
 use crate::action::Action;
 use crate::packed::Packed;
