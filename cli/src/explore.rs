@@ -6,13 +6,16 @@ use colo_model::{Bounds, ColoPair, Pair, explore};
 use colo_trace::load_rules;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+/// How to use the page; `--help` says it.
+const HELP: &str = "\
+Choose a step under \"Next Action Choices\": the state and the sequence diagram are those after it.
+\"Run to completion\" explores everything within the bounds, and a broken property becomes a link to a
+way that breaks it (`colo check` finds the shortest). All that the page needs comes from this command.
+Ctrl-C ends it.";
+
 /// Walk through a variant in the browser, step by step: Stateright's Explorer.
-///
-/// Choose a step under "Next Action Choices": the state and the sequence diagram are those after it. "Run to completion"
-/// explores everything within the bounds, and a broken property becomes a link to the way that breaks it (not the
-/// shortest one necessarily: `colo check` finds that). Everything that the page needs comes from this command. Ctrl-C
-/// ends it.
 #[derive(clap::Args)]
+#[command(after_help = HELP)]
 pub(crate) struct Arguments {
     /// A preset, a known bug (`colo rules` lists them), or a TOML file.
     #[arg(default_value = "v12")]

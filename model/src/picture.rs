@@ -91,7 +91,8 @@ pub fn phase_graph(pair: &Pair, rules_name: &str, limits: &Limits) -> String {
     for (from, to, events) in numbered {
         let faults = if events.iter().all(|(fault, _)| *fault) { FAULT } else { "" };
         // Each line of a label ends with a mark of its own.
-        let label: String = events.iter().map(|(_, name)| format!("{}\\l", quoted(name))).collect();
+        let label: Vec<_> = events.iter().map(|(_, name)| quoted(name) + "\\l").collect();
+        let label = label.concat();
         line(&mut out, format_args!("  n{from} -> n{to} [label=\"{label}\"{faults}];"));
     }
     out.push_str("}\n");

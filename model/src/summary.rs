@@ -105,12 +105,9 @@ fn output(state: &State) -> String {
     let mut text = String::new();
     for name in NodeName::ALL.into_iter().filter(|name| state.side(*name).alive) {
         let output = state.side(name).node.machine().output();
-        let (produced, released) = (output.produced().0, output.released().0);
-        match produced - released {
-            0 => {}
-            withheld => {
-                let _ = write!(text, "{name} withholds {withheld}, ");
-            }
+        let withheld = output.produced().0.saturating_sub(output.released().0);
+        if withheld > 0 {
+            let _ = write!(text, "{name} withholds {withheld}, ");
         }
     }
     let [primary, secondary] = state.world.released;
