@@ -1,9 +1,10 @@
 //! `colo check`: explore a variant in every interleaving, print the verdicts and the shortest counterexample.
 
 use crate::bounds_flags::BoundsFlags;
+use crate::picture::Pictures;
 use crate::report::{Exit, Failure, cpu_seconds, grouped, paragraph, print, print_json};
 use crate::stories::{Named, Story, write_stories};
-use colo_model::{Bounds, Check, Limits, LivenessReport, PropertyReport, Verdict, check_scopes};
+use colo_model::{Bounds, Check, Limits, LivenessReport, Pair, PropertyReport, Verdict, check_scopes};
 use colo_protocol::{PRESETS, bug_named};
 use colo_trace::{NamedRules, diagram, load_rules};
 use serde_json::{Value, json};
@@ -28,9 +29,11 @@ pub(crate) struct Arguments {
     /// Stop when the states take this much memory; the verdict is then incomplete.
     #[arg(long, default_value_t = 8192, value_name = "MiB")]
     max_memory: usize,
-    /// Where to write the traces of counterexamples.
+    /// Where to write the traces of counterexamples, each with its plan (TOML) and its states (ITF, NAME.itf.json).
     #[arg(long, default_value = "colo-traces", value_name = "DIR")]
     trace_dir: PathBuf,
+    #[command(flatten)]
+    pictures: Pictures,
     /// Print one JSON document.
     #[arg(long)]
     json: bool,
@@ -60,7 +63,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
             std::process::exit(Exit::Incomplete as i32);
         }
     });
-    let check = check_scopes(&rules.rules, &arguments.bounds.scopes(&rules.rules), &arguments.limits());
+    let scopes = arguments.bounds.scopes(&rules.rules);
+    let pair = Pair { rules: rules.rules, bounds: scopes[0].bounds };
+    arguments.pictures.draw(&pair, &rules.name, &arguments.limits())?;
+    let check = check_scopes(&rules.rules, &scopes, &arguments.limits());
     let (stories, unwritten) = write_stories(&rules, &check, &arguments.trace_dir);
     if arguments.json {
         print_json(&document(&rules, &check, &stories))?;

@@ -9,6 +9,8 @@ mod bounds_flags;
 mod check;
 mod crash_points;
 mod decode;
+mod explore;
+mod picture;
 mod replay;
 mod report;
 mod rules;
@@ -37,6 +39,9 @@ enum Command {
     /// Decode a captured migration stream, message by message.
     #[command(allow_negative_numbers = true)]
     Decode(decode::Arguments),
+    /// Walk through a variant in the browser, step by step: Stateright's Explorer.
+    #[command(allow_negative_numbers = true)]
+    Explore(explore::Arguments),
     /// Let a counterexample, or a plan, happen once more: on the model, or in the simulator.
     Replay(replay::Arguments),
     /// List the presets and the known bugs, or print one with its transition tables.
@@ -59,6 +64,7 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Some(Command::Check(arguments)) => check::run(&arguments),
         Some(Command::Decode(arguments)) => decode::run(&arguments),
+        Some(Command::Explore(arguments)) => explore::run(&arguments),
         Some(Command::Replay(arguments)) => replay::run(&arguments),
         Some(Command::Rules(arguments)) => rules::run(&arguments),
         Some(Command::Run(arguments)) => run::run(&arguments),

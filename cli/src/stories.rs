@@ -1,6 +1,6 @@
-//! Counterexamples as files: a trace each, and beside it the plan that brings the same about.
+//! Counterexamples as files: a trace each, beside it the plan that brings the same about, and its states in ITF.
 
-use colo_model::{Check, Pair, lasso_story, story};
+use colo_model::{Check, Pair, itf, lasso_story, story};
 use colo_protocol::{Liveness, Property};
 use colo_trace::{NamedRules, Trace, plan_of, write_trace};
 use std::path::{Path, PathBuf};
@@ -58,9 +58,11 @@ pub(crate) fn write_stories(
     directory: &Path,
 ) -> (Vec<Story>, Option<String>) {
     let mut unwritten = None;
-    let stories = stories(rules, check).into_iter().map(|(property, trace)| {
+    let stories = stories(rules, check).into_iter().map(|(property, trace, states)| {
         let file = directory.join(file_name(&rules.name, property.name()));
-        let written = write_story(&trace, &file);
+        let written = write_story(&trace, &file).and_then(|()| {
+            std::fs::write(file.with_extension("itf.json"), states).map_err(|error| error.to_string())
+        });
         let file = written.as_ref().is_ok().then(|| file.clone());
         if let Err(problem) = written {
             unwritten.get_or_insert(format!("cannot write traces to {}: {problem}", directory.display()));
@@ -70,16 +72,20 @@ pub(crate) fn write_stories(
     (stories.collect(), unwritten)
 }
 
-/// What breaks each property that is broken.
-fn stories(rules: &NamedRules, check: &Check) -> Vec<(Named, Trace)> {
+/// What breaks each property that is broken: as a trace, and its states in ITF.
+fn stories(rules: &NamedRules, check: &Check) -> Vec<(Named, Trace, String)> {
     let pair = |bounds| Pair { rules: check.rules, bounds };
     let safety = check.properties.iter().filter_map(|report| {
-        let path = report.counterexample.as_ref()?;
-        Some((Named::Safety(report.property), story(&pair(report.bounds), &rules.name, path)))
+        let (pair, path) = (pair(report.bounds), report.counterexample.as_ref()?);
+        let trace = story(&pair, &rules.name, path);
+        Some((Named::Safety(report.property), trace, itf(&pair, &rules.name, path, None)))
     });
     let liveness = check.liveness.iter().filter_map(|report| {
-        let (property, lasso) = (report.property, report.lasso.as_ref()?);
-        Some((Named::Liveness(property), lasso_story(&pair(report.bounds), &rules.name, property, lasso)))
+        let (pair, lasso) = (pair(report.bounds), report.lasso.as_ref()?);
+        let trace = lasso_story(&pair, &rules.name, report.property, lasso);
+        let path = [lasso.stem.as_slice(), &lasso.cycle].concat();
+        let states = itf(&pair, &rules.name, &path, Some(lasso.stem.len()));
+        Some((Named::Liveness(report.property), trace, states))
     });
     safety.chain(liveness).collect()
 }

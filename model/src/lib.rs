@@ -3,7 +3,7 @@
 //! [`Pair`] is a `stateright` model around `colo_protocol`: it carries inputs in and effects out, one at a time, in
 //! every order that a real environment could, and it watches what the world sees. It takes no decision of the
 //! protocol. [`search`] explores it breadth first; [`check`] does so and reports. [`follow_trace`] and [`follow_plan`]
-//! go the way of a counterexample once more.
+//! go the way of a counterexample once more; [`explore`] shows the pair step by step in a browser.
 #![forbid(unsafe_code)]
 
 mod action;
@@ -11,27 +11,35 @@ mod bounds;
 mod carry;
 mod check;
 pub mod checker;
+mod explorer;
 mod goals;
+mod itf;
 mod liveness;
 mod normal;
 mod observe;
 mod packed;
 mod pair;
+mod picture;
 mod planned;
 mod possible;
 mod progress;
 mod replay;
 mod state;
 mod story;
+mod summary;
 
 pub use action::Action;
 pub use bounds::{Bounds, Budgets, MAX_CHECKPOINTS, Scope, UNBOUNDED};
 pub use check::{Check, LivenessReport, PropertyReport, ScopeReport, Verdict, check, check_scopes, find_bug};
 pub use checker::{Limits, Outcome, Search, search};
+pub use explorer::{ColoPair, ExploreError, explore};
 pub use goals::Goal;
+pub use itf::itf;
 pub use packed::Packed;
 pub use pair::Pair;
+pub use picture::{MAX_DRAWN_STATES, TooManyStates, phase_graph, state_graph};
 pub use planned::{PlanFollowed, follow_plan};
 pub use replay::{Break, Followed, Stuck, follow_trace};
 pub use state::State;
 pub use story::{lasso_story, story};
+pub use summary::summary;

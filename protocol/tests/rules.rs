@@ -19,7 +19,7 @@ fn difference(rules: Rules) -> String {
     fields.join(", ")
 }
 
-const VARIANTS: [(&str, &str); 14] = [
+const VARIANTS: [(&str, &str); 18] = [
     ("v12", ""),
     ("late-release", "release: AfterLoaded, deferral: WhileLoading"),
     ("remus", "resume: AfterStaged, disk: ByEpoch"),

@@ -41,25 +41,27 @@ fn line(out: &mut String, step: &str, [primary, link, secondary, world]: [&str; 
 }
 
 fn columns(record: &Record) -> [String; 4] {
-    let mut columns: [String; 4] = Default::default();
-    let text = text(record);
-    match (record.kind, record.node) {
-        (Kind::Violation | Kind::Client, _) | (Kind::Fault, None) => columns[3] = text,
-        (_, Some(NodeName::Primary)) => columns[0] = text,
-        (_, Some(NodeName::Secondary)) => columns[2] = text,
-        (_, None) => columns[3] = text,
-    }
-    if let Some(node) = record.node {
-        arrow(record, node).unwrap_or_default().clone_into(&mut columns[1]);
-    }
-    if let (Kind::Effect, "release", Some(up_to)) = (record.kind, record.name.as_str(), record.value) {
-        columns[3] = format!("output before {up_to} leaves");
-    }
-    columns
+    let [primary, secondary, world] = told(record);
+    [primary, arrow(record).unwrap_or_default().to_owned(), secondary, world]
 }
 
-/// What the event is called in its column.
-fn text(record: &Record) -> String {
+/// What stands in the columns of the primary, the secondary and the world.
+pub(crate) fn told(record: &Record) -> [String; 3] {
+    let mut told: [String; 3] = Default::default();
+    let text = words(record);
+    match (record.kind, record.node) {
+        (Kind::Violation | Kind::Client, _) | (_, None) => told[2] = text,
+        (_, Some(NodeName::Primary)) => told[0] = text,
+        (_, Some(NodeName::Secondary)) => told[1] = text,
+    }
+    if let (Kind::Effect, "release", Some(up_to)) = (record.kind, record.name.as_str(), record.value) {
+        told[2] = format!("output before {up_to} leaves");
+    }
+    told
+}
+
+/// What the event is called in its column, and wherever else a person reads of it.
+pub fn words(record: &Record) -> String {
     let mut text = match record.kind {
         Kind::Fault => format!("*** {}", record.name),
         Kind::Violation => format!("!!! {}", record.name),
@@ -75,23 +77,40 @@ fn text(record: &Record) -> String {
     text
 }
 
-/// The part of the link that a sent or received message crosses.
-fn arrow(record: &Record, node: NodeName) -> Option<&'static str> {
+/// An end of a message's way over the link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Crossing {
+    /// The node has sent it.
+    Sent,
+    /// It has come to the node.
+    Arrived,
+}
+
+/// Whether the record tells of a message, or of a state, that was sent or has arrived.
+pub(crate) fn crossing(record: &Record) -> Option<Crossing> {
     let sends = match EffectKind::from_name(&record.name) {
         Some(EffectKind::Send(_)) => record.kind == Kind::Effect,
         _ => matches!(record.name.as_str(), "ram-sent" | "device-state-sent"),
     };
-    let receives = match InputKind::from_name(&record.name) {
+    let arrives = match InputKind::from_name(&record.name) {
         Some(InputKind::Message(_)) => record.kind == Kind::Input,
         _ => matches!(record.name.as_str(), "ram-received" | "device-state-received"),
     };
-    match (node, sends, receives) {
-        (NodeName::Primary, true, _) => Some("o------>"),
-        (NodeName::Secondary, _, true) => Some("      ------->"),
-        (NodeName::Secondary, true, _) => Some("      <------o"),
-        (NodeName::Primary, _, true) => Some("<-------"),
+    match (sends, arrives) {
+        (true, _) => Some(Crossing::Sent),
+        (_, true) => Some(Crossing::Arrived),
         _ => None,
     }
+}
+
+/// The part of the link that a sent or received message crosses.
+fn arrow(record: &Record) -> Option<&'static str> {
+    Some(match (record.node?, crossing(record)?) {
+        (NodeName::Primary, Crossing::Sent) => "o------>",
+        (NodeName::Secondary, Crossing::Arrived) => "      ------->",
+        (NodeName::Secondary, Crossing::Sent) => "      <------o",
+        (NodeName::Primary, Crossing::Arrived) => "<-------",
+    })
 }
 
 #[cfg(test)]
