@@ -158,6 +158,7 @@ hidden byte i, e, v, k, c, o;
 c_decl {
     int qrecv(int, int, int, int);
     int q_len(int);
+    extern int readtrail;
     extern void colo_setup(void);
     extern void colo_state(void);
     extern void colo_broken(int);
@@ -211,29 +212,48 @@ c_code {
         return 1;
     }
 
-    /* The projection: both phases, and the kinds of what is in both queues, oldest first. */
+    static void colo_print(FILE *to) {
+        int n, slot;
+        for (n = 0; n < 2; n++)
+            fprintf(to, "%s ", colo_phase(now.alive[n] ? now.phase[n] : DEAD));
+        for (n = 0; n < 2; n++) {
+            fprintf(to, n ? " to-secondary" : "to-primary");
+            for (slot = 0; slot < q_len(now.inbox[n]); slot++)
+                fprintf(to, " %s", colo_kind(qrecv(now.inbox[n], slot, 0, 0)));
+        }
+        fprintf(to, " | running %d %d promoted %d %d released %d %d ram %d devices %d\n", now.running[P],
+            now.running[S], now.promoted[P], now.promoted[S], now.released[P], now.released[S], now.ram, now.devices);
+    }
+
+    /*
+     * The projection: both phases, and the kinds of what is in both queues, oldest first; then what a witness from
+     * outside could tell of the VMs and the world.
+     */
     void colo_state(void) {
-        int phases[2], queues[2], n, slot;
         unsigned long long code = 1;
+        int n, slot;
+        if (readtrail) colo_print(stdout);
         if (now.most_visible < UNCOUNTED) return;
         for (n = 0; n < 2; n++) {
-            phases[n] = now.alive[n] ? now.phase[n] : DEAD;
-            queues[n] = now.inbox[n];
-            code = code * 32 + phases[n];
+            code = code * 32 + (now.alive[n] ? now.phase[n] : DEAD);
+            code = code * 4 + now.running[n] * 2 + now.promoted[n];
+            code = code * 8 + now.released[n];
         }
+        code = code * 8 + now.ram;
+        code = code * 8 + now.devices;
         for (n = 0; n < 2; n++) {
-            for (slot = 0; slot < q_len(queues[n]); slot++)
-                code = code * 10 + qrecv(queues[n], slot, 0, 0);
+            for (slot = 0; slot < q_len(now.inbox[n]); slot++)
+                code = code * 10 + qrecv(now.inbox[n], slot, 0, 0);
             code = code * 10 + 9;
         }
-        if (!colo_insert(code)) return;
-        fprintf(colo_out, "state %s %s", colo_phase(phases[P]), colo_phase(phases[S]));
-        for (n = 0; n < 2; n++) {
-            fprintf(colo_out, n ? " to-secondary" : " to-primary");
-            for (slot = 0; slot < q_len(queues[n]); slot++)
-                fprintf(colo_out, " %s", colo_kind(qrecv(queues[n], slot, 0, 0)));
+        if (q_len(now.inbox[P]) + q_len(now.inbox[S]) > 7) {
+            fprintf(stderr, "more on the link than a code can hold\n");
+            exit(1);
         }
-        fprintf(colo_out, "\n");
+        if (colo_insert(code)) {
+            fprintf(colo_out, "state ");
+            colo_print(colo_out);
+        }
     }
 
     void colo_broken(int property) {
@@ -245,6 +265,7 @@ c_code {
     }
 };
 
+/* A step begins so, behind it come its condition and what it does, and a brace ends it. */
 #define step d_step { visible <= most_visible &&
 
 /* The outside can see what this step does. */
