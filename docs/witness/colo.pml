@@ -185,6 +185,12 @@ c_code {
         return names[kind];
     }
 
+    static const char *colo_operation(int effect) {
+        static const char *names[] = {
+            "send-ram", "send-device-state", "suspend-vm", "save-state", "lock-vm", "load-state" };
+        return effect == NOTHING ? "nothing" : names[effect - SEND_RAM];
+    }
+
     void colo_setup(void) {
         const char *path = getenv("COLO_OUT");
         const char *cap = getenv("COLO_VISIBLE");
@@ -221,7 +227,9 @@ c_code {
             for (slot = 0; slot < q_len(now.inbox[n]); slot++)
                 fprintf(to, " %s", colo_kind(qrecv(now.inbox[n], slot, 0, 0)));
         }
-        fprintf(to, " | running %d %d promoted %d %d released %d %d ram %d devices %d\n", now.running[P],
+        fprintf(to, " | in-hand %s %s connected %d %d", colo_operation(now.in_hand[P]),
+            colo_operation(now.in_hand[S]), now.connected[P], now.connected[S]);
+        fprintf(to, " running %d %d promoted %d %d released %d %d ram %d devices %d\n", now.running[P],
             now.running[S], now.promoted[P], now.promoted[S], now.released[P], now.released[S], now.ram, now.devices);
     }
 
@@ -236,7 +244,8 @@ c_code {
         if (now.most_visible < UNCOUNTED) return;
         for (n = 0; n < 2; n++) {
             code = code * 32 + (now.alive[n] ? now.phase[n] : DEAD);
-            code = code * 4 + now.running[n] * 2 + now.promoted[n];
+            code = code * 8 + now.running[n] * 4 + now.promoted[n] * 2 + now.connected[n];
+            code = code * 16 + now.in_hand[n] - SEND_RAM;
             code = code * 8 + now.released[n];
         }
         code = code * 8 + now.ram;
@@ -246,7 +255,7 @@ c_code {
                 code = code * 10 + qrecv(now.inbox[n], slot, 0, 0);
             code = code * 10 + 9;
         }
-        if (q_len(now.inbox[P]) + q_len(now.inbox[S]) > 7) {
+        if (q_len(now.inbox[P]) + q_len(now.inbox[S]) > 5) {
             fprintf(stderr, "more on the link than a code can hold\n");
             exit(1);
         }

@@ -165,13 +165,22 @@ fn projection(state: &State) -> String {
     };
     let [primary, secondary] = NodeName::ALL.map(phase);
     let [to_primary, to_secondary] = NodeName::ALL.map(queue);
+    let in_hand = NodeName::ALL.map(|name| match state.side(name).in_hand {
+        Some(in_hand) => kind(&in_hand.operation),
+        None => "nothing".to_owned(),
+    });
+    let connected = NodeName::ALL.map(|name| u8::from(state.side(name).connected));
     let running = NodeName::ALL.map(|name| u8::from(state.side(name).vm.running));
     let promoted = state.world.promoted.map(u8::from);
     let released = state.world.released;
     let vm = state.side(NodeName::Secondary).vm;
     format!(
         "{primary} {secondary} to-primary{to_primary} to-secondary{to_secondary} | \
-         running {} {} promoted {} {} released {} {} ram {} devices {}",
+         in-hand {} {} connected {} {} running {} {} promoted {} {} released {} {} ram {} devices {}",
+        in_hand[0],
+        in_hand[1],
+        connected[0],
+        connected[1],
         running[0],
         running[1],
         promoted[0],
@@ -183,9 +192,9 @@ fn projection(state: &State) -> String {
     )
 }
 
-/// What a packet is, without what it carries: the innermost variant's name in kebab case.
-fn kind<P: Debug>(packet: &P) -> String {
-    let told = format!("{packet:?}");
+/// What a packet or an operation is, without what it carries: the innermost variant's name in kebab case.
+fn kind<T: Debug>(what: &T) -> String {
+    let told = format!("{what:?}");
     let told = told.strip_prefix("Message(").unwrap_or(&told);
     let mut kind = String::new();
     for letter in told.chars().take_while(char::is_ascii_alphabetic) {
