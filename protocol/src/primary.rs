@@ -470,6 +470,11 @@ impl Primary {
         input: Input,
         effects: &mut Effects,
     ) -> Result<(), ProtocolError> {
+        // A link that the node has closed, and that is not gone yet, may still have taken what was being sent.
+        let needs_link = input.kind().ends().is_some_and(Operation::needs_link);
+        if needs_link && !self.common.link_open {
+            return Ok(());
+        }
         self.common.end(input.kind(), self.phase.name())?;
         match (self.phase, input) {
             (PrimaryPhase::Suspending, _) => {

@@ -452,3 +452,13 @@ fn what_a_broken_node_still_sends_is_no_error() {
     let mut machine = after(NodeName::Secondary, &HYBRID, "state-loaded 0, disk-failed");
     assert_eq!(last(&mut machine, &HYBRID, "guest-output 1"), "[] failed");
 }
+
+#[test]
+fn what_a_closing_link_still_takes_is_no_error() {
+    for sending in ["state-saved 9", "state-saved 9, ram-sent"] {
+        let mut machine = after(NodeName::Primary, &Rules::V12, &format!("{SAVING}, {sending}, {ALONE}"));
+        for text in ["ram-sent", "device-state-sent"] {
+            assert_eq!(last(&mut machine, &Rules::V12, text), "[] alone");
+        }
+    }
+}
