@@ -13,8 +13,7 @@ fn fair(pair: &Pair, names: &[&str]) -> Fairness {
     wanted.fold(Fairness::none(), |fairness, (number, _)| fairness.weak(Class::new(number)))
 }
 
-/// Whether the secondary runs, when the primary has died: claimed twice, of a manager who may sleep, and of one who does
-/// not.
+/// Whether the secondary runs, when the primary has died: of a manager who may sleep, and of one who does not.
 pub fn report(rules: &Rules) -> Result<String, Refusal> {
     let budgets = Budgets { crashes: 1, ..Budgets::default() };
     let pair = Pair { rules: *rules, bounds: Bounds { checkpoints: UNBOUNDED, budgets } };
@@ -41,17 +40,20 @@ pub fn report(rules: &Rules) -> Result<String, Refusal> {
         let (name, occasions) = (&judged.property.name, judged.occasions);
         // Writing to a string cannot fail.
         let _ = match &judged.finding {
-            Finding::Holds => writeln!(out, "{name}: holds, called for in {occasions} states"),
+            Finding::Holds => writeln!(out, "  {name}: holds, called for in {occasions} states"),
             Finding::BrokenForEver(lasso) if lasso.stops() => {
-                writeln!(out, "{name}: broken, {:?} and no more", lasso.stem)
+                let steps: String = lasso.stem.iter().map(|step| format!("    {step:?}\n")).collect();
+                write!(out, "  {name}: broken; nothing has to happen after\n{steps}")
             }
-            other => writeln!(out, "{name}: {other:?}"),
+            other => writeln!(out, "  {name}: {other:?}"),
         };
     }
     Ok(out)
 }
 
 fn main() -> Result<(), Refusal> {
-    print!("{}", report(&Rules::V12)?);
+    for (name, rules) in [("v12", Rules::V12), ("strict", Rules::STRICT)] {
+        print!("{name}\n{}", report(&rules)?);
+    }
     Ok(())
 }
