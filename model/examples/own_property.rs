@@ -14,7 +14,7 @@ fn fair(pair: &Pair, names: &[&str]) -> Fairness {
 }
 
 /// Whether the secondary runs, when the primary has died: of a manager who may sleep, and of one who does not.
-pub fn report(rules: &Rules) -> Result<String, Refusal> {
+pub(crate) fn report(rules: &Rules) -> Result<String, Refusal> {
     let budgets = Budgets { crashes: 1, ..Budgets::default() };
     let pair = Pair { rules: *rules, bounds: Bounds { checkpoints: UNBOUNDED, budgets } };
     let mut specification = Specification::<Pair>::new();
