@@ -36,17 +36,23 @@ pub(crate) fn report(rules: &Rules) -> Result<String, Refusal> {
     }
     let report = check(&pair, &specification, &Extent::default())?;
     let mut out = String::new();
+    // Writing to a string cannot fail.
     for judged in &report.properties {
         let (name, occasions) = (&judged.property.name, judged.occasions);
-        // Writing to a string cannot fail.
-        let _ = match &judged.finding {
-            Finding::Holds => writeln!(out, "  {name}: holds, called for in {occasions} states"),
-            Finding::BrokenForEver(lasso) if lasso.stops() => {
-                let steps: String = lasso.stem.iter().map(|step| format!("    {step:?}\n")).collect();
-                write!(out, "  {name}: broken; nothing has to happen after\n{steps}")
+        match &judged.finding {
+            Finding::Holds => {
+                let _ = writeln!(out, "  {name}: holds, called for in {occasions} states");
             }
-            other => writeln!(out, "  {name}: {other:?}"),
-        };
+            Finding::BrokenForEver(lasso) if lasso.stops() => {
+                let _ = writeln!(out, "  {name}: broken; nothing has to happen after");
+                for step in &lasso.stem {
+                    let _ = writeln!(out, "    {step:?}");
+                }
+            }
+            other => {
+                let _ = writeln!(out, "  {name}: {other:?}");
+            }
+        }
     }
     Ok(out)
 }

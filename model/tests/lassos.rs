@@ -2,11 +2,13 @@
 //! is known to stall.
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+use colo_model::checker::Progress;
 use colo_model::{
     Bounds, Budgets, Check, Limits, LivenessReport, Pair, UNBOUNDED, Verdict, check, find_bug, lasso_story,
 };
-use colo_protocol::{BUGS, Fencing, Liveness, PRESETS, Rules, bug_named};
+use colo_protocol::{BUGS, Fencing, Liveness, NodeName, PRESETS, Rules, bug_named};
 use colo_trace::diagram;
+use stateright::Model;
 
 /// The longest line of a diagram: the world's column has a fault's name whole.
 const WIDEST: usize = 128;
@@ -91,6 +93,33 @@ impl Stall {
     }
 }
 
+/// The classes of steps that the book says are fair, for a property that concerns this node.
+fn is_fair(property: Liveness, node: NodeName, class: &str) -> bool {
+    const ENVIRONMENT: [&str; 4] =
+        ["carries out", "ends an operation", "is given what has come", "sees the link down"];
+    let (own, anybody) = (node.name(), ["primary", "secondary"]);
+    let of = |nodes: &[&str], kinds: &[&str]| {
+        nodes.iter().any(|node| {
+            kinds
+                .iter()
+                .any(|kind| [format!("{node} {kind}"), format!("{node}'s {kind}")].contains(&class.into()))
+        })
+    };
+    let patience = of(&anybody, &["patience ends"]);
+    let manager = of(&anybody, &["is told", "is fenced"]);
+    let timer = ["the timer fires", "the comparison looks"].contains(&class);
+    let environments = of(&anybody, &ENVIRONMENT);
+    match property {
+        Liveness::FailoverCompletes | Liveness::DeferredFailoverCompletes | Liveness::SurvivorGoesOn => {
+            of(&[own], &ENVIRONMENT)
+        }
+        Liveness::UnattendedRecovery => environments || patience,
+        Liveness::CheckpointEnds | Liveness::Shutdown => environments || patience || manager,
+        Liveness::Release => environments || patience || manager || timer,
+        Liveness::ProtectionAgain => environments || patience || manager || class == "a replacement comes",
+    }
+}
+
 fn report(check: &Check, property: Liveness) -> &LivenessReport {
     check.liveness.iter().find(|report| report.property == property).unwrap()
 }
@@ -107,6 +136,35 @@ fn what_a_preset_stalls_reads_as_a_story() {
     for stall in presets() {
         let name = format!("{}-{}", stall.name, stall.property.name().replace(' ', "-"));
         insta::assert_snapshot!(name, stall.drawn());
+    }
+}
+
+/// The steps are the model's, and in the end none is possible that has to happen: what the book calls fair.
+#[test]
+fn a_run_that_stops_is_one_of_the_model_and_starves_nobody() {
+    for stall in bugs().chain(presets()) {
+        let check = stall.check(&stall.rules);
+        let report = report(&check, stall.property);
+        let lasso = report.lasso.as_ref().unwrap();
+        assert!(lasso.stops(), "{}", stall.name);
+        let pair = Pair { rules: stall.rules, bounds: report.bounds };
+        let mut state = pair.init_states().swap_remove(lasso.initial);
+        for step in &lasso.stem {
+            let mut possible = Vec::new();
+            pair.actions(&state, &mut possible);
+            assert!(possible.contains(step), "{}: {step:?}", stall.name);
+            state = pair.next_state(&state, *step).unwrap();
+        }
+        let left: Vec<_> = pair.next_steps(&state).into_iter().filter(|(_, next)| *next != state).collect();
+        let starves = |node| {
+            left.iter().any(|(step, _)| {
+                let class = pair.classes()[usize::from(pair.class(step).number())];
+                is_fair(stall.property, node, class)
+            })
+        };
+        // A property that concerns a node is fair to that node only, and is stalled at one of them.
+        let is_fair_run = NodeName::ALL.into_iter().any(|node| !starves(node));
+        assert!(is_fair_run, "{} {:?}: {left:?}", stall.name, stall.property);
     }
 }
 
