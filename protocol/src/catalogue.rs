@@ -73,7 +73,7 @@ pub const DEFECTS: &[Defect] = &[
         "4.1 #8",
         "3b78420bb1",
         "a write to a disk whose failover failed",
-        Place::Mutation("failed-disk-goes-on", "survivor goes on"),
+        Place::Mutation("disk-failure-ignored", "disk"),
     ),
     safety(
         "4.1 #9",
