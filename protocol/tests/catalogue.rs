@@ -1,5 +1,4 @@
 //! The catalogue of defects, the known bugs and the patches under `mutations/` are of one piece.
-#![expect(clippy::unwrap_used, reason = "a test may")]
 
 use colo_protocol::{BUGS, DEFECTS, Liveness, Place, Property, bug_named};
 use std::collections::BTreeSet;
@@ -36,15 +35,15 @@ fn every_patch_is_named_once_and_says_where_it_is_from_and_what_it_breaks() {
     let mutations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../mutations");
     let mut names = BTreeSet::new();
     for entry in fs::read_dir(&mutations).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "patch") {
+        let file = entry.unwrap().path();
+        if file.extension().is_none_or(|extension| extension != "patch") {
             continue;
         }
-        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        let patch = fs::read_to_string(&path).unwrap();
+        let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
+        let text = fs::read_to_string(&file).unwrap();
         let field = |key: &str| {
             let line =
-                patch.lines().take_while(|line| !line.is_empty()).find_map(|line| line.strip_prefix(key));
+                text.lines().take_while(|line| !line.is_empty()).find_map(|line| line.strip_prefix(key));
             line.unwrap_or_else(|| panic!("{name} has no {key}")).trim()
         };
         assert!(!field("rules:").is_empty(), "{name}");
