@@ -66,7 +66,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let scopes = arguments.bounds.scopes(&rules.rules);
     let pair = Pair { rules: rules.rules, bounds: scopes[0].bounds };
     arguments.pictures.draw(&pair, &rules.name, &arguments.limits())?;
-    let check = check_scopes(&rules.rules, &scopes, &arguments.limits());
+    let mut check = check_scopes(&rules.rules, &scopes, &arguments.limits());
+    // A known bug stands for what it is named for, and breaks it.
+    if let Some(property) = bug_named(&rules.name).and_then(|bug| bug.stalls) {
+        check.claim(property);
+    }
     let (stories, unwritten) = write_stories(&rules, &check, &arguments.trace_dir);
     if arguments.json {
         print_json(&document(&rules, &check, &stories))?;
@@ -215,7 +219,8 @@ fn told_story<'a>(rules: &NamedRules, check: &Check, stories: &'a [Story]) -> Op
             check.liveness.iter().any(|report| report.property == property && report.claimed)
         }
     };
-    let length = |story: &&Story| (!claimed(story), story.trace.records.len());
+    let is_liveness = |story: &&Story| matches!(story.property, Named::Liveness(_));
+    let length = |story: &&Story| (!claimed(story), is_liveness(story), story.trace.records.len());
     by_name.or_else(|| stories.iter().min_by_key(length))
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     }
     let findings: Vec<Finding> = BUGS.iter().map(|bug| Finding::of(bug, arguments.check)).collect();
     if arguments.json {
-        print_json(&document(&findings, arguments.check))?;
+        print_json(&document(&findings))?;
     } else {
         print(&list(&findings))?;
     }
@@ -99,33 +99,34 @@ fn list(findings: &[Finding]) -> String {
     out
 }
 
-/// Where a defect is that no rule can say, and why; nothing for the others.
+/// What becomes of a defect that no rule can say, and where or why; nothing for the others. What a patch says is left
+/// to the script that applies it.
 fn elsewhere(defect: &Defect) -> (&'static str, String) {
     match defect.place {
         Place::Rule(_) => ("", String::new()),
-        Place::Mutation(name) => {
-            ("not-expressible", format!("a slip that nobody decided: mutations/{name}.patch"))
-        }
-        Place::Progress(what) => ("deferred", format!("needs a liveness property: {what}")),
+        Place::Mutation(name, breaks) => ("deferred", format!("by mutations/run: {name}, {breaks}")),
         Place::Outside(why) => ("not-expressible", why.to_owned()),
     }
 }
 
 /// Every documented defect, and the known bugs that are not one of QEMU's.
-fn document(findings: &[Finding], checked: bool) -> Value {
+fn document(findings: &[Finding]) -> Value {
     let presets: Vec<_> =
         PRESETS.iter().map(|preset| json!({ "name": preset.name, "fields": preset.rules })).collect();
     let others = DEFECTS.iter().filter(|defect| !matches!(defect.place, Place::Rule(_)));
     let others = others.map(|defect| {
         let (status, reason) = elsewhere(defect);
-        let status = if status == "deferred" && !checked { "not-expressible" } else { status };
+        let property = match defect.place {
+            Place::Mutation(_, breaks) => Some(breaks),
+            _ => None,
+        };
         let kind = match defect.nature {
             Nature::Safety => "safety",
             Nature::Liveness => "liveness",
         };
         json!({
             "name": null, "section": defect.section, "fix": defect.fix, "symptom": defect.symptom, "field": null,
-            "kind": kind, "status": status, "reason": reason, "property": null, "length": null, "seconds": null,
+            "kind": kind, "status": status, "reason": reason, "property": property, "length": null, "seconds": null,
         })
     });
     let bugs: Vec<_> = findings.iter().map(Finding::document).chain(others).collect();

@@ -61,6 +61,10 @@ pub enum Action {
     FailDisk(NodeName),
     /// The manager sends x-colo-lost-heartbeat.
     LostHeartbeat(NodeName),
+    /// The same about a peer that lives.
+    LostHeartbeatWrongly(NodeName),
     /// The node's patience with a peer that it does not hear has run out.
     PeerSilent(NodeName),
+    /// The same with a peer that lives and can be heard.
+    PeerSilentWrongly(NodeName),
 }

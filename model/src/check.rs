@@ -91,7 +91,7 @@ pub struct Check {
     pub scopes: Vec<ScopeReport>,
     /// Each safety property.
     pub properties: Vec<PropertyReport>,
-    /// Each liveness property; none of a check that looked for one safety property only.
+    /// Each liveness property; none where checkpoints were counted, or one safety property was looked for.
     pub liveness: Vec<LivenessReport>,
     /// States generated, with repetitions.
     pub generated: u64,
@@ -125,6 +125,14 @@ impl Check {
             (false, true) => Verdict::Holds,
             (false, false) => Verdict::Incomplete,
         }
+    }
+
+    /// Holds a liveness property against the rules, whether or not they claim it.
+    pub fn claim(&mut self, property: Liveness) {
+        self.liveness
+            .iter_mut()
+            .filter(|report| report.property == property)
+            .for_each(|report| report.claimed = true);
     }
 
     /// What should have been seen.
@@ -291,7 +299,9 @@ fn judge_all(pair: &Pair, scope: &Scope, limits: &Limits) -> Result<Check, Refus
     let start = Instant::now();
     let mut specification = Specification::<Pair>::new();
     specification.include_properties_of(pair)?;
-    Liveness::ALL.into_iter().for_each(|property| add_claims(&mut specification, property));
+    // Where checkpoints are counted they come to an end, and so does what waits for one: nothing is said of progress.
+    let judged: &[Liveness] = if pair.bounds.is_unbounded() { &Liveness::ALL } else { &[] };
+    judged.iter().for_each(|property| add_claims(&mut specification, &pair.rules, *property));
     let extent = limits.extent();
     let (explored, goals): (Explored<'_, Pair>, Goals) = explore_covering(pair, &specification, &extent)?;
     let figures = *explored.figures();
@@ -318,7 +328,7 @@ fn judge_all(pair: &Pair, scope: &Scope, limits: &Limits) -> Result<Check, Refus
         rules: pair.rules,
         scopes: vec![scope_report],
         properties: safety.collect(),
-        liveness: Liveness::ALL.map(|property| liveness_report(pair, property, liveness)).into(),
+        liveness: judged.iter().map(|property| liveness_report(pair, *property, liveness)).collect(),
         required: Goal::required(&pair.rules, &pair.bounds).collect(),
         reached: goals.into_reached(),
         generated: figures.generated,

@@ -98,13 +98,13 @@ impl Goals {
                     self.0.insert(Goal::Message(message.kind()));
                 }
             }
-            Action::LostHeartbeat(name) | Action::PeerSilent(name) => {
+            Action::LostHeartbeat(name)
+            | Action::LostHeartbeatWrongly(name)
+            | Action::PeerSilent(name)
+            | Action::PeerSilentWrongly(name) => {
                 let after = after.state();
                 if after.side(name).node.machine().failover() != Failover::None {
                     self.0.insert(failover_goal(before, name));
-                }
-                if after.spent.wrong_suspicions > before.spent.wrong_suspicions {
-                    self.0.insert(Goal::Spent("wrong_suspicions"));
                 }
             }
             Action::Deliver(NodeName::Primary) if is_protected_again(before) => {
@@ -128,7 +128,7 @@ fn failover_goal(before: &State, name: NodeName) -> Goal {
     }
 }
 
-/// The budget of which an action is; a suspicion is of one only if it is wrong.
+/// The budget of which an action is.
 const fn budget_of(action: Action) -> Option<&'static str> {
     Some(match action {
         Action::Output(_) => "outputs",
@@ -147,6 +147,7 @@ const fn budget_of(action: Action) -> Option<&'static str> {
         Action::Blackhole => "blackholes",
         Action::Partition(_) => "partitions",
         Action::Corrupt(_) => "corruptions",
+        Action::LostHeartbeatWrongly(_) | Action::PeerSilentWrongly(_) => "wrong_suspicions",
         Action::FailLoad(_) => "load_errors",
         Action::FailSave(_) => "save_errors",
         Action::FailDisk(_) => "disk_errors",

@@ -10,10 +10,12 @@ use crate::progress::{
     environment_of, environments, with_manager, with_patience, with_replacement, with_timer,
 };
 use crate::state::{Link, State};
-use colo_protocol::{CheckpointNumber, Failover, Liveness, Machine, NodeName, PrimaryPhase, SecondaryPhase};
+use colo_protocol::{
+    CheckpointNumber, Failover, Liveness, Machine, NodeName, PrimaryPhase, Rules, SecondaryPhase,
+};
 
 /// The claims of one property, each with what distinguishes it from the others.
-pub(crate) fn add_claims(specification: &mut Specification<Pair>, property: Liveness) {
+pub(crate) fn add_claims(specification: &mut Specification<Pair>, rules: &Rules, property: Liveness) {
     match property {
         Liveness::FailoverCompletes => {
             for_each_node(specification, property, environment_of, is_told, has_failed_over);
@@ -25,7 +27,7 @@ pub(crate) fn add_claims(specification: &mut Specification<Pair>, property: Live
         }
         Liveness::CheckpointEnds => {
             // One checkpoint may begin in the step in which the one before ends: they are told apart by the request.
-            let fairness = with_manager(with_patience(environments()));
+            let fairness = with_manager(rules, with_patience(environments()));
             let requested = |state: &State| primary_phase(state) == Some(PrimaryPhase::WaitReply);
             let answered = move |state: &State| !requested(state);
             add(specification, property, "requested", fairness, requested, answered);
@@ -33,7 +35,7 @@ pub(crate) fn add_claims(specification: &mut Specification<Pair>, property: Live
             add(specification, property, "under way", fairness, is_under_way, ended);
         }
         Liveness::Release => {
-            let fairness = |_| with_timer(with_manager(with_patience(environments())));
+            let fairness = |_| with_timer(with_manager(rules, with_patience(environments())));
             for_each_node(specification, property, fairness, withholds, |state, name| {
                 !withholds(state, name)
             });
@@ -51,11 +53,11 @@ pub(crate) fn add_claims(specification: &mut Specification<Pair>, property: Live
             for_each_node(specification, property, environment_of, is_alone, executes);
         }
         Liveness::Shutdown => {
-            let fairness = |_| with_manager(with_patience(environments()));
+            let fairness = |_| with_manager(rules, with_patience(environments()));
             for_each_node(specification, property, fairness, wants_to_end, both_have_ended);
         }
         Liveness::ProtectionAgain => {
-            let fairness = with_replacement(with_manager(with_patience(environments())));
+            let fairness = with_replacement(with_manager(rules, with_patience(environments())));
             let calls = |moment: &Moment<'_, Pair>| has_replacement(moment.model, moment.view);
             let from = specification.predicate(property.name(), calls);
             let answered = |moment: &Moment<'_, Pair>| is_protected_or_cannot_be(moment.model, moment.view);

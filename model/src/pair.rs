@@ -7,7 +7,6 @@ use crate::action::Action;
 use crate::bounds::Bounds;
 use crate::carry::{apply_ram, ask_arbiter, carry_out, disconnect, end_load, produce, put_state, write_disk};
 use crate::packed::Packed;
-use crate::possible::{is_dead, is_silent_to};
 use crate::state::{Link, Packet, Side, Snapshot, State, Vm};
 use arrayvec::ArrayVec;
 use colo_protocol::{Input, NodeName, Operation, OutputOffset, Property, Rules};
@@ -194,16 +193,24 @@ impl Pair {
                 state.side_mut(name).node.next_effect(&self.rules);
                 self.input(state, name, Input::DiskFailed);
             }
-            Action::LostHeartbeat(name) => {
-                state.spent.wrong_suspicions += u8::from(!is_dead(state, name.peer()));
-                let refused = self.input(state, name, Input::LostHeartbeat);
-                state.world.told[name as usize] |= !refused;
+            Action::LostHeartbeat(name) => self.tell(state, name),
+            Action::LostHeartbeatWrongly(name) => {
+                state.spent.wrong_suspicions += 1;
+                self.tell(state, name);
             }
             Action::PeerSilent(name) => {
-                state.spent.wrong_suspicions += u8::from(!is_silent_to(state, name));
+                self.input(state, name, Input::PeerSilent);
+            }
+            Action::PeerSilentWrongly(name) => {
+                state.spent.wrong_suspicions += 1;
                 self.input(state, name, Input::PeerSilent);
             }
         }
+    }
+
+    fn tell(&self, state: &mut State, name: NodeName) {
+        let refused = self.input(state, name, Input::LostHeartbeat);
+        state.world.told[name as usize] |= !refused;
     }
 
     fn carry_out(&self, state: &mut State, name: NodeName) {

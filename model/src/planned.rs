@@ -115,7 +115,8 @@ impl Search {
         let mut actions = Vec::new();
         self.usual.possible(&place.state, &mut actions);
         for action in actions {
-            let idle = matches!(action, Action::PeerSilent(_)) && !self.usual.rules.watches_silence();
+            let idle = matches!(action, Action::PeerSilent(_) | Action::PeerSilentWrongly(_))
+                && !self.usual.rules.watches_silence();
             if idle || place.is_held(action) {
                 continue;
             }
@@ -278,8 +279,10 @@ impl Place {
             }
             Action::SeeLinkDown(node) => input(node, InputKind::LinkDown),
             Action::TimerFires => input(NodeName::Primary, InputKind::CheckpointDue),
-            Action::LostHeartbeat(node) => input(node, InputKind::LostHeartbeat),
-            Action::PeerSilent(node) => input(node, InputKind::PeerSilent),
+            Action::LostHeartbeat(node) | Action::LostHeartbeatWrongly(node) => {
+                input(node, InputKind::LostHeartbeat)
+            }
+            Action::PeerSilent(node) | Action::PeerSilentWrongly(node) => input(node, InputKind::PeerSilent),
             Action::Output(node) => input(node, InputKind::GuestOutput),
             _ => false,
         }
@@ -319,12 +322,15 @@ impl Place {
     }
 
     fn suspect(&mut self, pair: &Pair, node: NodeName, silent: bool, steps: &mut Vec<Action>) {
-        let (step, kind) = if silent {
-            (Action::PeerSilent(node), InputKind::PeerSilent)
+        let (right, wrong, kind) = if silent {
+            (Action::PeerSilent(node), Action::PeerSilentWrongly(node), InputKind::PeerSilent)
         } else {
-            (Action::LostHeartbeat(node), InputKind::LostHeartbeat)
+            (Action::LostHeartbeat(node), Action::LostHeartbeatWrongly(node), InputKind::LostHeartbeat)
         };
         self.arrive(pair, node, Moment::Before, Event::Input(kind), steps);
+        let mut possible = Vec::new();
+        pair.possible(&self.state, &mut possible);
+        let step = if possible.contains(&wrong) { wrong } else { right };
         self.step_if_possible(pair, step, steps);
         self.arrive(pair, node, Moment::After, Event::Input(kind), steps);
     }

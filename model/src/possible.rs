@@ -50,11 +50,15 @@ impl Pair {
             && side.node.machine().failover() == colo_protocol::Failover::None
         {
             let may_be_wrong = spent.wrong_suspicions < allowed.wrong_suspicions;
-            if may_be_wrong || is_dead(state, name.peer()) {
+            if is_dead(state, name.peer()) {
                 actions.push(Action::LostHeartbeat(name));
+            } else if may_be_wrong {
+                actions.push(Action::LostHeartbeatWrongly(name));
             }
-            if may_be_wrong || is_silent_to(state, name) {
+            if is_silent_to(state, name) {
                 actions.push(Action::PeerSilent(name));
+            } else if may_be_wrong {
+                actions.push(Action::PeerSilentWrongly(name));
             }
         }
         if self.may_be_fenced(state, name) {
@@ -174,12 +178,12 @@ impl Pair {
     }
 }
 
-pub(crate) const fn is_dead(state: &State, name: NodeName) -> bool {
+const fn is_dead(state: &State, name: NodeName) -> bool {
     !state.sides[name as usize].alive
 }
 
 /// Whether the node's peer is heard of no more, or not for now.
-pub(crate) fn is_silent_to(state: &State, name: NodeName) -> bool {
+fn is_silent_to(state: &State, name: NodeName) -> bool {
     is_dead(state, name.peer()) || state.link == Link::Down || !delivers(state, name)
 }
 

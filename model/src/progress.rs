@@ -7,7 +7,7 @@ use crate::checker::{Class, Fairness, Progress};
 use crate::packed::Packed;
 use crate::pair::Pair;
 use crate::state::State;
-use colo_protocol::NodeName;
+use colo_protocol::{NodeName, Rules};
 
 const CLASSES: [&str; 19] = [
     "primary carries out",
@@ -105,8 +105,11 @@ pub(crate) fn with_patience(fairness: Fairness) -> Fairness {
     NodeName::ALL.into_iter().fold(fairness, |fairness, name| fairness.weak(class_of(Kind::Patience, name)))
 }
 
-/// A manager tells a node whose peer is dead, and when two nodes have lost each other it fences one.
-pub(crate) fn with_manager(fairness: Fairness) -> Fairness {
+/// A manager, where there is one, tells a node whose peer is dead, and when two nodes have lost each other it fences one.
+pub(crate) fn with_manager(rules: &Rules, fairness: Fairness) -> Fairness {
+    if !rules.has_manager() {
+        return fairness;
+    }
     NodeName::ALL.into_iter().fold(fairness, |fairness, name| {
         fairness.weak(class_of(Kind::Told, name)).weak(class_of(Kind::Fence, name))
     })

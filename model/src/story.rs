@@ -128,19 +128,19 @@ pub(crate) fn record(step: u64, action: Action, before: &State, after: &State) -
             let roles = format!("the {survivor} that survived is the primary of a new pair");
             input(NodeName::Primary, Input::Protect).with_detail(roles)
         }
-        Action::FindCapabilityMissing => fault(None, "a node lacks the capability x-colo".to_owned()),
-        Action::Blackhole => fault(None, "blackhole: the link delivers nothing any more".to_owned()),
-        Action::Stall => fault(None, "stall: the link delivers nothing for a while".to_owned()),
-        Action::StallEnds => fault(None, "the link delivers again".to_owned()),
-        Action::Partition(to) => fault(None, format!("partition: the link delivers nothing to the {to}")),
+        Action::FindCapabilityMissing => fault(None, "a node lacks x-colo".to_owned()),
+        Action::Blackhole => fault(None, "the link goes silent".to_owned()),
+        Action::Stall => fault(None, "the link stalls".to_owned()),
+        Action::StallEnds => fault(None, "the link delivers".to_owned()),
+        Action::Partition(to) => fault(None, format!("{to} cut off")),
         Action::Corrupt(name) => input(name, Input::BadStream),
         Action::FailDisk(name) => input(name, Input::DiskFailed),
         Action::TimerFires => input(NodeName::Primary, Input::CheckpointDue),
         Action::Crash(name) => fault(Some(name), format!("crash of the {name}")),
         Action::Fence(name) => fault(Some(name), format!("the manager fences the {name}")),
         Action::Cut => fault(None, "cut of the link".to_owned()),
-        Action::LostHeartbeat(name) => input(name, Input::LostHeartbeat),
-        Action::PeerSilent(name) => input(name, Input::PeerSilent),
+        Action::LostHeartbeat(name) | Action::LostHeartbeatWrongly(name) => input(name, Input::LostHeartbeat),
+        Action::PeerSilent(name) | Action::PeerSilentWrongly(name) => input(name, Input::PeerSilent),
     }
 }
 

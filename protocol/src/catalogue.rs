@@ -17,10 +17,8 @@ pub enum Nature {
 pub enum Place {
     /// A value of the rules: the known bug of this name.
     Rule(&'static str),
-    /// A patch to the core, by its name under `mutations/`.
-    Mutation(&'static str),
-    /// To be said with rules or mutations as soon as progress can be judged; what it comes down to.
-    Progress(&'static str),
+    /// A patch to the core, by its name under `mutations/`, and the name of the property that it breaks.
+    Mutation(&'static str, &'static str),
     /// Not in the core; why.
     Outside(&'static str),
 }
@@ -52,29 +50,30 @@ const fn liveness(section: &'static str, fix: &'static str, symptom: &'static st
 pub const DEFECTS: &[Defect] = &[
     safety("4.1 #1", "4fa8ed25b8", "connections reset at failover", Place::Rule("bug:release-at-suspend")),
     safety("4.1 #2", "24fa16f8cc", "RAM and devices do not fit together", Place::Rule("bug:ram-first")),
-    safety("4.1 #4", "1e907a32b7", "output that differs is released", Place::Mutation("comparison-inverted")),
+    safety(
+        "4.1 #4",
+        "1e907a32b7",
+        "output that differs is released",
+        Place::Mutation("comparison-inverted", "output commit"),
+    ),
     safety("4.1 #5", "a8664ba510", "a torn VM runs on", Place::Rule("bug:failover-while-loading")),
     safety(
         "4.1 #6",
         "08ddb4eb6d",
         "a failed-over disk takes another checkpoint",
-        Place::Outside(
-            "stages of QEMU's block replication; here only the load of 4.3 A could ask for it, and it would help there",
-        ),
+        Place::Mutation("disk-checkpoint-after-promotion", "disk"),
     ),
     safety(
         "4.1 #7",
         "50ab0e0908, e140f4b7b8",
         "a job ends after its owner",
-        Place::Outside(
-            "jobs of QEMU's block layer; an operation tells its end once here, and the core refuses others",
-        ),
+        Place::Mutation("late-lock-loads", "checkpoint atomicity"),
     ),
     safety(
         "4.1 #8",
         "3b78420bb1",
         "a write to a disk whose failover failed",
-        Place::Outside("permissions of QEMU's block layer; the core knows no failed disk failover"),
+        Place::Mutation("disk-failure-ignored", "disk"),
     ),
     safety(
         "4.1 #9",
@@ -86,13 +85,13 @@ pub const DEFECTS: &[Defect] = &[
         "4.1 #10",
         "e441ae7a5b",
         "the cache is freed under its writers",
-        Place::Outside("memory of QEMU's threads; staged state has one owner here"),
+        Place::Mutation("staging-freed-early", "promise"),
     ),
     safety(
         "4.1 #11",
         "13af18f222",
         "a load that breaks off leaves half a VM",
-        Place::Outside("a load that fails ends the node in every variant; the order is that of 4.1 #2"),
+        Place::Mutation("load-into-a-running-vm", "checkpoint atomicity"),
     ),
     safety(
         "4.1 #12",
@@ -104,49 +103,44 @@ pub const DEFECTS: &[Defect] = &[
         "4.2 #14",
         "92c932de6c",
         "the secondary waits for ever after a failed load",
-        Place::Progress("a deferred failover is taken up only if the load succeeds"),
+        Place::Rule("bug:relaunch-forgotten"),
     ),
     liveness(
         "4.2 #15",
         "0e5d6327f3",
         "a silent peer blocks the failover",
-        Place::Progress("closing the link does nothing on one side"),
+        Place::Mutation("failover-waits-for-the-peer", "failover completes"),
     ),
-    liveness(
-        "4.2 #16",
-        "c937b9a6db",
-        "a failover waits for TCP's patience",
-        Place::Progress("a failover does not close the link"),
-    ),
+    liveness("4.2 #16", "c937b9a6db", "a failover waits for TCP's patience", Place::Rule("bug:no-abort")),
     liveness(
         "4.2 #17",
         "4c477b1400",
         "no command is heard while state comes in",
-        Place::Progress("a node takes no input while it receives"),
+        Place::Mutation("deaf-while-receiving", "failover completes"),
     ),
     liveness(
         "4.2 #18",
         "684bfd1820",
         "two threads wait for each other at failover",
-        Place::Outside("threads and locks of QEMU; the core has one thread of steps"),
+        Place::Mutation("waits-for-a-send-that-is-gone", "failover completes"),
     ),
     liveness(
         "4.2 #19",
         "795969ab1f",
         "a guest that powers off hangs",
-        Place::Progress("powering off does not wake who waits for the next checkpoint"),
+        Place::Mutation("power-off-only-noted", "shutdown"),
     ),
     liveness(
         "4.2 #20",
         "2518aec192",
         "a failover waits for the checkpoint timer",
-        Place::Progress("a failover does not wake who waits for the next checkpoint"),
+        Place::Mutation("failover-waits-for-the-timer", "failover completes"),
     ),
     liveness(
         "4.2 #21",
         "479125d53e",
         "a new delay waits for the old one",
-        Place::Progress("the timer cannot be cut short"),
+        Place::Outside("the delay is a rule and stays as it is while a pair runs; no command changes it"),
     ),
     safety(
         "4.2 #22",
@@ -158,13 +152,13 @@ pub const DEFECTS: &[Defect] = &[
         "4.2 #23",
         "db00972922",
         "the survivor stays suspended",
-        Place::Progress("a promotion does not resume the VM"),
+        Place::Mutation("promoted-and-suspended", "survivor goes on"),
     ),
     liveness(
         "4.2 #24",
         "0b5bf4ea76",
         "COLO is never entered",
-        Place::Outside("states of migration before COLO"),
+        Place::Mutation("entered-from-the-wrong-phase", "protection again"),
     ),
     liveness(
         "4.2 #25",
@@ -182,25 +176,25 @@ pub const DEFECTS: &[Defect] = &[
         "4.2 #28",
         "6690302b84",
         "a failover waits for writes to a dead peer",
-        Place::Progress("a pending disk write blocks the failover"),
+        Place::Mutation("failover-waits-for-writes", "failover completes"),
     ),
     liveness(
         "4.2 #29",
         "5529b02da2",
         "the survivor's guest fails on a flush",
-        Place::Progress("a primary does not survive the death of its peer's disk"),
+        Place::Mutation("disk-still-replicates", "survivor goes on"),
     ),
     liveness(
         "4.2 #30",
         "5eb9a3c7b0",
         "a survivor can be protected again only once",
-        Place::Outside("names of children in QEMU's quorum"),
+        Place::Mutation("protected-once-only", "protection again"),
     ),
     safety(
         "4.2 #31",
         "aa505f8e0e, 5647051f43, 229620d52e, 669846c530",
         "an abort on reset or power-off",
-        Place::Outside("QEMU's table of run states; here a power-off is an input of every state"),
+        Place::Mutation("reset-refused-in-a-checkpoint", "no error without a fault"),
     ),
     liveness(
         "4.2 #32",
@@ -218,13 +212,17 @@ pub const DEFECTS: &[Defect] = &[
         "4.2 #34",
         "ec081984f4",
         "a timer stands still with the VM",
-        Place::Progress("output held too long is not noticed while the VM is suspended"),
+        Place::Outside(
+            "a clock: the core has none, and output held too long leaves with the next checkpoint in any case",
+        ),
     ),
     liveness(
         "4.2 #35",
         "17475df2c1",
         "the secondary sends what the primary never does",
-        Place::Progress("only the primary's old output is noticed"),
+        Place::Outside(
+            "the comparison is the environment's; what only the secondary has sent is withheld from the world, and the next checkpoint replaces it",
+        ),
     ),
     liveness(
         "4.2 #36",
@@ -249,26 +247,21 @@ pub const DEFECTS: &[Defect] = &[
         "4.3 B",
         "",
         "an accepted lost-heartbeat is forgotten",
-        Place::Progress("the failover state is reset after it can be set"),
+        Place::Mutation("ready-resets-the-failover", "failover completes"),
     ),
     liveness(
         "4.3 C",
         "",
         "no command is heard while state is sent",
-        Place::Progress("a node takes no input while it sends"),
+        Place::Mutation("deaf-while-sending", "failover completes"),
     ),
-    liveness(
-        "4.3 D",
-        "",
-        "any error waits for somebody outside",
-        Place::Progress("detection = \"external\": only lost-heartbeat leads out of the error state"),
-    ),
+    liveness("4.3 D", "", "any error waits for somebody outside", Place::Rule("bug:waits-for-a-manager")),
     safety("4.3 E", "", "a failed load after vmstate-received", Place::Rule("bug:failed-load-forgotten")),
     liveness(
         "4.3 F",
         "",
         "a guest that wanted to power off never does",
-        Place::Progress("shutdown = \"forgotten\""),
+        Place::Rule("bug:forgotten-shutdown"),
     ),
     liveness("4.3 G", "", "a network card is stuck after failover", Place::Outside("device models")),
     safety("4.3 I", "", "output that is not compared leaves at once", Place::Rule("bug:uncompared-output")),
