@@ -301,7 +301,9 @@ fn judge_all(pair: &Pair, scope: &Scope, limits: &Limits) -> Result<Check, Refus
     specification.include_properties_of(pair)?;
     // Where checkpoints are counted they come to an end, and so does what waits for one: nothing is said of progress.
     let judged: &[Liveness] = if pair.bounds.is_unbounded() { &Liveness::ALL } else { &[] };
-    judged.iter().for_each(|property| add_claims(&mut specification, &pair.rules, *property));
+    for property in judged {
+        add_claims(&mut specification, &pair.rules, *property);
+    }
     let extent = limits.extent();
     let (explored, goals): (Explored<'_, Pair>, Goals) = explore_covering(pair, &specification, &extent)?;
     let figures = *explored.figures();

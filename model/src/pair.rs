@@ -81,6 +81,7 @@ impl Pair {
         Packed::new(&state)
     }
 
+    #[allow(clippy::too_many_lines, reason = "a table: an arm for each action")]
     pub(crate) fn apply(&self, state: &mut State, action: Action) {
         match action {
             Action::CarryOut(name) => self.carry_out(state, name),

@@ -159,7 +159,8 @@ impl Pair {
         let side = state.side(name);
         let InHand { operation, ram_applied } = in_hand;
         // A blackhole or a partition takes what is sent; a stalled link does not.
-        if operation.needs_link() && !(side.connected && !matches!(state.link, Link::Down | Link::Stalled)) {
+        let takes = side.connected && !matches!(state.link, Link::Down | Link::Stalled);
+        if operation.needs_link() && !takes {
             return;
         }
         if operation == Operation::SaveState && state.spent.save_errors < self.bounds.budgets.save_errors {

@@ -13,7 +13,9 @@ use stateright::Model;
 /// The trace of `path` from the initial state; what breaks on the way is a record of its own.
 pub fn story(pair: &Pair, rules_name: &str, path: &[Action]) -> Trace {
     let mut teller = Teller::new(pair);
-    path.iter().for_each(|action| teller.tell(*action));
+    for action in path {
+        teller.tell(*action);
+    }
     Trace { header: header(pair, rules_name), records: teller.records }
 }
 
@@ -37,7 +39,9 @@ pub fn lasso_story(pair: &Pair, rules_name: &str, property: Liveness, lasso: &La
         note(&mut teller, "and nothing that has to happen is left");
     } else {
         note(&mut teller, "what follows happens again and again");
-        lasso.cycle.iter().for_each(|action| teller.tell(*action));
+        for action in &lasso.cycle {
+            teller.tell(*action);
+        }
         note(&mut teller, "and so on for ever");
     }
     let end = teller.step;

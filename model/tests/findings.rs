@@ -77,7 +77,8 @@ impl Finding {
             Budgets { disk_writes: 0, ..budgets },
             Budgets { load_errors: 0, ..budgets },
             Budgets { wrong_suspicions: 0, ..budgets },
-            Budgets { crashes: 0, ..budgets },
+            // After a failed load two nodes have lost each other: a manager that fences takes the place of a crash.
+            Budgets { crashes: budgets.load_errors, ..budgets },
         ];
         let budgets = spared.into_iter().filter(move |spared| *spared != budgets);
         let fewer_checkpoints = checkpoints.checked_sub(1);

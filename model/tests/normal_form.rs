@@ -1,5 +1,4 @@
 //! To normalise a state and then to take a step is the same as to take the step and then to normalise.
-#![expect(clippy::unwrap_used, reason = "a test may")]
 
 use colo_model::{Bounds, Budgets, Packed, Pair, UNBOUNDED};
 use colo_protocol::{BUGS, PRESETS, Rules};
@@ -68,10 +67,10 @@ fn choice(pair: &Pair, state: &Packed, draw: u32) -> Option<colo_model::Action> 
         })
         .collect();
     let pick = draw as usize / 64;
-    match usual.is_empty() || draw % 64 == 0 {
-        true => actions.get(pick.checked_rem(actions.len())?).copied(),
-        false => Some(*usual[pick % usual.len()]),
+    if usual.is_empty() || draw.is_multiple_of(64) {
+        return actions.get(pick.checked_rem(actions.len())?).copied();
     }
+    Some(*usual[pick % usual.len()])
 }
 
 proptest! {

@@ -157,7 +157,8 @@ mod tests {
     /// What a known bug says of its fields is what a file has to say.
     #[test]
     fn the_fields_of_a_known_bug_make_it() {
-        let bases = ["base = \"v12\"", "base = \"remus\"", "dialect = \"current\"\nexecution = \"hybrid\""];
+        let hybrid = "dialect = \"current\"\nexecution = \"hybrid\"";
+        let bases = ["base = \"v12\"", "base = \"remus\"", "base = \"strict\"", hybrid];
         for bug in BUGS {
             let fields = bug.field.replace(", ", "\n");
             let made = bases.map(|base| rules_from_toml(&format!("{base}\n{fields}")).unwrap());
