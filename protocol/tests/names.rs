@@ -1,8 +1,8 @@
 //! What everything is called, and what it carries: each name means one thing and is found again, each number arrives.
 
 use colo_protocol::{
-    CheckpointNumber, ColoMode, Effect, EffectKind, ExitReason, Failover, Input, InputKind, Message,
-    MessageKind, NodeName, Operation, OutputOffset, Property,
+    CheckpointNumber, ColoMode, Effect, EffectKind, ExitReason, Failover, Input, InputKind, Liveness,
+    Message, MessageKind, NodeName, Operation, OutputOffset, Property,
 };
 
 const AT: CheckpointNumber = CheckpointNumber(7);
@@ -178,4 +178,96 @@ fn a_property_is_found_by_its_name_and_says_what_no_other_says() {
     texts.dedup();
     assert_eq!(texts.len(), 3 * Property::ALL.len());
     assert!(texts.iter().all(|text| text.len() > 10), "{texts:?}");
+}
+
+#[test]
+fn a_liveness_property_has_its_own_name_and_words() {
+    for property in Liveness::ALL {
+        assert_eq!(Liveness::from_name(property.name()), Some(property));
+    }
+    assert_eq!(Liveness::from_name("no such property"), None);
+    let said = [Liveness::name, Liveness::statement, Liveness::broken, Liveness::source];
+    let mut texts: Vec<_> = said.iter().flat_map(|text| Liveness::ALL.map(*text)).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    assert_eq!(texts.len(), 4 * Liveness::ALL.len());
+}
+
+#[test]
+fn a_known_bug_is_named_for_one_property() {
+    for bug in colo_protocol::BUGS {
+        let (name, safety) = (bug.named_for(), bug.breaks.first().map(|property| property.name()));
+        assert_eq!(Some(name), bug.stalls.map(Liveness::name).or(safety), "{}", bug.name);
+    }
+}
+
+/// An effect that carries a checkpoint's number, and only such a one, has another number in a node that is renumbered.
+#[test]
+fn numbers_of_checkpoints_can_be_counted_from_another_one() {
+    use colo_protocol::{Node, Rules};
+    let inputs = |node: &mut Node, round: u64| {
+        for input in [
+            Input::Message(Message::CheckpointRequest),
+            Input::Message(Message::VmstateSend),
+            Input::RamReceived,
+            Input::Message(Message::VmstateSize(9)),
+            Input::DeviceStateReceived,
+            Input::VmLocked,
+            Input::StateLoaded { output: OutputOffset(round) },
+        ] {
+            assert_eq!(node.input(&Rules::V12, input), None);
+            while node.next_effect(&Rules::V12).is_some() {}
+        }
+    };
+    let mut node = Node::new(NodeName::Secondary);
+    node.input(&Rules::V12, Input::StateLoaded { output: OutputOffset(0) });
+    for round in 1..=3 {
+        inputs(&mut node, round);
+    }
+    assert_eq!(
+        (node.lowest_number(), node.machine().checkpoint()),
+        (CheckpointNumber(3), CheckpointNumber(3))
+    );
+    let mut renumbered = node.clone();
+    renumbered.renumber(2);
+    let mut other = Node::new(NodeName::Secondary);
+    other.input(&Rules::V12, Input::StateLoaded { output: OutputOffset(0) });
+    inputs(&mut other, 3);
+    while node.next_effect(&Rules::V12).is_some() {}
+    assert_eq!(renumbered.machine(), other.machine());
+    // What waits is renumbered as well.
+    let mut primary = Node::new(NodeName::Primary);
+    for input in [
+        Input::Message(Message::CheckpointReady),
+        Input::CheckpointDue,
+        Input::Message(Message::CheckpointReply),
+        Input::VmSuspended,
+        Input::StateSaved { device_bytes: 9 },
+        Input::RamSent,
+        Input::DeviceStateSent,
+        Input::Message(Message::VmstateReceived),
+        Input::Message(Message::VmstateLoaded),
+        Input::CheckpointDue,
+        Input::Message(Message::CheckpointReply),
+        Input::VmSuspended,
+    ] {
+        assert_eq!(primary.input(&Rules::V12, input), None, "{input:?}");
+        if primary.machine().checkpoint() < CheckpointNumber(2) {
+            while primary.next_effect(&Rules::V12).is_some() {}
+        }
+    }
+    let of = |node: &Node| node.queue().iter().map(|effect| effect.to_string()).collect::<Vec<_>>();
+    assert_eq!(of(&primary), ["checkpoint-request", "suspend-vm", "save-state 2"]);
+    primary.renumber(1);
+    assert_eq!(of(&primary), ["checkpoint-request", "suspend-vm", "save-state 1"]);
+    assert_eq!(
+        (primary.lowest_number(), primary.machine().checkpoint()),
+        (CheckpointNumber(1), CheckpointNumber(1))
+    );
+}
+
+#[test]
+#[should_panic(expected = "checkpoint 0 is another than the others")]
+fn the_initial_state_keeps_its_number() {
+    colo_protocol::Node::new(NodeName::Primary).renumber(1);
 }

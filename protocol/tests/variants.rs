@@ -372,3 +372,53 @@ fn what_was_still_on_a_closed_link_means_nothing() {
         "[] error"
     );
 }
+
+#[test]
+fn a_power_off_waits_for_the_end_of_a_checkpoint_that_was_requested_after_it_and_for_no_other() {
+    let of = |inputs: &str| last(NodeName::Primary, &Rules::V12, inputs);
+    let covered = format!("{SENT}, guest-powers-off, vmstate-received, vmstate-loaded");
+    assert_eq!(of(&covered), "[resume-vm, checkpoint-request] wait-reply");
+    let again =
+        "checkpoint-reply, vm-suspended, state-saved 9, ram-sent, device-state-sent, vmstate-received";
+    // What has become due meanwhile does not put it off once more.
+    let end = format!("{covered}, {again}, checkpoint-due, vmstate-loaded");
+    assert_eq!(of(&end), "[resume-vm, guest-shutdown, shut-down] shut-down");
+}
+
+#[test]
+fn a_failover_that_does_not_abort_waits_for_what_is_being_sent() {
+    let never = named("bug:no-abort");
+    let sending = SENT.strip_suffix(", ram-sent, device-state-sent").unwrap();
+    let of = |inputs: &str| last(NodeName::Primary, &never, &format!("{sending}, lost-heartbeat{inputs}"));
+    assert_eq!(of(""), "[] taking-over");
+    for end in [", ram-sent", ", link-down"] {
+        assert!(of(end).contains("take-over") && of(end).ends_with("alone"), "{end}: {}", of(end));
+    }
+    let at_once = last(NodeName::Primary, &Rules::V12, &format!("{sending}, lost-heartbeat"));
+    assert!(at_once.starts_with("[close-link, ") && at_once.ends_with("alone"), "{at_once}");
+}
+
+#[test]
+fn a_failover_that_waits_for_a_load_goes_on_or_fails_when_it_fails_but_not_in_series_v12() {
+    let of = |rules: &Rules| {
+        let inputs = format!("{RECEIVED}, vm-locked, lost-heartbeat, load-failed");
+        last(NodeName::Secondary, rules, &inputs)
+    };
+    assert_eq!(of(&named("bug:relaunch-forgotten")), "[] taking-over");
+    assert_eq!(of(&Rules::V12), "[colo-exit error] failed");
+    assert!(of(&named("bug:failed-load-forgotten")).ends_with("alone"));
+}
+
+#[test]
+fn what_is_left_to_a_manager_is_claimed_where_there_is_none() {
+    use colo_protocol::Liveness;
+    for property in Liveness::ALL {
+        let of_a_manager = property == Liveness::UnattendedRecovery;
+        let unseen = matches!(property, Liveness::CheckpointEnds | Liveness::Release);
+        for silent in [false, true] {
+            assert!(Rules::STRICT.claims_liveness(property, silent));
+            let expected = !of_a_manager && !(unseen && silent);
+            assert_eq!(Rules::V12.claims_liveness(property, silent), expected, "{property:?} {silent}");
+        }
+    }
+}
