@@ -33,6 +33,8 @@ impl Mark {
     fn is_possible(self, rules: &Rules) -> bool {
         match self {
             Self::NodeFenced | Self::FailoverRefused => rules.has_manager(),
+            // A node's own patience outlasts every load.
+            Self::FailoverDeferred => rules.has_manager(),
             Self::LivingPeerSuspected => rules.watches_silence(),
             Self::ArbiterChosePeer => rules.fencing == Fencing::Arbiter,
             _ => true,
