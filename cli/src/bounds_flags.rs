@@ -10,7 +10,7 @@ pub(crate) struct BoundsFlags {
     #[arg(long, value_name = "N|unbounded", value_parser = checkpoints)]
     checkpoints: Option<u64>,
     /// Units of output that the primary produces, or a survivor.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(..=8))]
     outputs: Option<u8>,
     /// Units among them that the comparison does not understand (hybrid only).
     #[arg(long, value_name = "N")]
@@ -22,16 +22,16 @@ pub(crate) struct BoundsFlags {
     #[arg(long, value_name = "N")]
     held_outputs: Option<u8>,
     /// Disk writes in each epoch.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(..=4))]
     disk_writes: Option<u8>,
     /// Disk writes of the secondary's VM in each epoch, beside the primary's (hybrid only).
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(..=4))]
     secondary_writes: Option<u8>,
     /// Guests that power off.
     #[arg(long, value_name = "N")]
     shutdowns: Option<u8>,
     /// Guests that are reset.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(..=4))]
     resets: Option<u8>,
     /// Survivors to which a replacement comes.
     #[arg(long, value_name = "N")]

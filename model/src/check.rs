@@ -202,8 +202,8 @@ impl Check {
     }
 }
 
-/// Explores the pair under `rules` within the bounds of each scope in turn, and judges every property. A search until
-/// one safety property is broken judges no other kind, and ends with the first scope that breaks it.
+/// Explores the pair under `rules` within the bounds of each scope in turn, and judges every property; a search until
+/// one safety property is broken judges no other kind.
 ///
 /// # Panics
 ///
@@ -232,10 +232,8 @@ pub fn find_bug(bug: &Bug, threads: usize) -> Check {
     let mut checks = scopes.iter().rev().map(|scope| check_scope(&bug.rules, scope, &limits));
     let first = checks.next();
     let Some(mut found) = first else { unreachable!("rules have scopes") };
-    for check in checks {
-        if shows(&found) {
-            break;
-        }
+    while !shows(&found) {
+        let Some(check) = checks.next() else { break };
         found = check;
     }
     found
