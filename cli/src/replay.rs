@@ -4,7 +4,7 @@
 //! both are plans. What a run means is said by whoever ran it, and nothing is judged here.
 
 use crate::report::{Exit, Failure, only_periodic, paragraph, print, print_json};
-use colo_model::{Break, Followed, PlanFollowed, Stuck, follow_plan, follow_trace};
+use colo_model::{Break, Followed, ForEver, PlanFollowed, Stuck, follow_plan, follow_trace};
 use colo_protocol::Property;
 use colo_sim::{Broken, Options, Outcome, Verdict, Watch, run as simulate};
 use colo_trace::{
@@ -113,13 +113,23 @@ fn followed(run: Followed) -> Report {
         .broken
         .iter()
         .map(|Break { step, property }| (property.name(), format!("in step {step}: {}", property.broken())));
-    Report {
+    let mut report = Report {
         rules: run.trace.header.rules_name.clone(),
         broken: broken.collect(),
         unfinished: run.stuck.iter().map(where_stuck).collect(),
         trace: run.trace,
         seed: None,
+    };
+    match run.for_ever {
+        Some(ForEver { property, flaw: None }) => {
+            report.broken.push((property.name(), format!("for ever: {}", property.broken())));
+        }
+        Some(ForEver { property, flaw: Some(flaw) }) => {
+            report.unfinished.push(format!("the run does not break \"{}\": {flaw}", property.name()));
+        }
+        None => {}
     }
+    report
 }
 
 fn plan_on_model(rules: &NamedRules, plan: &Plan) -> Report {

@@ -14,7 +14,7 @@ pub struct Budgets {
     pub mismatches: u8,
     /// Times that output waits for its like for too long.
     pub held_outputs: u8,
-    /// Writes to the disk in each epoch; what has been spent is in the disks.
+    /// Writes to the disk in each epoch; nothing is noted of them as spent: a VM counts what no checkpoint has captured.
     pub disk_writes: u8,
     /// The same of a secondary's guest that executes beside the primary's.
     pub secondary_writes: u8,

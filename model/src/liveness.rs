@@ -42,19 +42,23 @@ pub(crate) fn add_claims(specification: &mut Specification<Pair>, rules: &Rules,
         }
         Liveness::DeferredFailoverCompletes => {
             let waits = |state: &State, name| failover(state, name) == Failover::Relaunch;
-            for_each_node(specification, property, environment_of, waits, has_failed_over);
+            // A primary loads nothing, and waits for no load.
+            let name = NodeName::Secondary;
+            let (calls, answered) =
+                (move |state: &State| waits(state, name), move |state: &State| has_failed_over(state, name));
+            add(specification, property, "", environment_of(name), calls, answered);
         }
         Liveness::SurvivorGoesOn => {
             let executes = |state: &State, name: NodeName| {
                 let side = state.side(name);
-                let free = !side.disk.replicating || state.spent.disk_errors > 0;
+                let free = !side.disk.replicating || side.disk.failed;
                 !is_alone(state, name) || (side.vm.running && free)
             };
             for_each_node(specification, property, environment_of, is_alone, executes);
         }
         Liveness::Shutdown => {
             let fairness = |_| with_manager(rules, with_patience(environments()));
-            for_each_node(specification, property, fairness, wants_to_end, both_have_ended);
+            for_each_node(specification, property, fairness, powers_off, both_have_ended);
         }
         Liveness::ProtectionAgain => {
             let fairness = with_replacement(with_manager(rules, with_patience(environments())));
@@ -138,11 +142,14 @@ fn somebody_serves_or_nobody_may(state: &State) -> bool {
     somebody || nobody
 }
 
-/// A secondary into which the initial state has not come.
+/// A secondary into which the initial state has not come, and is not about to.
 fn has_no_vm(state: &State, name: NodeName) -> bool {
-    match state.side(name).node.machine() {
+    let side = state.side(name);
+    match side.node.machine() {
         Machine::Primary(_) => false,
-        Machine::Secondary(secondary) => secondary.phase() == SecondaryPhase::Incoming,
+        Machine::Secondary(secondary) => {
+            secondary.phase() == SecondaryPhase::Incoming && side.in_hand.is_none() && side.inbox.is_empty()
+        }
     }
 }
 
@@ -154,12 +161,14 @@ fn primary_phase(state: &State) -> Option<PrimaryPhase> {
     }
 }
 
-/// A checkpoint, or the initial state of a new pair, is on its way from the primary.
+/// A checkpoint, or the initial state of a pair, is on its way from the primary.
 fn is_under_way(state: &State) -> bool {
-    use PrimaryPhase::{Saving, SendingDeviceState, SendingRam, Suspending, WaitLoaded, WaitReceived};
+    use PrimaryPhase::{
+        Saving, SendingDeviceState, SendingRam, Suspending, WaitLoaded, WaitReady, WaitReceived,
+    };
     matches!(
         primary_phase(state),
-        Some(Suspending | Saving | SendingRam | SendingDeviceState | WaitReceived | WaitLoaded)
+        Some(Suspending | Saving | SendingRam | SendingDeviceState | WaitReceived | WaitLoaded | WaitReady)
     )
 }
 
@@ -172,30 +181,29 @@ fn is_protected(state: &State) -> bool {
     }
 }
 
-/// The node's VM has sent something that the world has not been given, and may be yet.
+/// The node's VM has sent something that the world has not been given, and may be yet. The node's mark says it, too:
+/// what was never compared may leave before what was sent earlier.
 fn withholds(state: &State, name: NodeName) -> bool {
     let output = state.side(name).node.machine().output();
+    let not_given = state.world.released[name as usize] < state.side(name).vm.output;
     let of_its_own = match state.side(name).node.machine() {
         Machine::Primary(_) => true,
         Machine::Secondary(_) => is_alone(state, name),
     };
     let discarded = state.world.promoted[name.peer() as usize];
-    of_its_own && !discarded && !is_out(state, name) && output.released() < output.produced()
+    let withheld = not_given || output.released() < output.produced();
+    of_its_own && !discarded && !is_out(state, name) && withheld
 }
 
-/// The guest wants to power off, or has.
-fn wants_to_end(state: &State, name: NodeName) -> bool {
-    let side = state.side(name);
-    let has_ended = side.alive && state.spent.shutdowns > 0 && side.node.machine().is_over();
-    match side.node.machine() {
-        Machine::Primary(primary) if side.alive => primary.is_to_power_off() || has_ended,
-        _ => has_ended,
-    }
+/// The guest has wanted to power off.
+fn powers_off(state: &State, name: NodeName) -> bool {
+    state.side(name).alive && state.world.powers_off[name as usize]
 }
 
-/// The node has ended, and if nothing has failed its peer as well.
+/// The node has ended, VM and all, and if nothing has failed its peer as well.
 fn both_have_ended(state: &State, name: NodeName) -> bool {
-    is_out(state, name) && (is_out(state, name.peer()) || state.spent.any_fault())
+    let has_ended = |name| is_out(state, name) && !state.side(name).vm.running;
+    has_ended(name) && (has_ended(name.peer()) || state.spent.any_fault())
 }
 
 /// A survivor has nobody, and somebody is at hand.

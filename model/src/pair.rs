@@ -134,6 +134,7 @@ impl Pair {
             Action::WriteDisk(name) => write_disk(state, name),
             Action::PowerOff(name) => {
                 state.spent.shutdowns += 1;
+                state.world.powers_off[name as usize] = true;
                 self.input(state, name, Input::GuestShutdown);
             }
             Action::Reset(name) => {
@@ -191,7 +192,9 @@ impl Pair {
             }
             Action::FailDisk(name) => {
                 state.spent.disk_errors += 1;
-                state.side_mut(name).node.next_effect(&self.rules);
+                let side = state.side_mut(name);
+                side.node.next_effect(&self.rules);
+                side.disk.failed = true;
                 self.input(state, name, Input::DiskFailed);
             }
             Action::LostHeartbeat(name) => self.tell(state, name),

@@ -3,7 +3,7 @@
 use crate::action::Action;
 use crate::pair::Pair;
 use crate::state::{InHand, Link, State};
-use colo_protocol::{NodeName, Operation};
+use colo_protocol::{Input, Node, NodeName, Operation};
 
 impl Pair {
     /// All of them.
@@ -46,21 +46,7 @@ impl Pair {
         if spent.crashes < allowed.crashes {
             actions.push(Action::Crash(name));
         }
-        if !state.world.promoted[name as usize]
-            && side.node.machine().failover() == colo_protocol::Failover::None
-        {
-            let may_be_wrong = spent.wrong_suspicions < allowed.wrong_suspicions;
-            if is_dead(state, name.peer()) {
-                actions.push(Action::LostHeartbeat(name));
-            } else if may_be_wrong {
-                actions.push(Action::LostHeartbeatWrongly(name));
-            }
-            if is_silent_to(state, name) {
-                actions.push(Action::PeerSilent(name));
-            } else if may_be_wrong {
-                actions.push(Action::PeerSilentWrongly(name));
-            }
-        }
+        self.suspicions(state, name, actions);
         if self.may_be_fenced(state, name) {
             actions.push(Action::Fence(name));
         }
@@ -72,6 +58,35 @@ impl Pair {
         }
     }
 
+    /// The node is told that its peer is gone, or notices; rightly, or within a budget wrongly. Once more is a step only
+    /// if it does something.
+    fn suspicions(&self, state: &State, name: NodeName, actions: &mut Vec<Action>) {
+        let (side, spent, allowed) = (state.side(name), &state.spent, &self.bounds.budgets);
+        let first = !state.world.promoted[name as usize]
+            && side.node.machine().failover() == colo_protocol::Failover::None;
+        let may_be_wrong = first && spent.wrong_suspicions < allowed.wrong_suspicions;
+        if is_dead(state, name.peer()) {
+            if first || self.does_something(&side.node, Input::LostHeartbeat) {
+                actions.push(Action::LostHeartbeat(name));
+            }
+        } else if may_be_wrong {
+            actions.push(Action::LostHeartbeatWrongly(name));
+        }
+        if is_silent_to(state, name) {
+            if first || self.does_something(&side.node, Input::PeerSilent) {
+                actions.push(Action::PeerSilent(name));
+            }
+        } else if may_be_wrong {
+            actions.push(Action::PeerSilentWrongly(name));
+        }
+    }
+
+    fn does_something(&self, node: &Node, input: Input) -> bool {
+        let mut after = node.clone();
+        after.input(&self.rules, input);
+        after != *node
+    }
+
     /// A manager whose nodes live and have lost each other promotes one of them, and sees first that the other is dead.
     fn may_be_fenced(&self, state: &State, name: NodeName) -> bool {
         let lost = state.link == Link::Down && !is_dead(state, name.peer());
@@ -81,7 +96,7 @@ impl Pair {
 
     fn guest_actions(&self, state: &State, name: NodeName, actions: &mut Vec<Action>) {
         let (side, spent, allowed) = (state.side(name), &state.spent, &self.bounds.budgets);
-        if !side.alive || !side.vm.running {
+        if !side.alive || !side.vm.running || !side.node.queue().has_room() {
             return;
         }
         let follows = state.follows(name);
@@ -107,7 +122,8 @@ impl Pair {
     /// A guest resets itself; an operator the primary's VM at any time.
     fn reset_actions(&self, state: &State, name: NodeName, actions: &mut Vec<Action>) {
         let side = state.side(name);
-        let may_reset = side.alive && (side.vm.running || name == NodeName::Primary);
+        let may_reset =
+            side.alive && side.node.queue().has_room() && (side.vm.running || name == NodeName::Primary);
         if may_reset && state.spent.resets < self.bounds.budgets.resets {
             actions.push(Action::Reset(name));
         }
@@ -119,7 +135,7 @@ impl Pair {
         let (machine, next) = (side.node.machine(), state.next_compared());
         let waits = next < side.vm.output && !state.world.promoted[0];
         let more = machine.checkpoint().0 < self.bounds.checkpoints && machine.pending_requests() < 2;
-        if !self.rules.is_hybrid() || !side.alive || !waits {
+        if !self.rules.is_hybrid() || !side.alive || !waits || !side.node.queue().has_room() {
             return;
         }
         let same = next < side.peer_output.leaves_at;

@@ -9,7 +9,7 @@ use crate::pair::Pair;
 use crate::state::State;
 use colo_protocol::{NodeName, Rules};
 
-const CLASSES: [&str; 19] = [
+pub(crate) const CLASSES: [&str; 19] = [
     "primary carries out",
     "secondary carries out",
     "primary ends an operation",

@@ -6,10 +6,11 @@
 
 use crate::action::Action;
 use crate::bounds::{Bounds, Budgets, MAX_CHECKPOINTS};
+use crate::lasso_replay::{ForEver, judge, lasso_in, stalled_in};
 use crate::packed::Packed;
 use crate::pair::Pair;
 use crate::state::State;
-use crate::story::{record, story};
+use crate::story::{lasso_story, record, story};
 use colo_protocol::{Property, Rules};
 use colo_trace::{Kind, Record, Trace};
 use stateright::Model;
@@ -48,6 +49,8 @@ pub struct Followed {
     pub broken: Vec<Break>,
     /// Where it went no further, if it did not come to the end.
     pub stuck: Option<Stuck>,
+    /// Of a run without an end: what it breaks, or why it does not.
+    pub for_ever: Option<ForEver>,
 }
 
 /// The pair under these rules, with everything possible that could ever be.
@@ -83,11 +86,9 @@ type Way = (State, Vec<Action>);
 /// Follows a trace of the checker from the initial state.
 pub fn follow_trace(trace: &Trace) -> Followed {
     let pair = unbounded(&trace.header.rules);
-    let told =
-        |record: &&Record| !matches!(record.kind, Kind::Violation | Kind::Note | Kind::Error | Kind::Client);
     let mut ways: Vec<Way> = vec![(State::initial(), Vec::new())];
     let mut stuck = None;
-    for (step, wanted) in (1..).zip(trace.records.iter().filter(told)) {
+    for (step, wanted) in (1..).zip(trace.records.iter().filter(|record| is_step(record))) {
         let next = onward(&pair, &ways, wanted);
         if next.is_empty() {
             stuck = Some(Stuck { step, wanted: wanted.clone(), possible: possible(&pair, &ways) });
@@ -100,7 +101,19 @@ pub fn follow_trace(trace: &Trace) -> Followed {
         ways.into_iter().max_by_key(|(state, _)| breaks(state)).map_or_else(Vec::new, |(_, path)| path);
     let mut followed = followed(&pair, &trace.header.rules_name, &path);
     followed.stuck = stuck;
+    if let Some(property) = stalled_in(trace).filter(|_| followed.stuck.is_none()) {
+        let lasso = lasso_in(trace, &path, is_step);
+        if let Some(lasso) = &lasso {
+            followed.trace = lasso_story(&pair, &trace.header.rules_name, property, lasso);
+        }
+        followed.for_ever = Some(judge(&pair.rules, property, lasso.as_ref(), pair.bounds.budgets));
+    }
     followed
+}
+
+/// Whether a record tells of a step; others tell of what a step led to, or comment on it.
+fn is_step(record: &Record) -> bool {
+    !matches!(record.kind, Kind::Violation | Kind::Note | Kind::Error | Kind::Client)
 }
 
 fn breaks(state: &State) -> usize {
@@ -118,7 +131,7 @@ pub(crate) fn followed(pair: &Pair, rules_name: &str, path: &[Action]) -> Follow
             None => step += 1,
         }
     }
-    Followed { trace, steps: step, broken, stuck: None }
+    Followed { trace, steps: step, broken, stuck: None, for_ever: None }
 }
 
 /// The ways that go on as the trace does, each state once.

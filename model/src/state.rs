@@ -84,6 +84,8 @@ pub struct Disk {
     pub started: bool,
     /// Whether it has started and not ended.
     pub replicating: bool,
+    /// Whether it has failed to do what it was asked for.
+    pub failed: bool,
     /// Of a secondary: the primary's writes that have come.
     pub received: u8,
     /// Of a secondary: the writes that its VM sees; what it wrote itself is among them.
@@ -181,7 +183,7 @@ impl Side {
         (self.held, self.load) = ([None; 2], None);
         (self.disk, self.peer_output) = (Disk::default(), PeerOutput::default());
         self.inbox.clear();
-        self.connected = true;
+        (self.connected, self.timer) = (true, false);
     }
 
     /// What is left of a node that has died.
@@ -203,6 +205,8 @@ pub struct World {
     pub arbiter: Option<NodeName>,
     /// Which nodes have been promoted.
     pub promoted: [bool; 2],
+    /// On which nodes the guest has wanted to power off.
+    pub powers_off: [bool; 2],
     /// Which nodes have released output that was not committed.
     pub served: [bool; 2],
     /// The properties that have been broken, a bit each in the order of [`Property::ALL`].

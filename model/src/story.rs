@@ -19,6 +19,13 @@ pub fn story(pair: &Pair, rules_name: &str, path: &[Action]) -> Trace {
     Trace { header: header(pair, rules_name), records: teller.records }
 }
 
+/// The note behind which something is owed.
+pub(crate) const OWED: &str = "from here on it is owed";
+/// The note behind which a cycle begins.
+pub(crate) const CYCLE_BEGINS: &str = "what follows happens again and again";
+/// The note of a run that stops.
+pub(crate) const STOPS: &str = "and nothing that has to happen is left";
+
 /// The trace of a run without an end: the way to its cycle, a note, and the cycle once.
 pub fn lasso_story(pair: &Pair, rules_name: &str, property: Liveness, lasso: &Lasso<Action>) -> Trace {
     let mut teller = Teller::new(pair);
@@ -28,17 +35,17 @@ pub fn lasso_story(pair: &Pair, rules_name: &str, property: Liveness, lasso: &La
     };
     for (number, action) in lasso.stem.iter().enumerate() {
         if number == lasso.owed_after {
-            note(&mut teller, "from here on it is owed");
+            note(&mut teller, OWED);
         }
         teller.tell(*action);
     }
     if lasso.owed_after >= lasso.stem.len() {
-        note(&mut teller, "from here on it is owed");
+        note(&mut teller, OWED);
     }
     if lasso.stops() {
-        note(&mut teller, "and nothing that has to happen is left");
+        note(&mut teller, STOPS);
     } else {
-        note(&mut teller, "what follows happens again and again");
+        note(&mut teller, CYCLE_BEGINS);
         for action in &lasso.cycle {
             teller.tell(*action);
         }
@@ -173,10 +180,10 @@ fn ended(before: &State, name: NodeName) -> Input {
             Input::ArbiterGranted
         }
         Some(Operation::AskArbiter) => Input::ArbiterDenied,
-        Some(Operation::LoadState) => {
-            let output = side.load.map_or(0, |[_, devices]| devices.output.into());
-            Input::StateLoaded { output: OutputOffset(output) }
-        }
+        Some(Operation::LoadState) => match side.load {
+            Some([_, devices]) => Input::StateLoaded { output: OutputOffset(devices.output.into()) },
+            None => Input::LoadFailed,
+        },
         None => unreachable!("only an operation in hand ends"),
     }
 }

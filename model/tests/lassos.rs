@@ -4,10 +4,13 @@
 
 use colo_model::checker::Progress;
 use colo_model::{
-    Bounds, Budgets, Check, Limits, LivenessReport, Pair, UNBOUNDED, Verdict, check, find_bug, lasso_story,
+    Bounds, Budgets, Check, ForEver, Limits, LivenessReport, Pair, UNBOUNDED, Verdict, check, find_bug,
+    follow_trace, lasso_story,
 };
-use colo_protocol::{BUGS, Fencing, Liveness, NodeName, PRESETS, Rules, bug_named};
-use colo_trace::diagram;
+use colo_protocol::{
+    BUGS, Effect, Fencing, Input, Liveness, NodeName, OutputOffset, PRESETS, Rules, bug_named,
+};
+use colo_trace::{Kind, Record, Trace, diagram};
 use stateright::Model;
 
 /// The longest line of a diagram: the world's column has a fault's name whole.
@@ -122,6 +125,60 @@ fn is_fair(property: Liveness, node: NodeName, class: &str) -> bool {
 
 fn report(check: &Check, property: Liveness) -> &LivenessReport {
     check.liveness.iter().find(|report| report.property == property).unwrap()
+}
+
+/// A trace of the run, as `colo check` writes it.
+fn trace_of(stall: &Stall) -> Trace {
+    let check = stall.check(&stall.rules);
+    let report = report(&check, stall.property);
+    let pair = Pair { rules: stall.rules, bounds: report.bounds };
+    lasso_story(&pair, stall.name, stall.property, report.lasso.as_ref().unwrap())
+}
+
+#[test]
+fn a_run_without_an_end_breaks_the_same_when_it_is_followed_again() {
+    for stall in bugs().chain(presets()) {
+        let trace = trace_of(&stall);
+        let followed = follow_trace(&trace);
+        let expected = ForEver { property: stall.property, flaw: None };
+        assert_eq!(followed.for_ever, Some(expected), "{}", stall.name);
+        assert_eq!(followed.trace, trace, "{}", stall.name);
+    }
+}
+
+#[test]
+fn a_run_that_could_go_on_or_owes_nothing_breaks_nothing() {
+    let stall = bugs().next().unwrap();
+    let trace = trace_of(&stall);
+    let without = |dropped: &dyn Fn(&Record) -> bool| {
+        let mut trace = trace.clone();
+        trace.records.retain(|record| !dropped(record));
+        follow_trace(&trace).for_ever.unwrap().flaw.unwrap()
+    };
+    let steps = |record: &Record| record.kind == Kind::Effect;
+    assert!(without(&steps).contains("could happen all the time and never does"), "{}", without(&steps));
+    let notes = |record: &Record| record.kind == Kind::Note;
+    assert!(without(&notes).starts_with("the trace does not say"), "{}", without(&notes));
+}
+
+#[test]
+fn a_guest_that_does_more_than_a_node_can_take_is_held_back() {
+    let stall = bugs().next().unwrap();
+    let mut trace = trace_of(&stall);
+    let reset = Record::input(1, NodeName::Primary, 0, Input::GuestReset);
+    trace.records =
+        vec![Record::input(1, NodeName::Secondary, 0, Input::StateLoaded { output: OutputOffset(0) })];
+    trace.records.extend(std::iter::repeat_n(reset, 40));
+    assert_eq!(follow_trace(&trace).stuck, None, "a VM that does not execute is reset once");
+    trace.header.rules = Rules::QEMU;
+    let reset = Record::input(1, NodeName::Secondary, 0, Input::GuestReset);
+    trace.records.truncate(1);
+    for effect in [Effect::StartReplication, Effect::ResumeVm] {
+        trace.records.push(Record::effect(1, NodeName::Secondary, 0, effect));
+    }
+    trace.records.extend(std::iter::repeat_n(reset, 40));
+    let stuck = follow_trace(&trace).stuck.unwrap();
+    assert_eq!(stuck.wanted.name, "guest-resets");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What both machines keep of their node, whatever the phase: the link, the VM, the operation in hand, the output.
 //!
-//! Bookkeeping that keeps effects and state together; no decision is taken here.
+//! Bookkeeping that keeps effects and state together. What differs between rules or roles is decided in the machines;
+//! here is only what a promotion, a reset, an end of a session always is.
 
 use crate::effect::{Effect, Effects, ExitReason, Operation};
 use crate::error::ProtocolError;
@@ -65,14 +66,18 @@ impl Common {
         Ok(())
     }
 
-    /// The VM may still send output until its suspension has ended; the machine counts it.
+    /// The VM executes, and may until its suspension has ended.
+    pub(crate) fn may_execute(&self) -> bool {
+        self.vm_running || self.pending == Some(Operation::SuspendVm)
+    }
+
+    /// The VM has sent something, as it may until its suspension has ended; the machine counts it.
     pub(crate) fn guest_output(
         &mut self,
         end: OutputOffset,
         state: &'static str,
     ) -> Result<(), ProtocolError> {
-        let may_run = self.vm_running || self.pending == Some(Operation::SuspendVm);
-        if !may_run {
+        if !self.may_execute() {
             return Err(ProtocolError::UnexpectedInput { input: InputKind::GuestOutput, state });
         }
         let produced = self.output.produced();

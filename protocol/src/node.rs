@@ -178,6 +178,15 @@ impl EffectQueue {
         self.first().filter(|effect| effect.operation().is_none() || !in_hand)
     }
 
+    /// Whether whatever comes next of its VM and its comparison finds room: an environment that carries out nothing holds
+    /// these back, as they can come any number of times.
+    pub fn has_room(&self) -> bool {
+        self.effects.len() <= Self::MOST_THAT_MAY_WAIT
+    }
+
+    /// Half of the queue is left to what comes of the protocol: the longest step, a failover's.
+    const MOST_THAT_MAY_WAIT: usize = 8;
+
     /// Takes out the effect to be carried out next.
     pub fn pop(&mut self) -> Option<Effect> {
         (!self.effects.is_empty()).then(|| self.effects.remove(0))
@@ -198,8 +207,8 @@ impl EffectQueue {
             *last = effect;
             return;
         }
-        // A machine has at most one operation in hand and waits for its end: what can pile up is bounded by the
-        // effects of a checkpoint's step and of a failover's.
+        // A machine has at most one operation in hand and waits for its end: what the protocol piles up is bounded by
+        // the effects of a checkpoint's step and of a failover's. What a VM piles up is bounded by who drives the node.
         self.effects.push(effect);
     }
 

@@ -360,14 +360,17 @@ impl Rules {
 
 impl Rules {
     /// Whether a protocol of these rules stands for a liveness property, when links may or may not go silent. Where a
-    /// manager finds out that a node is gone, nothing is claimed of what happens without one; nor that anything ends
-    /// while a link is silent, because that is nothing that a manager sees.
+    /// manager finds out that a node is gone, nothing is claimed of what happens without one. Over a silent link
+    /// nothing is claimed to end unless the nodes watch for silence by themselves: no manager sees it, nor does a node
+    /// that waits for the link to be closed.
     pub fn claims_liveness(&self, property: Liveness, silent_links: bool) -> bool {
         match property {
-            _ if !self.has_manager() => true,
-            Liveness::UnattendedRecovery => false,
-            Liveness::CheckpointEnds | Liveness::Release => !silent_links,
-            _ => true,
+            Liveness::FailoverCompletes | Liveness::DeferredFailoverCompletes | Liveness::SurvivorGoesOn => {
+                true
+            }
+            _ if self.watches_silence() => true,
+            Liveness::UnattendedRecovery if self.has_manager() => false,
+            _ => !silent_links,
         }
     }
 }

@@ -336,7 +336,7 @@ impl Secondary {
 
     /// The guest wants to power off: it executes here too, so it does so by itself.
     fn guest_shutdown(&mut self, effects: &mut Effects) {
-        if self.is_over() || !(self.phase.in_session() || self.common.vm_running) {
+        if self.is_over() || !(self.phase.in_session() || self.common.may_execute()) {
             return;
         }
         self.common.close_link(effects);
@@ -352,8 +352,8 @@ impl Secondary {
     /// The guest begins anew, if it executes; in COLO, the primary's does not know, and the comparison will tell. A VM
     /// that does not execute is the primary's, as of a checkpoint.
     fn guest_reset(&mut self, effects: &mut Effects) {
-        if self.common.vm_running {
-            effects.push(Effect::ResetVm);
+        if self.common.may_execute() {
+            self.common.reset_vm(effects);
         }
     }
 
@@ -426,6 +426,7 @@ impl Secondary {
         }
         self.loaded = self.checkpoint;
         self.promised = self.checkpoint;
+        self.common.reset = false;
         self.common.output.restart_at(output);
         self.checkpoint_disk(rules, effects);
         match self.phase {
@@ -472,7 +473,8 @@ impl Secondary {
             return;
         }
         match (rules.failed_load, self.phase) {
-            (FailedLoad::Fatal, _) | (_, SecondaryPhase::Incoming) => self.fail(effects),
+            _ if self.awaits_initial_state() => self.fail(effects),
+            (FailedLoad::Fatal, _) => self.fail(effects),
             // What is in hand ends first.
             (FailedLoad::Forgotten, SecondaryPhase::TakingOver) if self.common.pending.is_some() => {}
             (FailedLoad::Forgotten, SecondaryPhase::TakingOver) => self.seek_promotion(rules, effects),
@@ -482,6 +484,12 @@ impl Secondary {
                 self.leave_with_error(effects);
             }
         }
+    }
+
+    /// Whether there is no VM yet: the initial state is being loaded, perhaps for a failover that waits for it.
+    fn awaits_initial_state(&self) -> bool {
+        let waits = self.common.failover == Failover::Relaunch && self.checkpoint == self.loaded;
+        self.phase == SecondaryPhase::Incoming || (waits && self.phase == SecondaryPhase::TakingOver)
     }
 
     /// The node stops for good: it can never take over.

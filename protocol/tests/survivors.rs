@@ -437,11 +437,14 @@ fn a_disk_that_fails_during_a_failover_does_not_promote_over_what_is_in_hand() {
 
 #[test]
 fn a_guest_that_executes_powers_off_whatever_its_node_is_about() {
-    for inputs in
-        ["state-loaded 0, link-down", "state-loaded 0, checkpoint-request, lost-heartbeat, failover-begins"]
-    {
+    let suspended = LOADING.replace("checkpoint-request", "checkpoint-request, vm-suspended");
+    let loading = format!("{suspended}, {ALONE}");
+    for (inputs, executes) in [
+        ("state-loaded 0, link-down", true),
+        ("state-loaded 0, checkpoint-request, lost-heartbeat, failover-begins", true),
+        (&loading, false),
+    ] {
         let mut machine = after(NodeName::Secondary, &HYBRID, inputs);
-        let executes = machine.phase_name() == "error";
         last(&mut machine, &HYBRID, "guest-powers-off");
         assert_eq!(machine.phase_name() == "shut-down", executes, "{inputs}");
     }

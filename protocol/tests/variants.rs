@@ -410,15 +410,47 @@ fn a_failover_that_waits_for_a_load_goes_on_or_fails_when_it_fails_but_not_in_se
 }
 
 #[test]
-fn what_is_left_to_a_manager_is_claimed_where_there_is_none() {
-    use colo_protocol::Liveness;
+fn what_nobody_sees_is_not_claimed_to_end() {
+    use colo_protocol::{Detection, Liveness};
+    let by_link = Rules { detection: Detection::LinkClosed, ..Rules::V12 };
     for property in Liveness::ALL {
-        let of_a_manager = property == Liveness::UnattendedRecovery;
-        let unseen = matches!(property, Liveness::CheckpointEnds | Liveness::Release);
+        use Liveness::{DeferredFailoverCompletes, FailoverCompletes, SurvivorGoesOn, UnattendedRecovery};
+        let own = matches!(property, FailoverCompletes | DeferredFailoverCompletes | SurvivorGoesOn);
         for silent in [false, true] {
             assert!(Rules::STRICT.claims_liveness(property, silent));
-            let left_open = of_a_manager || (unseen && silent);
-            assert_eq!(Rules::V12.claims_liveness(property, silent), !left_open, "{property:?} {silent}");
+            assert_eq!(by_link.claims_liveness(property, silent), own || !silent, "{property:?} {silent}");
+            let seen = own || (!silent && property != UnattendedRecovery);
+            assert_eq!(Rules::V12.claims_liveness(property, silent), seen, "{property:?} {silent}");
         }
     }
+}
+
+#[test]
+fn what_a_guest_does_while_it_is_being_suspended_is_not_lost_in_a_failover() {
+    let suspending = "state-loaded 0, guest-output 1, checkpoint-request, lost-heartbeat";
+    let powers_off = format!("{suspending}, guest-powers-off");
+    assert_eq!(last(NodeName::Secondary, &HYBRID, &powers_off), "[shut-down] shut-down");
+    assert_eq!(
+        last(NodeName::Secondary, &HYBRID, &format!("{powers_off}, vm-suspended")),
+        "[] shut-down",
+        "nobody promotes a guest that has gone"
+    );
+    let resets = format!("{suspending}, guest-resets, vm-suspended");
+    assert_eq!(
+        last(NodeName::Secondary, &HYBRID, &resets),
+        "[fail-over-disk, take-over, release 1, reset-vm, resume-vm, colo-exit request] alone"
+    );
+    let before = "state-loaded 0, checkpoint-request, guest-resets, vm-suspended, vmstate-send, ram-received, \
+                  vmstate-size 9, device-state-received, vm-locked, state-loaded 1";
+    assert_eq!(
+        last(NodeName::Secondary, &HYBRID, before),
+        "[checkpoint-disk 1, resume-vm, vmstate-loaded] wait-request",
+        "the VM is the primary's now"
+    );
+}
+
+#[test]
+fn without_the_initial_state_there_is_nothing_to_promote_however_a_failed_load_is_taken() {
+    let rules = Rules { failed_load: colo_protocol::FailedLoad::Forgotten, ..named("strict") };
+    assert_eq!(last(NodeName::Secondary, &rules, "peer-silent, load-failed"), "[colo-exit error] failed");
 }
