@@ -10,6 +10,7 @@ mod check;
 mod crash_points;
 mod decode;
 mod explore;
+mod interrupt;
 mod picture;
 mod replay;
 mod report;
