@@ -1,6 +1,7 @@
 //! `colo check`: explore a variant in every interleaving, print the verdicts and the shortest counterexample.
 
 use crate::bounds_flags::BoundsFlags;
+use crate::interrupt::{INTERRUPTED, heed_interrupts};
 use crate::picture::Pictures;
 use crate::report::{Exit, Failure, cpu_seconds, grouped, paragraph, print, print_json};
 use crate::stories::{Named, Story, write_stories};
@@ -10,7 +11,6 @@ use colo_trace::{NamedRules, diagram, load_rules};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Check a variant of the protocol in every interleaving.
 #[derive(clap::Args)]
@@ -52,17 +52,9 @@ impl Arguments {
     }
 }
 
-/// Ctrl-C was pressed.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let rules = load_rules(&arguments.rules)?;
-    // The first Ctrl-C asks for what there is so far. Without a handler it ends the command: no harm either.
-    let _ = ctrlc::set_handler(|| {
-        if INTERRUPTED.swap(true, Ordering::Relaxed) {
-            std::process::exit(Exit::Incomplete as i32);
-        }
-    });
+    heed_interrupts();
     let scopes = arguments.bounds.scopes(&rules.rules);
     let pair = Pair { rules: rules.rules, bounds: scopes[0].bounds };
     arguments.pictures.draw(&pair, &rules.name, &arguments.limits())?;

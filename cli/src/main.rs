@@ -7,9 +7,11 @@
 
 mod bounds_flags;
 mod check;
+mod compare;
 mod crash_points;
 mod decode;
 mod explore;
+mod interrupt;
 mod picture;
 mod replay;
 mod report;
@@ -36,6 +38,9 @@ enum Command {
     /// Check a variant of the protocol in every interleaving: is it safe?
     #[command(allow_negative_numbers = true)]
     Check(check::Arguments),
+    /// Compare variants, a row each: safe, live, and what a checkpoint costs.
+    #[command(allow_negative_numbers = true)]
+    Compare(compare::Arguments),
     /// Decode a captured migration stream, message by message.
     #[command(allow_negative_numbers = true)]
     Decode(decode::Arguments),
@@ -63,6 +68,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Some(Command::Check(arguments)) => check::run(&arguments),
+        Some(Command::Compare(arguments)) => compare::run(&arguments),
         Some(Command::Decode(arguments)) => decode::run(&arguments),
         Some(Command::Explore(arguments)) => explore::run(&arguments),
         Some(Command::Replay(arguments)) => replay::run(&arguments),

@@ -344,6 +344,8 @@ fn the_walk_to_a_rule_is_carried_out() {
     write_file(directory.path(), &chapter, "impatient.toml");
     let printed = printed_in(directory.path(), &["check", "impatient.toml"]);
     assert_shows(&chapter, "colo check impatient.toml", &printed);
+    let variants = ["compare", "v12", "late-release", "remus", "impatient.toml"];
+    assert_shows(&chapter, "colo compare", &printed_in(directory.path(), &variants));
 }
 
 #[test]

@@ -24,7 +24,8 @@ pub fn points_of(records: &[Record], node: NodeName, checkpoint: CheckpointNumbe
     points
 }
 
-fn event(record: &Record) -> Option<Event> {
+/// The event that a record tells, if it tells one of a machine.
+pub(crate) fn event(record: &Record) -> Option<Event> {
     match record.kind {
         Kind::Input => InputKind::from_name(&record.name).map(Event::Input),
         Kind::Effect => EffectKind::from_name(&record.name).map(Event::Effect),
