@@ -96,9 +96,7 @@ pub(crate) fn paragraph(out: &mut String, heading: &str, text: &str) {
 
 /// CPU seconds that this process has used.
 pub(crate) fn cpu_seconds() -> f64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    std::time::Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
-        .as_secs_f64()
+    colo_model::checker::processor_time().as_secs_f64()
 }
 
 /// 1234567 as "1,234,567".

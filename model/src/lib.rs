@@ -11,6 +11,7 @@ mod bounds;
 mod carry;
 mod check;
 pub mod checker;
+mod claims;
 mod cost;
 mod explorer;
 mod goals;

@@ -101,7 +101,7 @@ pub use lasso::{Lasso, Path};
 pub use on_demand::{Successor, successors};
 pub use progress::{Class, Progress};
 pub use refusal::Refusal;
-pub use report::{Figures, Finding, Judged, Report};
+pub use report::{Figures, Finding, Judged, Report, processor_time};
 pub use search::{Coverage, Limits, Outcome, Search, search, try_search};
 pub use specification::{Claim, Labels, Moment, Predicate, Property, Specification};
 pub use verify::{Flaw, verify_lasso};

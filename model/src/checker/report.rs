@@ -131,6 +131,7 @@ impl Stopwatch {
     }
 }
 
-fn processor_time() -> Duration {
+/// The processor time that the whole process has spent.
+pub fn processor_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
 }
