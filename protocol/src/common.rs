@@ -65,14 +65,18 @@ impl Common {
         Ok(())
     }
 
+    /// Whether the VM executes, or has not been suspended yet.
+    pub(crate) fn vm_may_execute(&self) -> bool {
+        self.vm_running || self.pending == Some(Operation::SuspendVm)
+    }
+
     /// The VM may still send output until its suspension has ended; the machine counts it.
     pub(crate) fn guest_output(
         &mut self,
         end: OutputOffset,
         state: &'static str,
     ) -> Result<(), ProtocolError> {
-        let may_run = self.vm_running || self.pending == Some(Operation::SuspendVm);
-        if !may_run {
+        if !self.vm_may_execute() {
             return Err(ProtocolError::UnexpectedInput { input: InputKind::GuestOutput, state });
         }
         let produced = self.output.produced();
