@@ -7,6 +7,8 @@
 
 mod bounds_flags;
 mod check;
+mod check_document;
+mod coverage;
 mod crash_points;
 mod decode;
 mod explore;

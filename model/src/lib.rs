@@ -7,14 +7,18 @@
 #![forbid(unsafe_code)]
 
 mod action;
+mod allowed;
 mod bounds;
+mod calls;
 mod carry;
 mod check;
 pub mod checker;
 mod explorer;
+mod given;
 mod goals;
 mod itf;
 mod liveness;
+mod merge;
 mod normal;
 mod observe;
 mod packed;
@@ -22,15 +26,18 @@ mod pair;
 mod picture;
 mod planned;
 mod possible;
+mod premises;
 mod progress;
 mod replay;
+mod report;
 mod state;
 mod story;
 mod summary;
+mod tally;
 
 pub use action::Action;
 pub use bounds::{Bounds, Budgets, MAX_CHECKPOINTS, Scope, UNBOUNDED};
-pub use check::{Check, LivenessReport, PropertyReport, ScopeReport, Verdict, check, check_scopes, find_bug};
+pub use check::{Check, check, check_scopes, find_bug};
 pub use checker::{Limits, Outcome, Search, search};
 pub use explorer::{ColoPair, ExploreError, explore};
 pub use goals::Goal;
@@ -40,6 +47,7 @@ pub use pair::Pair;
 pub use picture::{MAX_DRAWN_STATES, TooManyStates, phase_graph, state_graph};
 pub use planned::{PlanFollowed, follow_plan};
 pub use replay::{Break, Followed, Stuck, follow_trace};
+pub use report::{LivenessReport, PartReport, PropertyReport, ScopeReport, TransitionReport, Verdict};
 pub use state::State;
 pub use story::{lasso_story, story};
 pub use summary::summary;
