@@ -373,3 +373,58 @@ impl Claims {
         LivenessReport { property, verdict, claimed, lasso, bounds: pair.bounds, parts }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bounds::Budgets;
+
+    fn small() -> Check {
+        let budgets = Budgets { outputs: 1, crashes: 1, shutdowns: 1, ..Budgets::default() };
+        let bounds = Bounds { checkpoints: crate::bounds::UNBOUNDED, budgets };
+        check(&Rules::V12, &bounds, &Limits { threads: 2, ..Limits::default() })
+    }
+
+    /// Whatever is taken out of what was seen, the check claims nothing any more, and says what is missing; unless
+    /// somebody accepts that by its name.
+    #[test]
+    fn what_is_never_seen_fails_the_check_unless_it_is_accepted() {
+        let check = small();
+        assert_eq!((check.verdict(), check.never_fired()), (Verdict::Holds, vec![]));
+        for goal in check.goals() {
+            let mut poorer = check.clone();
+            poorer.reached.remove(goal);
+            assert_eq!((poorer.verdict(), poorer.never_fired()), (Verdict::Incomplete, vec![*goal]));
+            poorer.accept(&goal.to_string());
+            assert_eq!(poorer.verdict(), Verdict::Holds, "{goal}");
+        }
+    }
+
+    #[test]
+    fn a_property_is_accepted_with_all_its_parts() {
+        let mut check = small();
+        let parts = |goal: &Goal| goal.property() == Some(Liveness::Shutdown.name());
+        assert_eq!(check.reached.iter().filter(|goal| parts(goal)).count(), 2);
+        check.reached.retain(|goal| !parts(goal));
+        assert_eq!(check.verdict(), Verdict::Incomplete);
+        check.accept("shutdown");
+        assert_eq!(check.verdict(), Verdict::Holds);
+    }
+
+    /// An excuse that is none any more is a failure, too.
+    #[test]
+    fn what_is_excused_and_seen_fails_the_check() {
+        let mut check = Check { rules: Rules::QEMU, ..small() };
+        let [excuse] = excuses(&Rules::QEMU).collect::<Vec<_>>()[..] else { panic!("one excuse") };
+        assert!(check.is_meaningful());
+        let all = Goal::all(&Rules::QEMU, &[]);
+        let Some(goal) = all.into_iter().find(|goal| goal.is_called(excuse.name)) else {
+            panic!("{excuse:?}")
+        };
+        check.required.insert(goal);
+        assert!(check.is_meaningful() && check.unseen().eq([goal]));
+        check.reached.insert(goal);
+        assert_eq!(check.stale().collect::<Vec<_>>(), [excuse]);
+        assert!(!check.is_meaningful());
+    }
+}

@@ -104,3 +104,68 @@ fn delivered(before: &State, name: NodeName) -> Input {
         None => unreachable!("only what is on the link is delivered"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bounds::{Bounds, Budgets, Scope};
+    use crate::checker::{Coverage, Limits, Search, search};
+    use crate::packed::Packed;
+    use crate::pair::Pair;
+    use colo_protocol::{Machine, PRESETS};
+
+    /// What a machine is after all that a step gives to it.
+    fn expected(pair: &Pair, before: &State, action: Action, name: NodeName) -> Machine {
+        let mut machine = *before.side(name).node.machine();
+        for (_, input) in given(before, action).into_iter().filter(|(to, _)| *to == name) {
+            machine.step(&pair.rules, input);
+        }
+        machine
+    }
+
+    #[derive(Default)]
+    struct Agreement(u64);
+
+    impl Coverage<Pair> for Agreement {
+        fn steps(&mut self, pair: &Pair, from: &Packed, steps: &[(Action, Packed)]) {
+            let before = from.state();
+            for (action, after) in steps {
+                let after = after.state();
+                // A survivor is another side after it.
+                let replaced = match action {
+                    Action::Replace(survivor) => Some(*survivor),
+                    _ => None,
+                };
+                for name in NodeName::ALL.into_iter().filter(|name| after.side(*name).alive) {
+                    let was = match (replaced, name) {
+                        (Some(_), NodeName::Secondary) => continue,
+                        (Some(survivor), NodeName::Primary) => survivor,
+                        (None, name) => name,
+                    };
+                    let machine = after.side(name).node.machine();
+                    assert_eq!(*machine, expected(pair, &before, *action, was), "{action:?} {before:?}");
+                    self.0 += 1;
+                }
+            }
+        }
+
+        fn merge(&mut self, other: Self) {
+            self.0 += other.0;
+        }
+    }
+
+    /// Counted checkpoints are left as they are, so that machines can be compared.
+    #[test]
+    fn a_step_gives_what_it_is_said_to_give() {
+        for preset in PRESETS {
+            for Scope { name, bounds } in Scope::of(&preset.rules) {
+                let outputs = bounds.budgets.outputs.min(1);
+                let budgets = Budgets { outputs, disk_writes: 0, wrong_suspicions: 0, ..bounds.budgets };
+                let pair = Pair { rules: preset.rules, bounds: Bounds { checkpoints: 1, budgets } };
+                let limits = Limits { threads: 2, max_depth: Some(40), ..Limits::default() };
+                let found: Search<Action, Agreement> = search(&pair, &limits);
+                assert!(found.coverage.0 > 100, "{} {name}", preset.name);
+            }
+        }
+    }
+}

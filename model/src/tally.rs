@@ -146,3 +146,102 @@ const fn budget_of(action: Action, follows: bool) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bounds::{Bounds, Budgets, UNBOUNDED};
+    use crate::checker::{Limits, Search, search};
+    use colo_protocol::Rules;
+    use stateright::Model;
+
+    /// A pair in which one kind of step is never taken.
+    struct Without {
+        pair: Pair,
+        action: fn(Action) -> bool,
+    }
+
+    impl Model for Without {
+        type State = Packed;
+        type Action = Action;
+
+        fn init_states(&self) -> Vec<Packed> {
+            self.pair.init_states()
+        }
+
+        fn actions(&self, state: &Packed, actions: &mut Vec<Action>) {
+            self.pair.actions(state, actions);
+            actions.retain(|action| !(self.action)(*action));
+        }
+
+        fn next_state(&self, state: &Packed, action: Action) -> Option<Packed> {
+            self.pair.next_state(state, action)
+        }
+
+        fn properties(&self) -> Vec<stateright::Property<Self>> {
+            vec![stateright::Property::always("nothing", |_, _| true)]
+        }
+    }
+
+    #[derive(Default)]
+    struct TallyWithout(Tally);
+
+    impl Coverage<Without> for TallyWithout {
+        fn steps(&mut self, model: &Without, from: &Packed, steps: &[(Action, Packed)]) {
+            self.0.steps(&model.pair, from, steps);
+        }
+
+        fn merge(&mut self, other: Self) {
+            self.0.merge(other.0);
+        }
+    }
+
+    /// What is never seen in a pair in which such steps are never taken, by name.
+    fn missed(bounds: Bounds, action: fn(Action) -> bool) -> BTreeSet<String> {
+        let pair = Pair { rules: Rules::V12, bounds };
+        let found: Search<Action, TallyWithout> =
+            search(&Without { pair, action }, &Limits { threads: 2, ..Limits::default() });
+        let reached: BTreeSet<Goal> = found.coverage.0.reached().collect();
+        let seldom = |goal: &Goal| goal.is_transition() || matches!(goal, Goal::Call(..));
+        let required = Goal::required(&pair.rules, &bounds).into_iter().filter(|goal| !seldom(goal));
+        required.filter(|goal| !reached.contains(goal)).map(|goal| goal.to_string()).collect()
+    }
+
+    fn bounds() -> Bounds {
+        let budgets = Budgets { outputs: 1, crashes: 1, cuts: 1, load_errors: 1, ..Budgets::default() };
+        Bounds { checkpoints: UNBOUNDED, budgets }
+    }
+
+    /// A step that is taken out of the model is missed by its name, and what only it leads to with it.
+    #[test]
+    fn a_step_that_is_deleted_is_missed() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        assert_eq!(missed(bounds(), |_| false), names(&[]));
+        let fence = missed(bounds(), |action| action == Action::Fence(NodeName::Secondary));
+        assert_eq!(fence, names(&["action Fence(Secondary)"]));
+        let load_errors = missed(bounds(), |action| matches!(action, Action::FailLoad(_)));
+        assert_eq!(load_errors, names(&["action FailLoad(Secondary)", "any of load errors"]));
+        let timer = missed(bounds(), |action| action == Action::TimerFires);
+        let needed = ["action TimerFires", "message checkpoint-request", "premise of still during capture"];
+        assert!(names(&needed).is_subset(&timer), "{timer:?}");
+    }
+
+    /// What a following secondary does is not credited to what a survivor does.
+    #[test]
+    fn a_budget_is_of_what_was_allowed() {
+        let write = Action::WriteDisk(NodeName::Secondary);
+        assert_eq!(budget_of(write, true), Some("secondary_writes"));
+        assert_eq!(budget_of(write, false), Some("disk_writes"));
+        assert_eq!(budget_of(Action::Output(NodeName::Secondary), true), None);
+        assert_eq!(budget_of(Action::Output(NodeName::Secondary), false), Some("outputs"));
+    }
+
+    /// Every budget is of some action.
+    #[test]
+    fn every_budget_can_be_spent() {
+        let both = Action::all().flat_map(|action| [true, false].map(|follows| (action, follows)));
+        let spent: BTreeSet<_> = both.filter_map(|(action, follows)| budget_of(action, follows)).collect();
+        let budgets: BTreeSet<_> = Budgets::default().named().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(spent, budgets);
+    }
+}

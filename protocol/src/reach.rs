@@ -5,6 +5,7 @@
 //! have taken comes from here; nothing is decided here, and the pair's model is another matter.
 
 use crate::effect::Effect;
+use crate::failover::Failover;
 use crate::input::{Input, InputKind};
 use crate::node::{Machine, NodeName};
 use crate::rules::Rules;
@@ -90,6 +91,7 @@ impl Situation {
             _ if self.dropped && input.kind().ends().is_some() => false,
             Input::DiskFailed => self.disk_asked,
             Input::GuestShutdown => self.machine.vm_may_execute(),
+            Input::FailoverBegins => self.machine.failover() == Failover::Require,
             Input::BadStream => self.listens(rules),
             Input::OutputsMatch { .. } | Input::OutputsDiffer | Input::OutputHeldTooLong => {
                 let output = self.machine.output();
