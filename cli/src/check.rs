@@ -1,16 +1,18 @@
 //! `colo check`: explore a variant in every interleaving, print the verdicts and the shortest counterexample.
 
 use crate::bounds_flags::BoundsFlags;
+use crate::check_document::document;
+use crate::coverage::{Accepted, coverage_table, seen};
 use crate::interrupt::{INTERRUPTED, heed_interrupts};
 use crate::picture::Pictures;
-use crate::report::{Exit, Failure, cpu_seconds, grouped, paragraph, print, print_json};
+use crate::report::{Exit, Failure, grouped, paragraph, print, print_json};
 use crate::stories::{Named, Story, write_stories};
 use colo_model::{Bounds, Check, Limits, LivenessReport, Pair, PropertyReport, Verdict, check_scopes};
-use colo_protocol::{PRESETS, bug_named};
+use colo_protocol::bug_named;
 use colo_trace::{NamedRules, diagram, load_rules};
-use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 /// Check a variant of the protocol in every interleaving.
 #[derive(clap::Args)]
@@ -29,6 +31,15 @@ pub(crate) struct Arguments {
     /// Stop when the states take this much memory; the verdict is then incomplete.
     #[arg(long, default_value_t = 8192, value_name = "MiB")]
     max_memory: usize,
+    /// Stop after this time, in seconds or as in "10m"; the verdict is then incomplete.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    time_limit: Option<Duration>,
+    /// Accept that this is never seen, by the name with which the check complains of it; may be given again.
+    #[arg(long, value_name = "NAME")]
+    allow_vacuous: Vec<String>,
+    /// Print every transition of both machines, and how often it was taken.
+    #[arg(long)]
+    coverage: bool,
     /// Where to write the traces of counterexamples, each with its plan (TOML) and its states (ITF, NAME.itf.json).
     #[arg(long, default_value = "colo-traces", value_name = "DIR")]
     trace_dir: PathBuf,
@@ -47,8 +58,19 @@ impl Arguments {
             max_depth: self.max_depth,
             max_memory_bytes: Some(self.max_memory.saturating_mul(1 << 20)),
             until: None,
+            // What is further away than any clock can tell is no limit.
+            deadline: self.time_limit.and_then(|time| Instant::now().checked_add(time)),
             stop: Some(&INTERRUPTED),
         }
+    }
+}
+
+/// A time: seconds, or with its units.
+fn duration(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_) => humantime::parse_duration(text)
+            .map_err(|problem| format!("expected seconds, or a time as in \"10m\" or \"1h 30m\": {problem}")),
     }
 }
 
@@ -56,9 +78,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let rules = load_rules(&arguments.rules)?;
     heed_interrupts();
     let scopes = arguments.bounds.scopes(&rules.rules);
+    let accepted = Accepted::new(&rules.rules, &scopes, &arguments.allow_vacuous)?;
+    let limits = arguments.limits();
     let pair = Pair { rules: rules.rules, bounds: scopes[0].bounds };
-    arguments.pictures.draw(&pair, &rules.name, &arguments.limits())?;
-    let mut check = check_scopes(&rules.rules, &scopes, &arguments.limits());
+    arguments.pictures.draw(&pair, &rules.name, &limits)?;
+    let mut check = check_scopes(&rules.rules, &scopes, &limits);
+    accepted.apply(&mut check);
     // A known bug stands for what it is named for, and breaks it.
     if let Some(property) = bug_named(&rules.name).and_then(|bug| bug.stalls) {
         check.claim(property);
@@ -67,6 +92,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     if arguments.json {
         print_json(&document(&rules, &check, &stories))?;
     } else {
+        if arguments.coverage {
+            print(&coverage_table(&check))?;
+        }
         print(&summary(&rules, &check))?;
         print(&ending(&rules, &check, &stories))?;
     }
@@ -85,6 +113,7 @@ pub(crate) fn summary(rules: &NamedRules, check: &Check) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "rules      {}", rules.name);
     for scope in &check.scopes {
+        let _ = writeln!(out, "scope      {}", scope.name);
         bounds_in_words(&mut out, &scope.bounds);
         let _ = writeln!(
             out,
@@ -96,32 +125,21 @@ pub(crate) fn summary(rules: &NamedRules, check: &Check) -> String {
         );
     }
     for report in &check.properties {
-        let heading = format!("{:10} ", verdict_word(report.verdict, report.claimed));
-        paragraph(&mut out, &heading, &format!("{}: {}", report.property.name(), note(report)));
+        let word = verdict_word(report.verdict, report.claimed, report.is_vacuous());
+        paragraph(&mut out, &format!("{word:10} "), &format!("{}: {}", report.property.name(), note(report)));
     }
     for report in &check.liveness {
-        let word = if report.occasions == 0 && report.verdict == Verdict::Holds {
-            "vacuous"
-        } else {
-            verdict_word(report.verdict, report.claimed)
-        };
+        let word = verdict_word(report.verdict, report.claimed, report.is_vacuous());
         let note = liveness_note(report);
         paragraph(&mut out, &format!("{word:10} "), &format!("{}: {note}", report.property.name()));
     }
-    let (required, never) = (check.goals().len(), check.never_fired());
-    let reached = required - never.len();
-    let _ = writeln!(
-        out,
-        "reached    {reached} of {required}: every message, a failover in every phase, all that budgets allow"
-    );
-    for goal in never {
-        let _ = writeln!(out, "           never reached: {goal}");
-    }
+    out.push_str(&seen(check));
     out
 }
 
-const fn verdict_word(verdict: Verdict, claimed: bool) -> &'static str {
+const fn verdict_word(verdict: Verdict, claimed: bool, vacuous: bool) -> &'static str {
     match (verdict, claimed) {
+        (Verdict::Holds, _) if vacuous => "vacuous",
         (Verdict::Holds, _) => "holds",
         (Verdict::Violated, true) => "VIOLATED",
         (Verdict::Violated, false) => "violated",
@@ -133,11 +151,18 @@ fn note(report: &PropertyReport) -> String {
     match (&report.counterexample, report.claimed) {
         (Some(path), true) => format!("in {} steps: {}", path.len(), report.property.broken()),
         (Some(path), false) => format!("in {} steps, as expected: not claimed without fencing", path.len()),
+        (None, _) if report.is_vacuous() => NOTHING.to_owned(),
         (None, _) => report.property.statement().to_owned(),
     }
 }
 
+/// What is said of a property that says nothing.
+const NOTHING: &str = "nothing that it speaks of ever happens within these bounds";
+
 fn liveness_note(report: &LivenessReport) -> String {
+    if report.is_vacuous() {
+        return NOTHING.to_owned();
+    }
     let Some(lasso) = &report.lasso else { return report.property.statement().to_owned() };
     let run = match lasso.cycle.len() {
         0 => format!("after {} steps nothing more happens", lasso.stem.len()),
@@ -181,14 +206,7 @@ fn ending(rules: &NamedRules, check: &Check, stories: &[Story]) -> String {
             paragraph(&mut out, "symptom    ", &format!("{}; {}", bug.symptom, bug.fixed()));
         }
     }
-    let _ = match check.verdict() {
-        Verdict::Holds if check.never_fired().is_empty() => writeln!(out, "verdict    {} holds", rules.name),
-        Verdict::Holds => {
-            writeln!(out, "verdict    {} holds, but these bounds do not reach everything", rules.name)
-        }
-        Verdict::Violated => writeln!(out, "verdict    {} is violated", rules.name),
-        Verdict::Incomplete => writeln!(out, "verdict    incomplete: nothing broken so far, nothing claimed"),
-    };
+    paragraph(&mut out, "verdict    ", &verdict_in_words(rules, check));
     let told = told_story(rules, check, stories).and_then(|story| story.file.as_ref());
     if let Some(file) = told {
         let _ = writeln!(out, "again      colo replay {} --on model", file.display());
@@ -197,6 +215,20 @@ fn ending(rules: &NamedRules, check: &Check, stories: &[Story]) -> String {
         let _ = writeln!(out, "trace      {}", file.display());
     }
     out
+}
+
+fn verdict_in_words(rules: &NamedRules, check: &Check) -> String {
+    match check.verdict() {
+        Verdict::Holds => format!("{} holds", rules.name),
+        Verdict::Violated => format!("{} is violated", rules.name),
+        Verdict::Incomplete if check.complete => {
+            let never = check.never_fired().into_iter().map(|goal| goal.to_string());
+            let stale = check.stale().map(|excuse| excuse.name.to_owned());
+            let names: Vec<_> = never.chain(stale).collect();
+            format!("{} is vacuous, and nothing claimed: {}", rules.name, names.join("; "))
+        }
+        Verdict::Incomplete => "incomplete: nothing broken so far, nothing claimed".to_owned(),
+    }
 }
 
 /// The counterexample to show: of a known bug the one that it is named for, else the shortest of those that count.
@@ -214,87 +246,4 @@ fn told_story<'a>(rules: &NamedRules, check: &Check, stories: &'a [Story]) -> Op
     let is_liveness = |story: &&Story| matches!(story.property, Named::Liveness(_));
     let length = |story: &&Story| (!claimed(story), is_liveness(story), story.trace.records.len());
     by_name.or_else(|| stories.iter().min_by_key(length))
-}
-
-fn document(rules: &NamedRules, check: &Check, stories: &[Story]) -> Value {
-    let never = check.never_fired();
-    let reachable = check.goals().iter().map(|goal| {
-        let verdict = if never.contains(goal) { "vacuous" } else { "holds" };
-        json!({
-            "name": goal.to_string(), "kind": "reachable", "verdict": verdict, "claimed": true, "expected": "holds",
-            "length": null, "trace": null,
-        })
-    });
-    let safety = check.properties.iter().map(|report| property_document(rules, report, stories));
-    let liveness = check.liveness.iter().map(|report| liveness_document(rules, report, stories));
-    let scopes = check.scopes.iter().map(|scope| {
-        json!({
-            "name": scope.name, "bounds": bounds_document(&scope.bounds), "distinct": scope.distinct,
-            "transitions": scope.transitions, "complete": scope.complete, "seconds": scope.elapsed.as_secs_f64(),
-        })
-    });
-    json!({
-        "schema": 1,
-        "rules": rules.name,
-        "verdict": check.verdict().name(),
-        "properties": safety.chain(liveness).chain(reachable).collect::<Vec<_>>(),
-        "generated": check.generated,
-        "distinct": check.distinct,
-        "transitions": check.transitions,
-        "depth": check.depth,
-        "seconds": check.elapsed.as_secs_f64(),
-        "cpu_seconds": cpu_seconds(),
-        "bytes_per_state": check.bytes_per_state,
-        "collision_probability": check.collision_probability(),
-        "bounds": check.scopes.first().map(|scope| bounds_document(&scope.bounds)),
-        "scopes": scopes.collect::<Vec<_>>(),
-        "never_fired": never.iter().map(ToString::to_string).collect::<Vec<_>>(),
-    })
-}
-
-fn bounds_document(bounds: &Bounds) -> Value {
-    let checkpoints = if bounds.is_unbounded() { json!("unbounded") } else { json!(bounds.checkpoints) };
-    let mut document = json!({ "checkpoints": checkpoints });
-    for (name, budget) in bounds.budgets.named() {
-        document[name] = budget.into();
-    }
-    document
-}
-
-fn property_document(rules: &NamedRules, report: &PropertyReport, stories: &[Story]) -> Value {
-    let preset = PRESETS.iter().find(|preset| preset.name == rules.name).map(|preset| preset.breaks);
-    let known = bug_named(&rules.name).map(|bug| bug.breaks).or(preset).unwrap_or_default();
-    let expected_broken = known.contains(&report.property) || !report.claimed;
-    json!({
-        "name": report.property.name(),
-        "kind": "safety",
-        "verdict": report.verdict.name(),
-        "claimed": report.claimed,
-        "expected": if expected_broken { "violated" } else { "holds" },
-        "length": report.counterexample.as_ref().map(Vec::len),
-        "trace": file_of(Named::Safety(report.property), stories),
-    })
-}
-
-fn liveness_document(rules: &NamedRules, report: &LivenessReport, stories: &[Story]) -> Value {
-    let preset = PRESETS.iter().find(|preset| preset.name == rules.name);
-    let stalls = preset.is_some_and(|preset| preset.stalls.contains(&report.property));
-    let bug = bug_named(&rules.name).and_then(|bug| bug.stalls) == Some(report.property);
-    let vacuous = report.verdict == Verdict::Holds && report.occasions == 0;
-    json!({
-        "name": report.property.name(),
-        "kind": "liveness",
-        "verdict": if vacuous { "vacuous" } else { report.verdict.name() },
-        "claimed": report.claimed,
-        "expected": if stalls || bug || !report.claimed { "violated" } else { "holds" },
-        "length": report.lasso.as_ref().map(|lasso| lasso.stem.len() + lasso.cycle.len()),
-        "cycle": report.lasso.as_ref().map(|lasso| lasso.cycle.len()),
-        "occasions": report.occasions,
-        "trace": file_of(Named::Liveness(report.property), stories),
-    })
-}
-
-fn file_of(property: Named, stories: &[Story]) -> Option<String> {
-    let story = stories.iter().find(|story| story.property == property)?;
-    Some(story.file.as_ref()?.display().to_string())
 }

@@ -7,7 +7,9 @@
 
 mod bounds_flags;
 mod check;
+mod check_document;
 mod compare;
+mod coverage;
 mod crash_points;
 mod decode;
 mod explore;

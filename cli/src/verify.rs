@@ -82,16 +82,17 @@ fn check_preset(preset: &Preset) -> Row {
     let check = check_scopes(&rules.rules, &Scope::of(&rules.rules), &limits);
     bar.finish_and_clear();
     let as_known = breaks(&check) == preset.breaks && stalls(&check) == preset.stalls;
-    let meaningful = check.complete && check.never_fired().is_empty() && check.vacuous().next().is_none();
+    let meaningful = check.complete && check.is_meaningful() && check.vacuous().next().is_none();
     let expected = as_known && meaningful;
     if !expected {
         eprint!("{}", check_summary(&rules, &check));
     }
     let verdict = match check.verdict() {
         Verdict::Holds if expected => "holds in every one",
-        Verdict::Holds => "vacuous",
+        Verdict::Holds => "not as it is known",
         Verdict::Violated if expected => "broken, as is known",
         Verdict::Violated => "VIOLATED",
+        Verdict::Incomplete if check.complete => "vacuous",
         Verdict::Incomplete => "incomplete",
     };
     check_row(&rules, &check, expected, verdict.to_owned())

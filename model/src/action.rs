@@ -3,7 +3,7 @@
 use colo_protocol::NodeName;
 
 /// One step.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum Action {
     /// The node's environment carries out the oldest effect that waits (an operation: begins it).
     CarryOut(NodeName),
@@ -67,4 +67,46 @@ pub enum Action {
     PeerSilent(NodeName),
     /// The same with a peer that lives and can be heard.
     PeerSilentWrongly(NodeName),
+}
+
+impl Action {
+    /// Every one: those of a node for both.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let of_a_node: [fn(NodeName) -> Self; 21] = [
+            Self::CarryOut,
+            Self::ApplyRam,
+            Self::EndOperation,
+            Self::FailLoad,
+            Self::FailSave,
+            Self::Deliver,
+            Self::SeeLinkDown,
+            Self::Output,
+            Self::WriteDisk,
+            Self::PowerOff,
+            Self::Reset,
+            Self::Replace,
+            Self::Crash,
+            Self::Fence,
+            Self::Partition,
+            Self::Corrupt,
+            Self::FailDisk,
+            Self::LostHeartbeat,
+            Self::LostHeartbeatWrongly,
+            Self::PeerSilent,
+            Self::PeerSilentWrongly,
+        ];
+        let of_the_pair = [
+            Self::DivergingOutput,
+            Self::UncomparedOutput,
+            Self::Compare,
+            Self::HoldTooLong,
+            Self::FindCapabilityMissing,
+            Self::TimerFires,
+            Self::Cut,
+            Self::Stall,
+            Self::StallEnds,
+            Self::Blackhole,
+        ];
+        of_a_node.into_iter().flat_map(|action| NodeName::ALL.map(action)).chain(of_the_pair)
+    }
 }

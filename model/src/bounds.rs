@@ -95,6 +95,30 @@ impl Budgets {
     }
 }
 
+/// What seldom fails, each once, and nothing else.
+const SELDOM: Budgets = Budgets {
+    missing_capabilities: 1,
+    corruptions: 1,
+    save_errors: 1,
+    disk_errors: 1,
+    outputs: 0,
+    uncompared: 0,
+    mismatches: 0,
+    held_outputs: 0,
+    disk_writes: 0,
+    secondary_writes: 0,
+    shutdowns: 0,
+    resets: 0,
+    replacements: 0,
+    crashes: 0,
+    cuts: 0,
+    stalls: 0,
+    blackholes: 0,
+    partitions: 0,
+    wrong_suspicions: 0,
+    load_errors: 0,
+};
+
 /// The most checkpoints that a check can count: a state keeps their numbers in a byte.
 pub const MAX_CHECKPOINTS: u64 = 60;
 
@@ -154,6 +178,32 @@ impl Bounds {
         let budgets = Budgets { outputs: 1, disk_writes: 0, cuts: 0, stalls: 1, blackholes: 1, ..usual };
         Self { checkpoints: UNBOUNDED, budgets }
     }
+
+    /// Bounds within which each thing that seldom fails does once, beside a crash and a failed load.
+    pub fn seldom() -> Self {
+        let budgets = Budgets { outputs: 1, resets: 1, partitions: 1, load_errors: 1, ..SELDOM };
+        Self { checkpoints: UNBOUNDED, budgets: Budgets { crashes: 1, ..budgets } }
+    }
+
+    /// The same for a new pair, whose guest wants to power off: nothing of it is seen from outside.
+    pub fn seldom_with_a_replacement() -> Self {
+        let budgets = Budgets { crashes: 2, shutdowns: 1, replacements: 1, ..SELDOM };
+        Self { checkpoints: UNBOUNDED, budgets }
+    }
+
+    /// Bounds within which both VMs' output is compared, also of a new pair, and both write.
+    pub fn compared() -> Self {
+        let budgets = Budgets {
+            outputs: 2,
+            mismatches: 1,
+            held_outputs: 1,
+            secondary_writes: 1,
+            crashes: 1,
+            replacements: 1,
+            ..Budgets::default()
+        };
+        Self { checkpoints: UNBOUNDED, budgets }
+    }
 }
 
 /// Some bounds, and what they are for. What one check could not look at all together, several look at in turn.
@@ -166,8 +216,20 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// The scopes of a check of these rules, if nobody asks for bounds of their own.
-    pub fn of(rules: &Rules) -> [Self; 4] {
+    /// The scopes of a check of these rules, if nobody asks for bounds of their own: in them together everything that
+    /// there is a budget for happens, and every transition is taken.
+    pub fn of(rules: &Rules) -> Vec<Self> {
+        let compared = Self { name: "two VMs are compared", bounds: Bounds::compared() };
+        let seldom = [
+            Self { name: "what seldom fails", bounds: Bounds::seldom() },
+            Self { name: "the same with a replacement", bounds: Bounds::seldom_with_a_replacement() },
+        ];
+        let compared = rules.is_hybrid().then_some(compared);
+        Self::usual(rules).into_iter().chain(seldom).chain(compared).collect()
+    }
+
+    /// Those in which a pair survives what it is there for.
+    pub fn usual(rules: &Rules) -> [Self; 4] {
         [
             Self { name: "crash, cut, failed load", bounds: Bounds::of(rules) },
             Self { name: "protected again", bounds: Bounds::protected_again(rules) },

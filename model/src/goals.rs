@@ -1,156 +1,104 @@
-//! What a check has to have seen, lest it prove nothing: every message, a failover in every phase, everything that the
-//! budgets allow.
+//! What a check has to have seen, lest it prove nothing: every message, action and transition, a failover in every phase,
+//! everything that the budgets allow, and for each property something that it speaks of.
+//!
+//! What bounds or rules exclude is not asked for. Which transitions there are is asked of the core.
 
 use crate::action::Action;
-use crate::bounds::Bounds;
-use crate::checker::search::Coverage;
-use crate::packed::Packed;
-use crate::pair::Pair;
-use crate::state::{Packet, State};
-use colo_protocol::{
-    Dialect, Effect, Failover, Message, MessageKind, NodeName, PrimaryPhase, Rules, SecondaryPhase,
-};
+use crate::allowed::Allowed;
+use crate::bounds::{Bounds, Scope};
+use crate::calls::calls;
+use crate::premises::can_be_met;
+use crate::tally::failover;
+use colo_protocol::{Liveness, MessageKind, NodeName, Phase, Property, Rules, Transition, reach};
 use std::collections::BTreeSet;
 use std::fmt;
 
 /// What a check has to have seen, lest it prove nothing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Goal {
+    /// What a safety property speaks of.
+    Premise(Property),
+    /// What calls for something, of a part of a liveness property.
+    Call(Liveness, &'static str),
     /// This message was put on the link.
     Message(MessageKind),
-    /// A failover was accepted by a primary in this phase.
-    PrimaryFailover(PrimaryPhase),
-    /// A failover was accepted by a secondary in this phase.
-    SecondaryFailover(SecondaryPhase),
+    /// A failover was accepted by a node in this phase.
+    Failover(Phase),
     /// A survivor's replacement was ready.
     ProtectedAgain,
     /// Something of this budget happened.
     Spent(&'static str),
+    /// A step of this kind was taken.
+    Action(Action),
+    /// A machine took this transition.
+    Transition(Transition),
 }
 
 impl fmt::Display for Goal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Premise(property) => write!(f, "premise of {}", property.name()),
+            Self::Call(property, "") => write!(f, "call for {}", property.name()),
+            Self::Call(property, part) => write!(f, "call for {} ({part})", property.name()),
             Self::Message(kind) => write!(f, "message {}", kind.name()),
-            Self::PrimaryFailover(phase) => write!(f, "failover of the primary in {}", phase.name()),
-            Self::SecondaryFailover(phase) => write!(f, "failover of the secondary in {}", phase.name()),
+            Self::Failover(phase) => write!(f, "failover of the {} in {}", phase.node(), phase.name()),
             Self::ProtectedAgain => f.write_str("a survivor protected again"),
             Self::Spent(budget) => write!(f, "any of {}", budget.replace('_', " ")),
+            Self::Action(action) => write!(f, "action {action:?}"),
+            Self::Transition(transition) => transition.fmt(f),
         }
     }
 }
 
 impl Goal {
-    /// All that a check has to see when its bounds allow a checkpoint and a crash.
-    pub fn required(rules: &Rules, bounds: &Bounds) -> impl Iterator<Item = Self> {
-        let tells_shutdown = rules.dialect == Dialect::V12 && bounds.budgets.shutdowns > 0;
-        let messages = MessageKind::ALL
-            .into_iter()
-            .filter(move |kind| *kind != MessageKind::GuestShutdown || tells_shutdown);
-        let primary = PrimaryPhase::ALL.into_iter().filter(|phase| {
-            use PrimaryPhase::{Alone, Fenced, ShutDown, TakingOver};
-            !matches!(phase, TakingOver | Alone | Fenced | ShutDown)
-        });
-        let hybrid = rules.is_hybrid();
-        let secondary = SecondaryPhase::ALL.into_iter().filter(move |phase| {
-            use SecondaryPhase::{Alone, Failed, Fenced, Incoming, ShutDown, Suspending, TakingOver};
-            !matches!(phase, Incoming | TakingOver | Alone | Failed | Fenced | ShutDown)
-                && (*phase != Suspending || hybrid)
-        });
+    /// The name of the property that says nothing without it.
+    pub const fn property(self) -> Option<&'static str> {
+        match self {
+            Self::Premise(property) => Some(property.name()),
+            Self::Call(property, _) => Some(property.name()),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a transition of the core.
+    pub const fn is_transition(self) -> bool {
+        matches!(self, Self::Transition(_))
+    }
+
+    /// Whether this is its name, or that of the property that says nothing without it.
+    pub fn is_called(self, name: &str) -> bool {
+        self.property() == Some(name) || self.to_string() == name
+    }
+
+    /// All that any check of these rules may have to see: within their own scopes, or within these.
+    pub fn all(rules: &Rules, scopes: &[Scope]) -> BTreeSet<Self> {
+        let own = Scope::of(rules);
+        own.iter().chain(scopes).flat_map(|scope| Self::required(rules, &scope.bounds)).collect()
+    }
+
+    /// All that a check within these bounds has to see. Whether progress is judged is up to the check.
+    pub fn required(rules: &Rules, bounds: &Bounds) -> BTreeSet<Self> {
+        let allowed = Allowed { rules, bounds };
+        let transitions = transitions(&allowed);
+        let premises = Property::ALL.into_iter().filter(|property| can_be_met(*property, &allowed));
+        let calls = Liveness::ALL.into_iter().flat_map(|property| calls(property, &allowed));
+        let messages = MessageKind::ALL.into_iter().filter(|kind| allowed.sends(*kind));
+        let again = allowed.replacements().then_some(Self::ProtectedAgain);
         let spent = bounds.budgets.named().into_iter().filter(|(_, budget)| *budget > 0);
-        let spent = spent.map(|(budget, _)| Self::Spent(budget));
-        let again = (bounds.budgets.replacements > 0).then_some(Self::ProtectedAgain);
-        let messages = messages.map(Self::Message).chain(again).chain(spent);
-        messages.chain(primary.map(Self::PrimaryFailover)).chain(secondary.map(Self::SecondaryFailover))
+        let spent = spent.map(|(budget, _)| budget).filter(|budget| allowed.spends(budget));
+        let actions = Action::all().filter(|action| allowed.fires(*action));
+        let mut goals: BTreeSet<Self> = premises.map(Self::Premise).collect();
+        goals.extend(calls);
+        goals.extend(messages.map(Self::Message).chain(again).chain(spent.map(Self::Spent)));
+        goals.extend(actions.map(Self::Action));
+        goals.extend(transitions.iter().filter_map(|transition| failover(*transition)));
+        goals.extend(transitions.into_iter().map(Self::Transition));
+        goals
     }
 }
 
-/// The goals that a search has reached.
-#[derive(Default, Debug)]
-pub(crate) struct Goals(BTreeSet<Goal>);
-
-impl Coverage<Pair> for Goals {
-    fn steps(&mut self, _: &Pair, from: &Packed, steps: &[(Action, Packed)]) {
-        let before = from.state();
-        for (action, after) in steps {
-            self.step(&before, *action, after);
-        }
-    }
-
-    fn merge(&mut self, mut other: Self) {
-        self.0.append(&mut other.0);
-    }
-}
-
-impl Goals {
-    /// All that has been reached.
-    pub(crate) fn into_reached(self) -> BTreeSet<Goal> {
-        self.0
-    }
-
-    fn step(&mut self, before: &State, action: Action, after: &Packed) {
-        if let Some(budget) = budget_of(action) {
-            self.0.insert(Goal::Spent(budget));
-        }
-        match action {
-            Action::CarryOut(name) => {
-                if let Some(Effect::Send(message)) = before.side(name).node.queue().first() {
-                    self.0.insert(Goal::Message(message.kind()));
-                }
-            }
-            Action::LostHeartbeat(name)
-            | Action::LostHeartbeatWrongly(name)
-            | Action::PeerSilent(name)
-            | Action::PeerSilentWrongly(name) => {
-                let after = after.state();
-                if after.side(name).node.machine().failover() != Failover::None {
-                    self.0.insert(failover_goal(before, name));
-                }
-            }
-            Action::Deliver(NodeName::Primary) if is_protected_again(before) => {
-                self.0.insert(Goal::ProtectedAgain);
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Whether the message that comes next is a replacement's checkpoint-ready.
-fn is_protected_again(before: &State) -> bool {
-    let ready = Packet::Message(Message::CheckpointReady);
-    before.spent.replacements > 0 && before.side(NodeName::Primary).inbox.first() == Some(&ready)
-}
-
-fn failover_goal(before: &State, name: NodeName) -> Goal {
-    match before.side(name).node.machine() {
-        colo_protocol::Machine::Primary(primary) => Goal::PrimaryFailover(primary.phase()),
-        colo_protocol::Machine::Secondary(secondary) => Goal::SecondaryFailover(secondary.phase()),
-    }
-}
-
-/// The budget of which an action is.
-const fn budget_of(action: Action) -> Option<&'static str> {
-    Some(match action {
-        Action::Output(_) => "outputs",
-        Action::DivergingOutput => "mismatches",
-        Action::UncomparedOutput => "uncompared",
-        Action::HoldTooLong => "held_outputs",
-        Action::WriteDisk(NodeName::Primary) => "disk_writes",
-        Action::WriteDisk(NodeName::Secondary) => "secondary_writes",
-        Action::PowerOff(_) => "shutdowns",
-        Action::Reset(_) => "resets",
-        Action::Replace(_) => "replacements",
-        Action::FindCapabilityMissing => "missing_capabilities",
-        Action::Crash(_) => "crashes",
-        Action::Cut => "cuts",
-        Action::Stall => "stalls",
-        Action::Blackhole => "blackholes",
-        Action::Partition(_) => "partitions",
-        Action::Corrupt(_) => "corruptions",
-        Action::LostHeartbeatWrongly(_) | Action::PeerSilentWrongly(_) => "wrong_suspicions",
-        Action::FailLoad(_) => "load_errors",
-        Action::FailSave(_) => "save_errors",
-        Action::FailDisk(_) => "disk_errors",
-        _ => return None,
-    })
+/// The transitions that the core has when it is given what is allowed.
+fn transitions(allowed: &Allowed<'_>) -> BTreeSet<Transition> {
+    let of = |name| reach::transitions(name, allowed.rules, |input| allowed.gives(name, input));
+    NodeName::ALL.into_iter().flat_map(of).collect()
 }

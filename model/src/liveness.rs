@@ -3,6 +3,7 @@
 //! A property is one claim, or one for each node. What a node owes is judged from what its VM, the link and the world do,
 //! and from how far its failover has come.
 
+use crate::calls::{SECONDARY, parts};
 use crate::checker::{Claim, Fairness, Moment, Specification};
 use crate::pair::Pair;
 use crate::possible::is_over;
@@ -14,8 +15,14 @@ use colo_protocol::{
     CheckpointNumber, Failover, Liveness, Machine, NodeName, PrimaryPhase, Rules, SecondaryPhase,
 };
 
-/// The claims of one property, each with what distinguishes it from the others.
-pub(crate) fn add_claims(specification: &mut Specification<Pair>, rules: &Rules, property: Liveness) {
+/// Adds the claims of one property; what distinguishes each from the others, in their order.
+pub(crate) fn add_claims(
+    specification: &mut Specification<Pair>,
+    rules: &Rules,
+    property: Liveness,
+) -> Vec<&'static str> {
+    let before = specification.properties().len();
+    let parts = parts(property, rules);
     match property {
         Liveness::FailoverCompletes => {
             for_each_node(specification, property, environment_of, is_told, has_failed_over);
@@ -40,13 +47,12 @@ pub(crate) fn add_claims(specification: &mut Specification<Pair>, rules: &Rules,
                 !withholds(state, name)
             });
         }
+        Liveness::DeferredFailoverCompletes if parts.is_empty() => {}
         Liveness::DeferredFailoverCompletes => {
-            let waits = |state: &State, name| failover(state, name) == Failover::Relaunch;
-            // A primary loads nothing, and waits for no load.
-            let name = NodeName::Secondary;
-            let (calls, answered) =
-                (move |state: &State| waits(state, name), move |state: &State| has_failed_over(state, name));
-            add(specification, property, "", environment_of(name), calls, answered);
+            let waits = |state: &State| failover(state, NodeName::Secondary) == Failover::Relaunch;
+            let answered = |state: &State| has_failed_over(state, NodeName::Secondary);
+            let fairness = environment_of(NodeName::Secondary);
+            add(specification, property, SECONDARY, fairness, waits, answered);
         }
         Liveness::SurvivorGoesOn => {
             let executes = |state: &State, name: NodeName| {
@@ -70,6 +76,8 @@ pub(crate) fn add_claims(specification: &mut Specification<Pair>, rules: &Rules,
             specification.property(property.name(), property.statement(), claim);
         }
     }
+    assert_eq!(specification.properties().len() - before, parts.len(), "{property:?}");
+    parts
 }
 
 fn for_each_node(

@@ -3,10 +3,11 @@
 use crate::action::Action;
 use crate::bounds::{Bounds, MAX_CHECKPOINTS};
 use crate::checker::Lasso;
+use crate::given::given;
 use crate::packed::Packed;
 use crate::pair::Pair;
 use crate::state::State;
-use colo_protocol::{Input, Liveness, NodeName, Operation, OutputOffset, Property};
+use colo_protocol::{Input, Liveness, NodeName, Property};
 use colo_trace::{Header, Kind, Record, SCHEMA, Trace, Way};
 use stateright::Model;
 
@@ -103,7 +104,6 @@ fn violation(step: u64, property: Property) -> Record {
 
 pub(crate) fn record(step: u64, action: Action, before: &State, after: &State) -> Record {
     let checkpoint = |name| after.side(name).node.machine().checkpoint().0;
-    let input = |name, input| Record::input(step, name, checkpoint(name), input);
     let fault = |node, name: String| Record::other(step, node, node.map_or(0, checkpoint), Kind::Fault, name);
     match action {
         Action::CarryOut(name) => match before.side(name).node.queue().first() {
@@ -113,84 +113,26 @@ pub(crate) fn record(step: u64, action: Action, before: &State, after: &State) -
         Action::ApplyRam(name) => {
             Record::other(step, Some(name), checkpoint(name), Kind::Guest, "RAM applied")
         }
-        Action::EndOperation(name) => input(name, ended(before, name)),
-        Action::FailLoad(name) => input(name, Input::LoadFailed),
-        Action::FailSave(name) => input(name, Input::SaveFailed),
-        Action::Deliver(name) => input(name, delivered(before, name)),
-        Action::SeeLinkDown(name) => input(name, Input::LinkDown),
-        Action::Output(name) => input(name, Input::GuestOutput { end: output_of(after, name) }),
-        Action::DivergingOutput => {
-            let end = output_of(after, NodeName::Secondary);
-            input(NodeName::Secondary, Input::GuestOutput { end })
-        }
-        Action::UncomparedOutput => {
-            let end = output_of(after, NodeName::Primary);
-            input(NodeName::Primary, Input::UncomparedOutput { end })
-        }
-        Action::Compare => input(NodeName::Primary, compared(before)),
-        Action::HoldTooLong => input(NodeName::Primary, Input::OutputHeldTooLong),
         Action::WriteDisk(name) => {
             let write = format!("disk write {}", after.side(name).vm.writes);
             Record::other(step, Some(name), checkpoint(name), Kind::Guest, write)
         }
-        Action::PowerOff(name) => input(name, Input::GuestShutdown),
-        Action::Reset(name) => input(name, Input::GuestReset),
         Action::Replace(survivor) => {
             let roles = format!("the {survivor} that survived is the primary of a new pair");
-            input(NodeName::Primary, Input::Protect).with_detail(roles)
+            let primary = NodeName::Primary;
+            Record::input(step, primary, checkpoint(primary), Input::Protect).with_detail(roles)
         }
         Action::FindCapabilityMissing => fault(None, "a node lacks x-colo".to_owned()),
         Action::Blackhole => fault(None, "the link goes silent".to_owned()),
         Action::Stall => fault(None, "the link stalls".to_owned()),
         Action::StallEnds => fault(None, "the link delivers".to_owned()),
         Action::Partition(to) => fault(None, format!("{to} cut off")),
-        Action::Corrupt(name) => input(name, Input::BadStream),
-        Action::FailDisk(name) => input(name, Input::DiskFailed),
-        Action::TimerFires => input(NodeName::Primary, Input::CheckpointDue),
         Action::Crash(name) => fault(Some(name), format!("crash of the {name}")),
         Action::Fence(name) => fault(Some(name), format!("the manager fences the {name}")),
         Action::Cut => fault(None, "cut of the link".to_owned()),
-        Action::LostHeartbeat(name) | Action::LostHeartbeatWrongly(name) => input(name, Input::LostHeartbeat),
-        Action::PeerSilent(name) | Action::PeerSilentWrongly(name) => input(name, Input::PeerSilent),
-    }
-}
-
-fn output_of(state: &State, name: NodeName) -> OutputOffset {
-    OutputOffset(state.side(name).vm.output.into())
-}
-
-/// What the comparison makes of the next unit.
-fn compared(before: &State) -> Input {
-    let next = before.next_compared();
-    let same = next < before.side(NodeName::Primary).peer_output.leaves_at;
-    let end = OutputOffset(u64::from(next) + 1);
-    if same { Input::OutputsMatch { end } } else { Input::OutputsDiffer }
-}
-
-/// The input with which the operation in hand has ended.
-fn ended(before: &State, name: NodeName) -> Input {
-    let side = before.side(name);
-    match side.in_hand.map(|in_hand| in_hand.operation) {
-        Some(Operation::SuspendVm) => Input::VmSuspended,
-        Some(Operation::SaveState) => Input::StateSaved { device_bytes: 1 },
-        Some(Operation::SendRam) => Input::RamSent,
-        Some(Operation::SendDeviceState) => Input::DeviceStateSent,
-        Some(Operation::LockVm) => Input::VmLocked,
-        Some(Operation::AskArbiter) if before.world.arbiter.is_none_or(|holder| holder == name) => {
-            Input::ArbiterGranted
-        }
-        Some(Operation::AskArbiter) => Input::ArbiterDenied,
-        Some(Operation::LoadState) => match side.load {
-            Some([_, devices]) => Input::StateLoaded { output: OutputOffset(devices.output.into()) },
-            None => Input::LoadFailed,
+        _ => match given(before, action).first() {
+            Some((name, input)) => Record::input(step, *name, checkpoint(*name), *input),
+            None => unreachable!("every other step gives an input"),
         },
-        None => unreachable!("only an operation in hand ends"),
-    }
-}
-
-fn delivered(before: &State, name: NodeName) -> Input {
-    match before.side(name).inbox.first() {
-        Some(packet) => packet.input(),
-        None => unreachable!("only what is on the link is delivered"),
     }
 }

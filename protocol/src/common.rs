@@ -66,18 +66,18 @@ impl Common {
         Ok(())
     }
 
-    /// The VM executes, and may until its suspension has ended.
-    pub(crate) fn may_execute(&self) -> bool {
+    /// Whether the VM executes, or has not been suspended yet.
+    pub(crate) fn vm_may_execute(&self) -> bool {
         self.vm_running || self.pending == Some(Operation::SuspendVm)
     }
 
-    /// The VM has sent something, as it may until its suspension has ended; the machine counts it.
+    /// The VM may still send output until its suspension has ended; the machine counts it.
     pub(crate) fn guest_output(
         &mut self,
         end: OutputOffset,
         state: &'static str,
     ) -> Result<(), ProtocolError> {
-        if !self.may_execute() {
+        if !self.vm_may_execute() {
             return Err(ProtocolError::UnexpectedInput { input: InputKind::GuestOutput, state });
         }
         let produced = self.output.produced();

@@ -38,9 +38,11 @@ mod output;
 mod presets;
 mod primary;
 mod property;
+pub mod reach;
 mod rules;
 mod secondary;
 pub mod table;
+mod transition;
 pub mod wire;
 
 pub use catalogue::{DEFECTS, Defect, Nature, Place};
@@ -52,7 +54,7 @@ pub use liveness::Liveness;
 pub use message::{Dialect, Message, MessageKind};
 pub use node::{EffectQueue, Machine, Node, NodeName};
 pub use output::{Arrival, CheckpointNumber, OutputBuffer, OutputOffset, OutputReceiver, WithheldOutput};
-pub use presets::{BUGS, Bug, PRESETS, Preset, bug_named, rules_named};
+pub use presets::{BUGS, Bug, Excuse, PRESETS, Preset, bug_named, excuses, rules_named};
 pub use primary::{Primary, PrimaryPhase};
 pub use property::Property;
 pub use rules::{
@@ -61,3 +63,4 @@ pub use rules::{
     UnloadedCheckpoint,
 };
 pub use secondary::{Secondary, SecondaryPhase};
+pub use transition::{Phase, Transition};

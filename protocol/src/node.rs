@@ -153,6 +153,14 @@ impl Machine {
             Self::Secondary(secondary) => secondary.output(),
         }
     }
+
+    /// Whether its VM executes, or has not been suspended yet.
+    pub(crate) fn vm_may_execute(&self) -> bool {
+        match self {
+            Self::Primary(primary) => primary.vm_may_execute(),
+            Self::Secondary(secondary) => secondary.vm_may_execute(),
+        }
+    }
 }
 
 /// Effects that have been asked for and not been carried out, oldest first.

@@ -18,8 +18,19 @@ pub struct Preset {
     pub breaks: &'static [Property],
     /// The liveness properties that it is known to break, whether it claims them or not.
     pub stalls: &'static [Liveness],
+    /// What no check of it ever sees although it should, and why. A check that sees it fails.
+    pub vacuous: &'static [Excuse],
     /// The rules.
     pub rules: Rules,
+}
+
+/// Something that a check should see and never does, and why that is as it should be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Excuse {
+    /// Its name, as the check has it: of a property, an action, a transition.
+    pub name: &'static str,
+    /// Why nobody can ever see it.
+    pub reason: &'static str,
 }
 
 /// A variant that somebody shipped, and that was wrong.
@@ -74,6 +85,7 @@ pub const PRESETS: &[Preset] = &[
         summary: "series v12 as its diagram has it: periodic, output released on vmstate-received",
         breaks: &[],
         stalls: LEFT_TO_A_MANAGER,
+        vacuous: &[],
         rules: Rules::V12,
     },
     Preset {
@@ -81,6 +93,7 @@ pub const PRESETS: &[Preset] = &[
         summary: "series v12 as its final code has it: output released on vmstate-loaded",
         breaks: &[],
         stalls: LEFT_TO_A_MANAGER,
+        vacuous: &[],
         rules: Rules::LATE_RELEASE,
     },
     Preset {
@@ -88,6 +101,7 @@ pub const PRESETS: &[Preset] = &[
         summary: "asynchronous: the primary runs on as soon as its state has been copied aside",
         breaks: &[],
         stalls: LEFT_TO_A_MANAGER,
+        vacuous: &[],
         rules: Rules::REMUS,
     },
     Preset {
@@ -95,6 +109,7 @@ pub const PRESETS: &[Preset] = &[
         summary: "silence is noticed without a manager, and an arbiter lets one node serve alone",
         breaks: &[],
         stalls: &[],
+        vacuous: &[],
         rules: Rules::STRICT,
     },
     Preset {
@@ -113,6 +128,10 @@ pub const PRESETS: &[Preset] = &[
             Liveness::Release,
             Liveness::Shutdown,
         ],
+        vacuous: &[Excuse {
+            name: "primary wait-ready outputs-differ wait-ready",
+            reason: "what a survivor withholds when its replacement is ready is in the state that this one was given",
+        }],
         rules: Rules::QEMU,
     },
 ];
@@ -267,4 +286,12 @@ pub fn rules_named(name: &str) -> Option<Rules> {
 /// The known bug of this name.
 pub fn bug_named(name: &str) -> Option<&'static Bug> {
     BUGS.iter().find(|bug| bug.name == name)
+}
+
+/// What no check of these rules sees although it should: what the preset that they are says of itself. A variant that is
+/// no preset is given what any of them says.
+pub fn excuses(rules: &Rules) -> impl Iterator<Item = Excuse> {
+    let own = PRESETS.iter().find(|preset| preset.rules == *rules);
+    let presets = own.map_or(PRESETS, core::slice::from_ref);
+    presets.iter().flat_map(|preset| preset.vacuous.iter().copied())
 }

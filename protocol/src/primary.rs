@@ -212,6 +212,10 @@ impl Primary {
         self.common.output
     }
 
+    pub(crate) fn vm_may_execute(&self) -> bool {
+        self.common.vm_may_execute()
+    }
+
     /// Takes one input: the effects to carry out, and what was wrong with it.
     pub fn step(&mut self, rules: &Rules, input: Input) -> Step {
         let mut effects = Effects::new();

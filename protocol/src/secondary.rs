@@ -203,6 +203,10 @@ impl Secondary {
         self.common.output
     }
 
+    pub(crate) fn vm_may_execute(&self) -> bool {
+        self.common.vm_may_execute()
+    }
+
     /// Takes one input: the effects to carry out, and what was wrong with it.
     pub fn step(&mut self, rules: &Rules, input: Input) -> Step {
         let mut effects = Effects::new();
@@ -336,7 +340,7 @@ impl Secondary {
 
     /// The guest wants to power off: it executes here too, so it does so by itself.
     fn guest_shutdown(&mut self, effects: &mut Effects) {
-        if self.is_over() || !(self.phase.in_session() || self.common.may_execute()) {
+        if self.is_over() || !(self.phase.in_session() || self.common.vm_may_execute()) {
             return;
         }
         self.common.close_link(effects);
@@ -352,7 +356,7 @@ impl Secondary {
     /// The guest begins anew, if it executes; in COLO, the primary's does not know, and the comparison will tell. A VM
     /// that does not execute is the primary's, as of a checkpoint.
     fn guest_reset(&mut self, effects: &mut Effects) {
-        if self.common.may_execute() {
+        if self.common.vm_may_execute() {
             self.common.reset_vm(effects);
         }
     }

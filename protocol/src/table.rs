@@ -90,7 +90,7 @@ fn phase_index(machine: &Machine) -> usize {
 }
 
 /// One input of each kind, but none that would count on for ever.
-fn inputs(machine: &Machine) -> impl Iterator<Item = Input> {
+pub(crate) fn inputs(machine: &Machine) -> impl Iterator<Item = Input> {
     let produced = machine.output().produced().0;
     let enough_checkpoints = machine.checkpoint().0 + u64::from(machine.pending_requests()) >= 2;
     InputKind::all().filter_map(move |kind| match kind {

@@ -73,7 +73,7 @@ impl Row {
             liveness: (!check.liveness.is_empty()).then_some(liveness),
             complete: check.complete,
             distinct: check.distinct,
-            vacuous: check.vacuous().map(colo_protocol::Liveness::name).collect(),
+            vacuous: check.vacuous().collect(),
             broken,
             cost: checkpoint_cost(&rules.rules),
             times: virtual_times(rules, limits.threads),

@@ -130,7 +130,7 @@ where
                 self.complete = false;
                 return;
             }
-            self.advance();
+            self.advance(extent);
         }
     }
 
@@ -151,17 +151,29 @@ where
             || extent.max_memory_bytes.is_some_and(|bytes| memory >= bytes)
     }
 
-    fn advance(&mut self) {
-        let level = std::mem::take(&mut self.level);
+    /// Expands a level, or as much of it as there is time for.
+    fn advance(&mut self, extent: &Extent) {
+        let mut level = std::mem::take(&mut self.level);
         let first_of_next = u32::try_from(self.places.len()).unwrap_or(NOWHERE);
+        let mut done = 0;
         for block in level.chunks(SHARE * self.threads) {
+            if extent.is_called_off() {
+                break;
+            }
             for part in self.expand(block) {
                 self.merge(part);
             }
             self.expanded += u32::try_from(block.len()).unwrap_or(0);
+            done += block.len();
         }
         if !self.level.is_empty() {
             self.levels.push(first_of_next);
+        }
+        // What there was no time for comes before what it was met with: that is the order of their places.
+        if done < level.len() {
+            level.drain(..done);
+            level.append(&mut self.level);
+            self.level = level;
         }
     }
 

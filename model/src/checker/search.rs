@@ -11,6 +11,7 @@ use crate::checker::refusal::Refusal;
 use stateright::{Expectation, Model, Property};
 use std::hash::Hash;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 /// Where a search stops before it has seen everything.
 #[derive(Clone, Copy, Debug)]
@@ -23,13 +24,15 @@ pub struct Limits {
     pub max_memory_bytes: Option<usize>,
     /// The property whose verdict is enough.
     pub until: Option<&'static str>,
+    /// When to stop. How far it gets until then depends on the machine's speed.
+    pub deadline: Option<Instant>,
     /// Somebody has had enough.
     pub stop: Option<&'static AtomicBool>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { threads: 1, max_depth: None, max_memory_bytes: None, until: None, stop: None }
+        Self { threads: 1, max_depth: None, max_memory_bytes: None, until: None, deadline: None, stop: None }
     }
 }
 
@@ -116,8 +119,8 @@ where
 
 impl Limits {
     pub(crate) fn extent(&self) -> Extent {
-        let Self { threads, max_depth, max_memory_bytes, stop, until: _ } = *self;
-        Extent { threads, max_depth, max_memory_bytes, deadline: None, stop }
+        let Self { threads, max_depth, max_memory_bytes, deadline, stop, until: _ } = *self;
+        Extent { threads, max_depth, max_memory_bytes, deadline, stop }
     }
 }
 
