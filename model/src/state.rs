@@ -183,7 +183,7 @@ impl Side {
         (self.held, self.load) = ([None; 2], None);
         (self.disk, self.peer_output) = (Disk::default(), PeerOutput::default());
         self.inbox.clear();
-        (self.connected, self.timer) = (true, false);
+        self.connected = true;
     }
 
     /// What is left of a node that has died.
