@@ -6,6 +6,7 @@
 //! page. Rules are read from files by [`load_rules`]. Nothing in this crate decides anything of the protocol.
 #![forbid(unsafe_code)]
 
+mod conform;
 mod derive;
 mod diagram;
 mod enumerate;
@@ -16,6 +17,10 @@ mod record;
 mod rules_file;
 mod svg;
 
+pub use conform::{
+    Capture, CaptureError, Finding, Index, IndexError, Line, Log, LogError, Place, Spot, TooManyStates,
+    Verdict, Word, conform,
+};
 pub use derive::{DeriveError, plan_of};
 pub use diagram::{diagram, words};
 pub use enumerate::points_of;
