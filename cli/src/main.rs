@@ -7,6 +7,7 @@
 
 mod bounds_flags;
 mod check;
+mod conform;
 mod crash_points;
 mod decode;
 mod explore;
@@ -36,6 +37,9 @@ enum Command {
     /// Check a variant of the protocol in every interleaving: is it safe?
     #[command(allow_negative_numbers = true)]
     Check(check::Arguments),
+    /// Say whether recorded runs are behaviours of the protocol: traces, or what a QEMU pair has sent.
+    #[command(allow_negative_numbers = true)]
+    Conform(conform::Arguments),
     /// Decode a captured migration stream, message by message.
     #[command(allow_negative_numbers = true)]
     Decode(decode::Arguments),
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Some(Command::Check(arguments)) => check::run(&arguments),
+        Some(Command::Conform(arguments)) => conform::run(&arguments),
         Some(Command::Decode(arguments)) => decode::run(&arguments),
         Some(Command::Explore(arguments)) => explore::run(&arguments),
         Some(Command::Replay(arguments)) => replay::run(&arguments),
