@@ -9,6 +9,7 @@ mod bounds_flags;
 mod check;
 mod check_document;
 mod compare;
+mod conform;
 mod coverage;
 mod crash_points;
 mod decode;
@@ -43,6 +44,9 @@ enum Command {
     /// Compare variants, a row each: safe, live, and what a checkpoint costs.
     #[command(allow_negative_numbers = true)]
     Compare(compare::Arguments),
+    /// Say whether recorded runs are behaviours of the protocol: traces, or what a QEMU pair has sent.
+    #[command(allow_negative_numbers = true)]
+    Conform(conform::Arguments),
     /// Decode a captured migration stream, message by message.
     #[command(allow_negative_numbers = true)]
     Decode(decode::Arguments),
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Some(Command::Check(arguments)) => check::run(&arguments),
         Some(Command::Compare(arguments)) => compare::run(&arguments),
+        Some(Command::Conform(arguments)) => conform::run(&arguments),
         Some(Command::Decode(arguments)) => decode::run(&arguments),
         Some(Command::Explore(arguments)) => explore::run(&arguments),
         Some(Command::Replay(arguments)) => replay::run(&arguments),

@@ -295,6 +295,13 @@ impl Node {
         self.queue.effects.is_empty() && self.machine.can_be_protected()
     }
 
+    /// Whether there is room in the queue for all that this input would ask for. An environment that carries effects out
+    /// in time never sees the end of it; one that is given a record by a stranger has to look before it gives an input.
+    pub fn has_room_for(&self, rules: &Rules, input: Input) -> bool {
+        let Step { effects, .. } = { self.machine }.step(rules, input);
+        effects.len() <= self.queue.effects.remaining_capacity()
+    }
+
     /// Gives the machine one input and queues its effects; returns what was wrong with the input.
     pub fn input(&mut self, rules: &Rules, input: Input) -> Option<ProtocolError> {
         if input == Input::Protect && !self.can_be_protected() {

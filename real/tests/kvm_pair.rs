@@ -7,7 +7,10 @@ mod common;
 
 use colo_protocol::{CheckpointNumber, Detection, NodeName, Rules};
 use colo_real::{LinkKind, NodeCommand, RunError, RunOptions, RunOutcome, RunViolation, run_node, run_pair};
-use colo_trace::{Fault, FaultAction, Kind, NamedRules, Plan, Point, Record, points_of};
+use colo_trace::{
+    Fault, FaultAction, Kind, Log, NamedRules, Plan, Point, Record, Trace, Verdict, conform, diagram,
+    points_of,
+};
 use common::kvm_or_skip;
 use std::path::Path;
 use std::sync::mpsc::channel;
@@ -48,10 +51,20 @@ fn options(name: &str, rules: Rules) -> RunOptions {
 fn run(options: &RunOptions) -> Result<RunOutcome, RunError> {
     let directory = tempfile::tempdir().unwrap();
     let outcome = run_pair(options, directory.path(), &mut |_| {});
-    if outcome.is_ok() {
+    if let Ok(outcome) = &outcome {
         assert!(!directory.path().exists(), "the sockets are still there");
+        outcome.trace.iter().for_each(assert_conforms);
     }
     outcome
+}
+
+/// Whatever happens to a real pair, what it does is a behaviour of the core: by all that is recorded, and by what could
+/// be seen on the link.
+fn assert_conforms(trace: &Trace) {
+    for seen in [trace, &Log::messages_of(trace)] {
+        let finding = conform(&Log::of_trace(seen).unwrap(), &trace.header.rules).unwrap();
+        assert_eq!(finding.verdict, Verdict::Conforms, "{:?}\n{}", finding.line(), diagram(seen));
+    }
 }
 
 /// Runs a pair into one fault.

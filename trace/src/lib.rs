@@ -7,6 +7,7 @@
 //! Rules are read from files by [`load_rules`]. Nothing in this crate decides anything of the protocol.
 #![forbid(unsafe_code)]
 
+mod conform;
 mod derive;
 mod diagram;
 mod enumerate;
@@ -18,6 +19,10 @@ mod rules_file;
 mod svg;
 mod times;
 
+pub use conform::{
+    Capture, CaptureError, Finding, Index, IndexError, Line, Log, LogError, Place, Spot, TooManyStates,
+    Verdict, Word, conform,
+};
 pub use derive::{DeriveError, plan_of};
 pub use diagram::{diagram, words};
 pub use enumerate::points_of;
