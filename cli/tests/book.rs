@@ -45,6 +45,16 @@ fn assert_shows(chapter: &str, name: &str, printed: &str) {
     }
 }
 
+/// The same text with a sign for every number, and one space for several.
+fn without_figures(text: &str) -> String {
+    let masked = |word: &str| match word.trim_start_matches(|character: char| character.is_ascii_digit()) {
+        rest if rest.len() == word.len() => word.to_owned(),
+        rest => format!("#{}", rest.trim_start_matches(|character: char| ",.0123456789".contains(character))),
+    };
+    let lines = text.lines().map(|line| line.split_whitespace().map(masked).collect::<Vec<_>>().join(" "));
+    lines.map(|line| line + "\n").collect()
+}
+
 /// What stands under a heading, to the next of its rank.
 fn entry<'a>(chapter: &'a str, heading: &str) -> &'a str {
     let (_, entry) = chapter.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no {heading}"));
@@ -344,8 +354,10 @@ fn the_walk_to_a_rule_is_carried_out() {
     write_file(directory.path(), &chapter, "impatient.toml");
     let printed = printed_in(directory.path(), &["check", "impatient.toml"]);
     assert_shows(&chapter, "colo check impatient.toml", &printed);
+    // How many states there are, and how long anything takes, changes with the bounds and with the simulator.
     let variants = ["compare", "v12", "late-release", "remus", "impatient.toml"];
-    assert_shows(&chapter, "colo compare", &printed_in(directory.path(), &variants));
+    let printed = without_figures(&printed_in(directory.path(), &variants));
+    assert_shows(&without_figures(&chapter), "colo compare", &printed);
 }
 
 #[test]
