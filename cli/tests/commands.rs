@@ -39,6 +39,9 @@ fn exit_codes_say_how_it_ended() {
         (&["check", "v13"], 2),
         (&["check", "--checkpoints", "many"], 2),
         (&["check", "--max-depth", "5"], 4),
+        (&["check", "strict", "--time-limit", "0"], 4),
+        (&["check", "--time-limit", "soon"], 2),
+        (&["check", "--allow-vacuous", "everything"], 2),
         (&["decode", "no-such-file"], 2),
         (&["decode", "."], 2),
         (&["sim", "--seeds", "5..5"], 2),
@@ -93,6 +96,7 @@ fn json_is_one_document_and_nothing_else() {
         "collision_probability",
         "bounds",
         "never_fired",
+        "transitions_taken",
     ] {
         assert!(!check[field].is_null(), "{field}: {check}");
     }
@@ -155,6 +159,64 @@ fn a_check_that_is_interrupted_says_what_it_has_seen() {
     child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(4), "{text}");
     assert!(text.contains("NOT all there is"), "{text}");
+}
+
+#[test]
+fn a_check_that_has_no_time_left_says_what_it_has_seen() {
+    let output = colo(&["check", "strict", "--time-limit", "300ms", "--coverage"]);
+    let text = printed(&output);
+    assert_eq!(output.status.code(), Some(4), "{text}");
+    assert!(text.contains("NOT all there is") && text.contains("verdict    incomplete"), "{text}");
+    assert!(text.contains(" primary    wait-ready "), "{text}");
+}
+
+/// A budget that these rules cannot spend: the check says so, and fails, unless that is accepted.
+#[test]
+fn what_is_vacuous_fails_the_check_unless_it_is_accepted_by_name() {
+    let check = |accepted: &[&str]| {
+        let bounds = ["check", "v12", "--outputs", "1", "--disk-writes", "0", "--mismatches", "1"];
+        colo(&[&bounds[..], accepted].concat())
+    };
+    let output = check(&[]);
+    let text = printed(&output);
+    assert_eq!(output.status.code(), Some(4), "{text}");
+    assert!(text.contains("           never reached: any of mismatches\n"), "{text}");
+    let verdict = "verdict    v12 is vacuous, and nothing claimed: any of mismatches\n";
+    assert!(text.contains(verdict), "{text}");
+    let json: serde_json::Value = serde_json::from_slice(&check(&["--json"]).stdout).unwrap();
+    assert_eq!(
+        (&json["verdict"], &json["never_fired"][0]),
+        (&"incomplete".into(), &"any of mismatches".into())
+    );
+
+    let output = check(&["--allow-vacuous", "any of mismatches"]);
+    let text = printed(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("excused    any of mismatches: --allow-vacuous\n"), "{text}");
+
+    let output = check(&["--allow-vacuous", "any of missmatches"]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("any of missmatches") && error.contains("single server; "), "{error}");
+}
+
+#[test]
+fn every_transition_is_in_the_table_and_in_the_document() {
+    let text = printed(&colo(&["check", "v12", "--coverage"]));
+    let rows = text.lines().skip(1).take_while(|line| !line.is_empty());
+    let json: serde_json::Value = serde_json::from_slice(&colo(&["check", "v12", "--json"]).stdout).unwrap();
+    let transitions = json["transitions_taken"].as_array().unwrap();
+    assert_eq!(rows.clone().count(), transitions.len());
+    for (row, transition) in rows.zip(transitions) {
+        let words: Vec<_> = row.split_whitespace().collect();
+        assert_eq!(words[..4].join(" "), transition["name"].as_str().unwrap());
+        assert_eq!(words[4].replace(',', ""), transition["times"].to_string());
+        assert!(transition["times"].as_u64() > Some(0) && transition["required"] == true, "{transition}");
+    }
+    let all = transitions.len();
+    assert!(text.contains(&format!("\ntaken      {all} of {all} transitions\n")), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    assert!(text.contains("\nscope      crash, cut, failed load\nbounds     "), "{text}");
 }
 
 #[test]
