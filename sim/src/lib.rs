@@ -26,6 +26,7 @@ mod arbiter;
 mod clients;
 mod draw;
 mod effects;
+mod enumerate;
 mod faults;
 mod fingerprint;
 mod gates;
@@ -40,13 +41,18 @@ mod operations;
 mod options;
 mod outcome;
 mod receive;
+mod regression;
+mod shrink;
 mod side;
 mod simulation;
 mod sweep;
 mod tape;
 
+pub use enumerate::{Enumeration, Trial, enumerate, faults_to_try};
 pub use options::{MAX_CHECKPOINTS, MAX_CLIENTS, Options, Watch};
 pub use outcome::{Broken, Line, Outcome, Summary, Verdict};
+pub use regression::rerun;
+pub use shrink::{Shrunk, shrink};
 pub use sweep::{sweep, sweep_until};
 
 use colo_trace::NamedRules;
