@@ -1,6 +1,7 @@
 //! `colo check`: explore a variant in every interleaving, print the verdicts and the shortest counterexample.
 
 use crate::bounds_flags::BoundsFlags;
+use crate::interrupt;
 use crate::picture::Pictures;
 use crate::report::{Exit, Failure, cpu_seconds, grouped, paragraph, print, print_json};
 use crate::stories::{Named, Story, write_stories};
@@ -10,7 +11,6 @@ use colo_trace::{NamedRules, diagram, load_rules};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Check a variant of the protocol in every interleaving.
 #[derive(clap::Args)]
@@ -47,22 +47,13 @@ impl Arguments {
             max_depth: self.max_depth,
             max_memory_bytes: Some(self.max_memory.saturating_mul(1 << 20)),
             until: None,
-            stop: Some(&INTERRUPTED),
+            stop: Some(interrupt::watch()),
         }
     }
 }
 
-/// Ctrl-C was pressed.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let rules = load_rules(&arguments.rules)?;
-    // The first Ctrl-C asks for what there is so far. Without a handler it ends the command: no harm either.
-    let _ = ctrlc::set_handler(|| {
-        if INTERRUPTED.swap(true, Ordering::Relaxed) {
-            std::process::exit(Exit::Incomplete as i32);
-        }
-    });
     let scopes = arguments.bounds.scopes(&rules.rules);
     let pair = Pair { rules: rules.rules, bounds: scopes[0].bounds };
     arguments.pictures.draw(&pair, &rules.name, &arguments.limits())?;

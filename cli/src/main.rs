@@ -10,6 +10,8 @@ mod check;
 mod crash_points;
 mod decode;
 mod explore;
+mod interrupt;
+mod look;
 mod picture;
 mod replay;
 mod report;

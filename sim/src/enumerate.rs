@@ -100,7 +100,9 @@ pub fn enumerate(
     let mut ways = Ways::new(&points);
     let mut next: Vec<_> = points.into_iter().map(|point| (Vec::new(), point)).collect();
     while !next.is_empty() {
-        next.iter().for_each(|(_, point)| enumeration.count_point(*point));
+        for (_, point) in &next {
+            enumeration.count_point(*point);
+        }
         let trials = trials(rules, std::mem::take(&mut next));
         let known = ways.points.clone();
         let one = |trial: &Trial| {

@@ -79,8 +79,8 @@ impl Search<'_> {
         ];
         // Each pass can open a way for the others.
         while self.runs < MOST_RUNS {
-            let shrunk = passes.iter().fold(false, |shrunk, pass| pass(self) || shrunk);
-            if !shrunk {
+            let shrunk = passes.map(|pass| pass(self));
+            if !shrunk.contains(&true) {
                 break;
             }
         }
@@ -98,7 +98,8 @@ impl Search<'_> {
         if !same || !outcome.closed.is_empty() {
             return false;
         }
-        self.options = Options { plan: Some(outcome.plan.clone()), ..options };
+        self.options = options;
+        self.options.plan = Some(outcome.plan.clone());
         self.best = outcome;
         true
     }

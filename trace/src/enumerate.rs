@@ -10,8 +10,19 @@ use std::collections::BTreeMap;
 
 /// Every point that the run came to, of both nodes, in its order. An operation that never ended has no point after it.
 pub fn points_in(records: &[Record]) -> Vec<Point> {
+    walk(records).into_iter().map(|(_, point)| point).collect()
+}
+
+/// How many records the run had when it came to this point; none if it never did. Between the beginning of an
+/// operation and its end nothing is recorded: the point within it is where it has begun.
+pub fn records_before(records: &[Record], point: Point) -> Option<usize> {
+    walk(records).into_iter().find(|(_, at)| *at == point).map(|(records, _)| records)
+}
+
+fn walk(records: &[Record]) -> Vec<(usize, Point)> {
     let mut walk = Walk::default();
-    for record in records {
+    for (index, record) in records.iter().enumerate() {
+        walk.happened = index;
         if let (Some(node), Some(event)) = (record.node, event(record)) {
             walk.take(node, CheckpointNumber(record.checkpoint), event);
         }
@@ -22,7 +33,10 @@ pub fn points_in(records: &[Record]) -> Vec<Point> {
 /// A walk along a run: counts as the cursor of a plan does.
 #[derive(Default)]
 struct Walk {
-    points: Vec<Point>,
+    /// Records before the one that is looked at.
+    happened: usize,
+    /// Each point, and how many records had happened there.
+    points: Vec<(usize, Point)>,
     seen: BTreeMap<(NodeName, CheckpointNumber, Moment, Event), u32>,
     /// Which checkpoint each node had begun.
     begun: [CheckpointNumber; 2],
@@ -32,35 +46,34 @@ struct Walk {
 
 impl Walk {
     fn take(&mut self, node: NodeName, checkpoint: CheckpointNumber, event: Event) {
-        match event {
-            Event::Input(kind) => self.take_input(node, checkpoint, kind),
-            Event::Effect(kind) if Operation::of(kind).is_some() => {
-                self.at(node, checkpoint, Moment::Before, event);
-                self.at(node, checkpoint, Moment::During, event);
-                self.in_hand[node as usize] = Some(kind);
-            }
-            Event::Effect(_) => {
-                self.at(node, checkpoint, Moment::Before, event);
-                self.at(node, checkpoint, Moment::After, event);
-            }
+        let Event::Effect(kind) = event else { return self.take_input(node, checkpoint, event) };
+        self.at(node, checkpoint, Moment::Before, event);
+        self.happened += 1;
+        if Operation::of(kind).is_some() {
+            self.at(node, checkpoint, Moment::During, event);
+            self.in_hand[node as usize] = Some(kind);
+        } else {
+            self.at(node, checkpoint, Moment::After, event);
         }
     }
 
     /// Before an input that begins a checkpoint, the node is in the one before.
-    fn take_input(&mut self, node: NodeName, checkpoint: CheckpointNumber, kind: InputKind) {
+    fn take_input(&mut self, node: NodeName, checkpoint: CheckpointNumber, event: Event) {
+        let Event::Input(kind) = event else { return };
         let before = std::mem::replace(&mut self.begun[node as usize], checkpoint);
         let in_hand = &mut self.in_hand[node as usize];
         if let Some(effect) = in_hand.take_if(|effect| kind.ends() == Operation::of(*effect)) {
             self.at(node, before, Moment::After, Event::Effect(effect));
         }
-        self.at(node, before, Moment::Before, Event::Input(kind));
-        self.at(node, checkpoint, Moment::After, Event::Input(kind));
+        self.at(node, before, Moment::Before, event);
+        self.happened += 1;
+        self.at(node, checkpoint, Moment::After, event);
     }
 
     fn at(&mut self, node: NodeName, checkpoint: CheckpointNumber, moment: Moment, event: Event) {
         let occurrence = self.seen.entry((node, checkpoint, moment, event)).or_insert(0);
         *occurrence += 1;
-        self.points.push(Point { node, checkpoint, moment, event, occurrence: *occurrence });
+        self.points.push((self.happened, Point { node, checkpoint, moment, event, occurrence: *occurrence }));
     }
 }
 
@@ -159,5 +172,19 @@ mod tests {
                 "primary checkpoint 1 after input link-down",
             ]
         );
+    }
+
+    #[test]
+    fn a_point_has_its_place_between_the_records() {
+        for (point, happened) in [
+            ("primary checkpoint 0 before input checkpoint-ready", Some(0)),
+            ("primary checkpoint 0 after input checkpoint-ready", Some(1)),
+            ("primary checkpoint 1 before effect checkpoint-request", Some(2)),
+            ("primary checkpoint 1 after effect checkpoint-request", Some(3)),
+            ("primary checkpoint 1 during effect send-ram", Some(6)),
+            ("primary checkpoint 1 after effect send-ram", None),
+        ] {
+            assert_eq!(records_before(&records(), point.parse().unwrap()), happened, "{point}");
+        }
     }
 }
