@@ -3,7 +3,7 @@
 use crate::bounds_flags::BoundsFlags;
 use crate::check_document::document;
 use crate::coverage::{Accepted, coverage_table, seen};
-use crate::interrupt::{INTERRUPTED, heed_interrupts};
+use crate::interrupt;
 use crate::picture::Pictures;
 use crate::report::{Exit, Failure, grouped, paragraph, print, print_json};
 use crate::stories::{Named, Story, write_stories};
@@ -60,7 +60,7 @@ impl Arguments {
             until: None,
             // What is further away than any clock can tell is no limit.
             deadline: self.time_limit.and_then(|time| Instant::now().checked_add(time)),
-            stop: Some(&INTERRUPTED),
+            stop: Some(interrupt::watch()),
         }
     }
 }
@@ -76,7 +76,6 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let rules = load_rules(&arguments.rules)?;
-    heed_interrupts();
     let scopes = arguments.bounds.scopes(&rules.rules);
     let accepted = Accepted::new(&rules.rules, &scopes, &arguments.allow_vacuous)?;
     let limits = arguments.limits();

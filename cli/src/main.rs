@@ -15,6 +15,7 @@ mod crash_points;
 mod decode;
 mod explore;
 mod interrupt;
+mod look;
 mod picture;
 mod replay;
 mod report;

@@ -1,14 +1,16 @@
 //! `colo replay`: a counterexample or a plan once more, on the model or in the simulator.
 //!
 //! A trace is followed step by step on the model, a plan through everything that it leaves open; in the simulator
-//! both are plans. What a run means is said by whoever ran it, and nothing is judged here.
+//! both are plans; a regression has rules, seed and size of its own. What a run means is said by whoever ran it, and nothing is judged here.
 
+use crate::look::Look;
 use crate::report::{Exit, Failure, only_periodic, paragraph, print, print_json};
 use colo_model::{Break, Followed, ForEver, PlanFollowed, Stuck, follow_plan, follow_trace};
 use colo_protocol::Property;
 use colo_sim::{Broken, Options, Outcome, Verdict, Watch, run as simulate};
 use colo_trace::{
-    Fault, Gate, Kind, NamedRules, Plan, Record, Trace, Way, diagram, load_rules, plan_of, read_trace,
+    Fault, Gate, Kind, NamedRules, Plan, PlanFile, Record, Regression, Trace, Way, diagram, load_rules,
+    plan_of, read_trace,
 };
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -22,12 +24,14 @@ pub(crate) struct Arguments {
     /// Where.
     #[arg(long, value_name = "WAY")]
     on: Place,
-    /// The rules for a plan; a trace has its own.
+    /// The rules for a plan; a trace has its own, and a regression, unless others are given.
     #[arg(long, value_name = "RULES")]
     rules: Option<String>,
-    /// The seed of the simulated surroundings.
-    #[arg(long, default_value_t = 0, value_name = "S")]
-    seed: u64,
+    /// The seed of the simulated surroundings; a regression has its own. 0 if nobody says.
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    #[command(flatten)]
+    look: Look,
     /// Print one JSON document.
     #[arg(long)]
     json: bool,
@@ -45,7 +49,7 @@ enum Place {
 /// What a file holds.
 enum Source {
     Trace(Trace),
-    Plan(NamedRules, Plan),
+    Plan(NamedRules, PlanFile),
 }
 
 /// What a replay came to, whichever way.
@@ -61,15 +65,21 @@ struct Report {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let source = source(&arguments.file, arguments.rules.as_deref())?;
-    let report = match (arguments.on, source) {
+    let mut report = match (arguments.on, source) {
         (Place::Model, Source::Trace(trace)) => on_model(&trace, &arguments.file)?,
-        (Place::Model, Source::Plan(rules, plan)) => plan_on_model(&rules, &plan),
+        (Place::Model, Source::Plan(rules, file)) => plan_on_model(&rules, &file.plan),
         (Place::Sim, source) => on_sim(source, &arguments.file, arguments.seed)?,
     };
+    if let Some(stop) = arguments.look.stop(&report.trace)? {
+        report.stop_after(stop);
+    }
     if arguments.json {
-        print_json(&report.document(arguments.on))?;
+        let mut document = report.document(arguments.on);
+        arguments.look.document(&report.trace, &mut document);
+        print_json(&document)?;
     } else {
-        print(&report.told())?;
+        let story = arguments.look.story(&report.trace);
+        print(&report.told(&story.unwrap_or_else(|| diagram(&report.trace))))?;
     }
     Ok(report.exit())
 }
@@ -78,8 +88,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
 fn source(file: &Path, rules: Option<&str>) -> Result<Source, Failure> {
     let bad = |problem: String| Failure::Input(format!("{}: {problem}", file.display()));
     if file.extension().is_some_and(|extension| extension == "toml") {
-        let plan = crate::run::read_plan(file)?;
-        let rules = rules.ok_or_else(|| {
+        let plan = crate::run::read_plan_file(file)?;
+        let own = plan.head.as_ref().map(|head| head.rules.as_str());
+        let rules = rules.or(own).ok_or_else(|| {
             bad("a plan does not say under which rules, expected --rules, for instance --rules v12"
                 .to_owned())
         })?;
@@ -165,18 +176,27 @@ fn called(record: &Record) -> String {
 }
 
 /// Everything is watched for, but of a counterexample what it is known to break comes first.
-fn on_sim(source: Source, file: &Path, seed: u64) -> Result<Report, Failure> {
-    let (rules, plan, known) = match source {
-        Source::Plan(rules, plan) => (rules, plan, None),
+fn on_sim(source: Source, file: &Path, seed: Option<u64>) -> Result<Report, Failure> {
+    let usual = Options { record: true, ..Options::default() };
+    let (rules, own_seed, options, known) = match source {
+        Source::Plan(rules, PlanFile { head: Some(head), plan }) => {
+            let regression = Regression { head, plan };
+            let options = Options { record: true, ..Options::of(&regression) };
+            (rules, regression.head.seed, options, None)
+        }
+        Source::Plan(rules, PlanFile { head: None, plan }) => {
+            (rules, 0, Options { plan: Some(plan), ..usual }, None)
+        }
         Source::Trace(trace) => {
             let plan =
                 plan_of(&trace).map_err(|error| Failure::Input(format!("{}: {error}", file.display())))?;
             let known = last_broken(&trace);
-            (NamedRules { name: trace.header.rules_name, rules: trace.header.rules }, plan, known)
+            let rules = NamedRules { name: trace.header.rules_name, rules: trace.header.rules };
+            (rules, 0, Options { plan: Some(plan), ..usual }, known)
         }
     };
     only_periodic(&rules)?;
-    let options = Options { plan: Some(plan), record: true, ..Options::default() };
+    let seed = seed.unwrap_or(own_seed);
     let watched = |watch| simulate(&rules, seed, &Options { watch, ..options.clone() });
     let outcome = known.map(|property| watched(Watch::Only(property)));
     let outcome = outcome.filter(|outcome| outcome.verdict == Verdict::Violated);
@@ -218,8 +238,18 @@ impl Report {
         }
     }
 
-    fn told(&self) -> String {
-        let mut out = format!("{}\n", diagram(&self.trace));
+    /// The run goes on behind what is looked at: what breaks there is not told.
+    fn stop_after(&mut self, records: usize) {
+        let all = self.trace.records.len();
+        if records < all {
+            self.trace.records.truncate(records);
+            self.broken.clear();
+            self.unfinished = vec![format!("stopped after step {records} of {all}, as was asked for")];
+        }
+    }
+
+    fn told(&self, story: &str) -> String {
+        let mut out = format!("{story}\n");
         let _ = writeln!(out, "rules      {}", self.rules);
         if let Some(seed) = self.seed {
             let _ = writeln!(out, "seed       {seed}");

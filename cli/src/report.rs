@@ -35,6 +35,9 @@ pub(crate) enum Failure {
     /// The machine lacks something.
     #[error("{0}")]
     Environment(String),
+    /// Nothing can be claimed.
+    #[error("{0}")]
+    Incomplete(String),
     /// Our own output cannot be written.
     #[error("cannot write the output: {0}")]
     Output(#[from] std::io::Error),
@@ -45,6 +48,7 @@ impl Failure {
         match self {
             Self::Input(_) => Exit::Usage,
             Self::Environment(_) | Self::Output(_) => Exit::Environment,
+            Self::Incomplete(_) => Exit::Incomplete,
         }
     }
 }
@@ -73,6 +77,11 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// A file that cannot be written.
+pub(crate) fn unwritable(file: &std::path::Path, error: &std::io::Error) -> Failure {
+    Failure::Input(format!("cannot write {}: {error}", file.display()))
 }
 
 /// Writes one JSON document, or one line of several, to stdout.

@@ -7,7 +7,7 @@ use colo_real::{
     CheckpointFigures, LinkKind, NodeCommand, RunError, RunOptions, RunOutcome, kvm_usable, run_node,
     run_pair,
 };
-use colo_trace::{Fault, FaultAction, NamedRules, Plan, load_rules, write_trace};
+use colo_trace::{Fault, FaultAction, NamedRules, Plan, PlanFile, load_rules, write_trace};
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -216,11 +216,16 @@ fn real_plan(file: &std::path::Path) -> Result<Plan, Failure> {
     )))
 }
 
-/// A plan from a TOML file.
+/// A plan from a TOML file, a regression's, too.
 pub(crate) fn read_plan(file: &std::path::Path) -> Result<Plan, Failure> {
+    read_plan_file(file).map(|file| file.plan)
+}
+
+/// A plan from a TOML file, with what a regression knows besides.
+pub(crate) fn read_plan_file(file: &std::path::Path) -> Result<PlanFile, Failure> {
     let bad = |problem: String| Failure::Input(format!("{}: {problem}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|error| bad(error.to_string()))?;
-    Plan::from_toml(&text).map_err(|error| bad(error.to_string()))
+    PlanFile::from_toml(&text).map_err(|error| bad(error.to_string()))
 }
 
 /// How to start this very program as a node.

@@ -23,9 +23,11 @@
 
 mod agenda;
 mod arbiter;
+mod campaign;
 mod clients;
 mod draw;
 mod effects;
+mod enumerate;
 mod faults;
 mod fingerprint;
 mod gates;
@@ -33,6 +35,7 @@ mod guest;
 mod inputs;
 mod judge;
 mod knobs;
+mod line;
 mod link;
 mod manager;
 mod marks;
@@ -40,14 +43,29 @@ mod operations;
 mod options;
 mod outcome;
 mod receive;
+mod regression;
+mod seeds;
+mod self_check;
+mod shrink;
 mod side;
 mod simulation;
+#[cfg(feature = "proptest")]
+pub mod strategies;
+mod summary;
 mod sweep;
 mod tape;
 
+pub use campaign::{Campaign, CampaignError, FaultSource, Story};
+pub use enumerate::{Enumeration, Trial, enumerate, faults_to_try};
+pub use line::{LINE_SCHEMA, Line, sweep_name};
 pub use options::{MAX_CHECKPOINTS, MAX_CLIENTS, Options, Watch};
-pub use outcome::{Broken, Line, Outcome, Summary, Verdict};
-pub use sweep::{sweep, sweep_until};
+pub use outcome::{Broken, Outcome, Verdict};
+pub use regression::rerun;
+pub use seeds::SeedSet;
+pub use self_check::{SELF_CHECK, Unlike};
+pub use shrink::{Shrunk, shrink};
+pub use summary::Summary;
+pub use sweep::{sweep, sweep_checked, sweep_until};
 
 use colo_trace::NamedRules;
 

@@ -1,13 +1,14 @@
-//! What a run came to, and the line of JSON that says so.
+//! What a run came to.
 
+use crate::line::Line;
 use colo_protocol::Property;
 use colo_trace::{Fault, Gate, Plan, Trace};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
 /// Whether anything was broken.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Nothing.
@@ -82,91 +83,31 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// The rare paths that the run took.
+    fn taken(&self) -> impl Iterator<Item = &'static str> {
+        self.sometimes.iter().filter(|(_, count)| **count > 0).map(|(path, _)| *path)
+    }
+
     /// The run as a line of JSON; `plan` is the file into which the caller has written the plan.
     pub fn line<'a>(&'a self, plan: Option<&'a str>) -> Line<'a> {
         Line {
             schema: 1,
+            rules: None,
+            sweep: None,
             seed: self.seed,
             hash: format!("{:016x}", self.hash),
             verdict: self.verdict,
-            property: self.property.map(Broken::name),
-            explanation: self.explanation.as_deref(),
+            property: self.property.map(|broken| broken.name().into()),
+            explanation: self.explanation.as_deref().map(Into::into),
             claimed: self.claimed,
             events: self.events,
             checkpoints: self.checkpoints,
             failovers: self.failovers,
             answered: self.answered,
             virtual_us: self.virtual_us,
-            faults: &self.faults,
-            plan,
-        }
-    }
-}
-
-/// One run as `colo sim --json` prints it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-#[allow(missing_docs, reason = "each is the outcome's field of the same name")]
-pub struct Line<'a> {
-    pub schema: u32,
-    pub seed: u64,
-    /// Sixteen hexadecimal digits: a number of JSON cannot hold it.
-    pub hash: String,
-    pub verdict: Verdict,
-    pub property: Option<&'static str>,
-    pub explanation: Option<&'a str>,
-    pub claimed: bool,
-    pub events: u64,
-    pub checkpoints: u64,
-    pub failovers: u64,
-    pub answered: u64,
-    pub virtual_us: u64,
-    pub faults: &'a BTreeMap<&'static str, u64>,
-    pub plan: Option<&'a str>,
-}
-
-/// Many runs in one line.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
-pub struct Summary {
-    /// Runs.
-    pub runs: u64,
-    /// Runs that broke something.
-    pub violated: u64,
-    /// How many runs broke each property.
-    pub properties: BTreeMap<&'static str, u64>,
-    /// The first seed that broke anything.
-    pub first_violation: Option<u64>,
-    /// Events of all runs.
-    pub events: u64,
-    /// Checkpoints of all runs.
-    pub checkpoints: u64,
-    /// Promotions in all runs.
-    pub failovers: u64,
-    /// Virtual time of all runs, microseconds.
-    pub virtual_us: u64,
-    /// Faults of each kind in all runs.
-    pub faults: BTreeMap<&'static str, u64>,
-    /// In how many runs each rare path was taken; 0 for those that never were.
-    pub sometimes: BTreeMap<&'static str, u64>,
-}
-
-impl Summary {
-    /// Takes one run in.
-    pub fn add(&mut self, outcome: &Outcome) {
-        self.runs += 1;
-        if let Some(broken) = outcome.property {
-            self.violated += 1;
-            *self.properties.entry(broken.name()).or_default() += 1;
-            self.first_violation.get_or_insert(outcome.seed);
-        }
-        self.events += outcome.events;
-        self.checkpoints += outcome.checkpoints;
-        self.failovers += outcome.failovers;
-        self.virtual_us += outcome.virtual_us;
-        for (kind, count) in &outcome.faults {
-            *self.faults.entry(kind).or_default() += count;
-        }
-        for (path, count) in &outcome.sometimes {
-            *self.sometimes.entry(path).or_default() += u64::from(*count > 0);
+            faults: self.faults.iter().map(|(kind, count)| ((*kind).into(), *count)).collect(),
+            sometimes: self.taken().map(Into::into).collect(),
+            plan: plan.map(Into::into),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! What holds, holds; what is broken, is found; and the rare paths are really taken.
 #![allow(clippy::unwrap_used)]
 
-use colo_protocol::{BUGS, Bug, Detection, FailedLoad, FailoverDeferral, Fencing, PRESETS, Property};
+mod common;
+
+use colo_protocol::{Detection, FailoverDeferral, Fencing, PRESETS, Property};
 use colo_sim::{Broken, Options, Outcome, Summary, Verdict, Watch, run, sweep, sweep_until};
 use colo_trace::{NamedRules, load_rules};
 use std::ops::ControlFlow;
@@ -80,19 +82,9 @@ fn any_size_runs() {
     }
 }
 
-/// The known bugs that a simulation can show: it judges no progress, its guest has one execution, no disk, and a manager that knows when a
-/// VM cannot be used any more.
-fn simulated() -> impl Iterator<Item = &'static Bug> {
-    let shown = |bug: &&Bug| {
-        let seen = bug.breaks.first().is_some_and(|property| *property != Property::Disk);
-        seen && !bug.rules.is_hybrid() && bug.rules.failed_load == FailedLoad::Fatal
-    };
-    BUGS.iter().filter(shown)
-}
-
 #[test]
 fn known_bugs_are_found() {
-    for bug in simulated() {
+    for bug in common::simulated() {
         let rules = load_rules(bug.name).unwrap();
         let found = first(&rules, Broken::Property(bug.breaks[0]), &Options::default()).unwrap();
         assert!(found.claimed && found.faults.values().sum::<u64>() > 0, "{}: {found:?}", bug.name);
@@ -114,7 +106,7 @@ fn the_window_before_the_load_is_found_and_clients_notice() {
 
 #[test]
 fn known_bugs_break_what_they_are_known_to_break() {
-    for bug in simulated() {
+    for bug in common::simulated() {
         sweep(&load_rules(bug.name).unwrap(), 0..1_000, 2, &Options::default(), |outcome| {
             if let Some(broken) = outcome.property {
                 let known = bug.breaks.iter().any(|property| broken == Broken::Property(*property));
@@ -127,7 +119,7 @@ fn known_bugs_break_what_they_are_known_to_break() {
 #[test]
 fn known_bugs_are_noticed_by_clients_alone() {
     let options = Options { watch: Watch::ClientsOnly, ..Options::default() };
-    for bug in simulated().filter(|bug| bug.breaks[0] != Property::ExitReason) {
+    for bug in common::simulated().filter(|bug| bug.breaks[0] != Property::ExitReason) {
         let found = first(&load_rules(bug.name).unwrap(), Broken::ClientHistory, &options);
         assert!(found.is_some(), "{}", bug.name);
     }

@@ -15,7 +15,9 @@ mod gate;
 mod plan;
 mod point;
 mod record;
+mod regression;
 mod rules_file;
+mod steps;
 mod svg;
 mod times;
 
@@ -25,11 +27,13 @@ pub use conform::{
 };
 pub use derive::{DeriveError, plan_of};
 pub use diagram::{diagram, words};
-pub use enumerate::points_of;
+pub use enumerate::{points_in, points_of, records_before};
 pub use gate::Gate;
 pub use plan::{Fault, FaultAction, Plan, PlanCursor, PlanError};
 pub use point::{Event, Moment, Point, PointError};
 pub use record::{Header, Kind, Record, SCHEMA, Trace, TraceError, Way, read_trace, write_trace};
+pub use regression::{Head, PlanFile, Regression};
 pub use rules_file::{NamedRules, RulesError, load_rules, rules_to_toml};
+pub use steps::{LinkState, NodeState, PairState, Steps};
 pub use svg::svg;
 pub use times::{CheckpointTimes, checkpoint_times};

@@ -4,7 +4,7 @@ mod row;
 mod table;
 
 use crate::bounds_flags::BoundsFlags;
-use crate::interrupt::{INTERRUPTED, heed_interrupts};
+use crate::interrupt;
 use crate::report::{Exit, Failure, print, print_json};
 use crate::sim::{available_jobs, progress_bar};
 use colo_model::Limits;
@@ -58,7 +58,7 @@ impl Arguments {
         Limits {
             threads: self.threads.map_or_else(available_jobs, usize::from),
             max_memory_bytes: Some(self.max_memory.saturating_mul(1 << 20)),
-            stop: Some(&INTERRUPTED),
+            stop: Some(interrupt::watch()),
             ..Limits::default()
         }
     }
@@ -66,7 +66,6 @@ impl Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let variants = arguments.variants()?;
-    heed_interrupts();
     let bar = progress_bar(variants.len() as u64, "comparing");
     bar.enable_steady_tick(Duration::from_millis(200));
     let mut rows = Vec::new();

@@ -1,6 +1,6 @@
 //! What is found out about one variant: its check, its checkpoint counted on the core, its times in the simulator.
 
-use crate::interrupt::INTERRUPTED;
+use crate::interrupt;
 use colo_model::{Check, CheckpointCost, Limits, Scope, Verdict, check_scopes, checkpoint_cost};
 use colo_protocol::{Rules, bug_named};
 use colo_sim::{Options, Watch, sweep};
@@ -138,7 +138,7 @@ fn violations(check: &Check) -> Vec<Violation> {
 /// The medians over the checkpoints of some runs in which nothing fails. The simulated guests have one execution only,
 /// so there are none of hybrid rules.
 fn virtual_times(rules: &NamedRules, jobs: usize) -> Option<CheckpointTimes> {
-    if rules.rules.is_hybrid() || INTERRUPTED.load(Ordering::Relaxed) {
+    if rules.rules.is_hybrid() || interrupt::watch().load(Ordering::Relaxed) {
         return None;
     }
     let options = Options {

@@ -1,0 +1,38 @@
+//! Regressions: what was found once, as a file that finds it again.
+
+use crate::options::Options;
+use crate::outcome::Outcome;
+use crate::run;
+use crate::shrink::Shrunk;
+use colo_trace::{Head, NamedRules, Regression};
+
+impl Options {
+    /// The options with which a regression was found.
+    pub fn of(regression: &Regression) -> Self {
+        let Head { checkpoints, clients, interval_us, .. } = regression.head;
+        Self { checkpoints, clients, interval_us, plan: Some(regression.plan.clone()), ..Self::default() }
+    }
+}
+
+impl Shrunk {
+    /// The regression to keep; `found_by` says who found it.
+    pub fn regression(&self, rules: &NamedRules, found_by: impl Into<String>) -> Regression {
+        let Self { options, outcome, .. } = self;
+        let head = Head {
+            rules: rules.name.clone(),
+            seed: outcome.seed,
+            checkpoints: options.checkpoints,
+            clients: options.clients,
+            interval_us: options.interval_us,
+            property: outcome.property.map_or("nothing", crate::Broken::name).to_owned(),
+            explanation: outcome.explanation.clone().unwrap_or_default(),
+            found_by: found_by.into(),
+        };
+        Regression { head, plan: self.plan().clone() }
+    }
+}
+
+/// Runs a regression once more, under its own rules or under others.
+pub fn rerun(regression: &Regression, rules: &NamedRules) -> Outcome {
+    run(rules, regression.head.seed, &Options::of(regression))
+}

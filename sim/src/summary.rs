@@ -1,0 +1,119 @@
+//! Many runs in one line: what they came to together. Adding up is all that happens here; the order does not matter.
+
+use crate::line::Line;
+use crate::marks::Marks;
+use crate::outcome::Outcome;
+use colo_protocol::Rules;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Many runs in one line.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Summary {
+    /// Runs.
+    pub runs: u64,
+    /// Runs that broke something.
+    pub violated: u64,
+    /// How many runs broke each property.
+    pub properties: BTreeMap<String, u64>,
+    /// The lowest seed that broke anything.
+    pub first_violation: Option<u64>,
+    /// The lowest seed that broke anything that the rules claim.
+    #[serde(default)]
+    pub first_claimed: Option<u64>,
+    /// Events of all runs.
+    pub events: u64,
+    /// Checkpoints of all runs.
+    pub checkpoints: u64,
+    /// Promotions in all runs.
+    pub failovers: u64,
+    /// Virtual time of all runs, microseconds.
+    pub virtual_us: u64,
+    /// Faults of each kind in all runs.
+    pub faults: BTreeMap<String, u64>,
+    /// In how many runs each rare path was taken; 0 for those that never were.
+    pub sometimes: BTreeMap<String, u64>,
+}
+
+impl Summary {
+    /// No runs yet, and the rare paths that runs of these rules can take.
+    pub fn of(rules: &Rules) -> Self {
+        let paths = Marks::default().counted(rules).into_keys();
+        Self { sometimes: paths.map(|path| (path.to_owned(), 0)).collect(), ..Self::default() }
+    }
+
+    /// Takes one run in.
+    pub fn add(&mut self, outcome: &Outcome) {
+        for path in outcome.sometimes.keys() {
+            count(&mut self.sometimes, path, 0);
+        }
+        self.add_line(&outcome.line(None));
+    }
+
+    /// Takes one run in, of which there is the line only.
+    pub fn add_line(&mut self, line: &Line) {
+        self.runs += 1;
+        if let Some(property) = &line.property {
+            self.violated += 1;
+            count(&mut self.properties, property, 1);
+            lowest(&mut self.first_violation, Some(line.seed));
+            lowest(&mut self.first_claimed, Some(line.seed).filter(|_| line.claimed));
+        }
+        self.events += line.events;
+        self.checkpoints += line.checkpoints;
+        self.failovers += line.failovers;
+        self.virtual_us += line.virtual_us;
+        for (kind, struck) in &line.faults {
+            count(&mut self.faults, kind, *struck);
+        }
+        for path in &line.sometimes {
+            count(&mut self.sometimes, path, 1);
+        }
+    }
+
+    /// Rare paths that no run took.
+    pub fn never(&self) -> impl Iterator<Item = &str> {
+        self.sometimes.iter().filter(|(_, runs)| **runs == 0).map(|(path, _)| path.as_str())
+    }
+
+    /// Faults of all kinds.
+    pub fn all_faults(&self) -> u64 {
+        self.faults.values().sum()
+    }
+}
+
+fn count(counts: &mut BTreeMap<String, u64>, name: &str, by: u64) {
+    match counts.get_mut(name) {
+        Some(count) => *count += by,
+        None => {
+            counts.insert(name.to_owned(), by);
+        }
+    }
+}
+
+fn lowest(so_far: &mut Option<u64>, seed: Option<u64>) {
+    *so_far = [*so_far, seed].into_iter().flatten().min();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Options, run};
+    use colo_trace::load_rules;
+
+    #[test]
+    fn lines_add_up_to_what_their_runs_do_in_any_order() {
+        let rules = load_rules("bug:release-at-suspend").unwrap();
+        let outcomes: Vec<_> = (0..60).map(|seed| run(&rules, seed, &Options::default())).collect();
+        let mut whole = Summary::of(&rules.rules);
+        for outcome in &outcomes {
+            whole.add(outcome);
+        }
+        let mut backwards = Summary::of(&rules.rules);
+        for outcome in outcomes.iter().rev() {
+            backwards.add_line(&outcome.line(None));
+        }
+        assert_eq!(whole, backwards);
+        assert!(whole.violated > 0 && whole.first_claimed.is_some() && whole.never().count() > 0);
+    }
+}
