@@ -166,17 +166,19 @@ fn called(record: &Record) -> String {
 
 /// Everything is watched for, but of a counterexample what it is known to break comes first.
 fn on_sim(source: Source, file: &Path, seed: u64) -> Result<Report, Failure> {
-    let (rules, plan, known) = match source {
-        Source::Plan(rules, plan) => (rules, plan, None),
+    let (rules, plan, known, replacements) = match source {
+        Source::Plan(rules, plan) => (rules, plan, None, None),
         Source::Trace(trace) => {
             let plan =
                 plan_of(&trace).map_err(|error| Failure::Input(format!("{}: {error}", file.display())))?;
             let known = last_broken(&trace);
-            (NamedRules { name: trace.header.rules_name, rules: trace.header.rules }, plan, known)
+            // In the trace of which the plan was made, none came.
+            let rules = NamedRules { name: trace.header.rules_name, rules: trace.header.rules };
+            (rules, plan, known, Some(0))
         }
     };
     only_periodic(&rules)?;
-    let options = Options { plan: Some(plan), record: true, ..Options::default() };
+    let options = Options { plan: Some(plan), replacements, record: true, ..Options::default() };
     let watched = |watch| simulate(&rules, seed, &Options { watch, ..options.clone() });
     let outcome = known.map(|property| watched(Watch::Only(property)));
     let outcome = outcome.filter(|outcome| outcome.verdict == Verdict::Violated);

@@ -35,6 +35,9 @@ pub(crate) struct Arguments {
     /// Clients with a request open each.
     #[arg(long, default_value_t = Options::default().clients, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(colo_sim::MAX_CLIENTS)))]
     clients: u32,
+    /// Replacements that are at hand for survivors, instead of as many as the seed draws.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=100))]
+    replacements: Option<u64>,
     /// The faults, instead of those that the seed draws.
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
@@ -101,6 +104,7 @@ impl Arguments {
         Ok(Options {
             checkpoints: self.checkpoints,
             clients: self.clients,
+            replacements: self.replacements,
             plan,
             faults: !self.no_faults,
             record: self.seeds.is_none(),
@@ -268,6 +272,12 @@ fn told(rules: &NamedRules, outcome: &Outcome, options: &Options, plan: Option<&
         grouped(outcome.virtual_us / 1000),
         outcome.hash,
     );
+    let pair = match (outcome.protected, outcome.pairs) {
+        (true, 1) => "protected".to_owned(),
+        (true, pairs) => format!("protected again, with replacement {}", pairs - 1),
+        (false, _) => "not protected at the end: no replacement was at hand".to_owned(),
+    };
+    let _ = writeln!(out, "pair       {pair}");
     let _ = match (outcome.property, &outcome.explanation) {
         (Some(property), explanation) => {
             let explanation = explanation.as_deref().unwrap_or_default();
@@ -293,6 +303,9 @@ fn again(rules: &NamedRules, seed: u64, options: &Options) -> String {
     if options.clients != usual.clients {
         let _ = write!(command, " --clients {}", options.clients);
     }
+    if let Some(replacements) = options.replacements {
+        let _ = write!(command, " --replacements {replacements}");
+    }
     command
 }
 
@@ -313,6 +326,13 @@ fn summed_up(rules: &NamedRules, summary: &Summary, seconds: f64) -> String {
         summary.faults.iter().map(|(kind, count)| format!("{kind} {}", grouped(*count))).collect();
     let _ =
         writeln!(out, "faults     {}", if faults.is_empty() { "none".to_owned() } else { faults.join(", ") });
+    let _ = writeln!(
+        out,
+        "pairs      {}, {} of them with a replacement; {} ended unprotected",
+        grouped(summary.pairs),
+        grouped(summary.pairs - summary.runs),
+        counted(summary.unprotected, "run", "runs"),
+    );
     for (path, _) in summary.sometimes.iter().filter(|(_, runs)| **runs == 0) {
         let _ = writeln!(out, "never      {path}");
     }

@@ -140,7 +140,7 @@ impl Simulation<'_> {
         self.wake(node);
     }
 
-    fn wake(&mut self, node: NodeName) {
+    pub(crate) fn wake(&mut self, node: NodeName) {
         let side = &mut self.sides[node as usize];
         if side.guest.executing && !side.awake && !side.inbox.is_empty() {
             side.awake = true;
@@ -167,6 +167,7 @@ impl Simulation<'_> {
                 }
                 let offset = OutputOffset(end.0 - 1);
                 self.tape.reply(self.place(Some(node)), Kind::Guest, offset, reply);
+                self.replicate(node);
                 self.give(node, Input::GuestOutput { end }, Basis::Node);
             }
         }

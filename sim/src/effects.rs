@@ -9,7 +9,7 @@ use colo_protocol::{CheckpointNumber, Effect, Input, Message, NodeName, OutputOf
 use colo_trace::{Event, Moment};
 
 /// How long the clients have with a survivor alone before the run drains, microseconds.
-const ALONE_US: u64 = 100_000;
+pub(crate) const ALONE_US: u64 = 100_000;
 
 impl Simulation<'_> {
     /// Plans when the next effect of a node is carried out, if there is one and it is not planned.
@@ -62,11 +62,7 @@ impl Simulation<'_> {
             Effect::ArmCheckpointTimer { .. } => self.arm_timer(node),
             Effect::CloseLink => self.close_link(node),
             Effect::ApplyRam(checkpoint) => self.apply_ram(node, checkpoint),
-            // The guest has no disk.
-            Effect::StartReplication
-            | Effect::CheckpointDisk(_)
-            | Effect::CommitDiskEpoch(_)
-            | Effect::FailOverDisk => {}
+            effect if effect.is_of_the_disk() => self.perform_on_disk(node, effect),
             Effect::ShutDown => self.halt(node),
             Effect::BeginFailover => self.note_deferral(node),
             Effect::TakeOver => self.take_over(node),
@@ -87,7 +83,8 @@ impl Simulation<'_> {
 
     fn resume(&mut self, node: NodeName) {
         self.judge_resume(node);
-        self.side_mut(node).guest.executing = true;
+        self.side_mut(node).guest.goes_on();
+        self.replicate(node);
         self.requests_flow_to(node);
     }
 
@@ -122,12 +119,15 @@ impl Simulation<'_> {
     fn take_over(&mut self, node: NodeName) {
         self.judge_promotion(node);
         self.failovers += 1;
+        if self.replacements.came > 0 {
+            self.marks.hit(Mark::FailedOverAgain);
+        }
         self.marks.hit(match node {
             NodeName::Primary => Mark::PrimaryTookOver,
             NodeName::Secondary => Mark::SecondaryTookOver,
         });
         self.side_mut(node).promoted = true;
-        self.agenda.after(ALONE_US, Planned::Drain);
+        self.awaits_replacement();
     }
 
     /// A checkpoint is in the secondary, whole.
@@ -135,7 +135,7 @@ impl Simulation<'_> {
         if checkpoint > CheckpointNumber::default() {
             self.checkpoints += 1;
         }
-        if self.checkpoints == self.options.checkpoints {
+        if self.checkpoints == self.replacements.target {
             self.agenda.after(0, Planned::Drain);
         }
     }

@@ -54,6 +54,12 @@ impl Judge {
         self.judgement.clone()
     }
 
+    /// Another pair begins: checkpoints are counted anew, and what each node gave the world is told anew.
+    pub(crate) fn begin_generation(&mut self) {
+        self.captured.clear();
+        self.served = [false; 2];
+    }
+
     /// The state of this checkpoint was captured.
     pub(crate) fn captured(&mut self, checkpoint: CheckpointNumber, capture: Capture) {
         self.captured.insert(checkpoint, capture);
@@ -114,7 +120,10 @@ impl Simulation<'_> {
                 let sentence = format!("the {node}'s VM is resumed, and {}", self.torn(node));
                 self.violated(Property::CheckpointAtomicity, sentence);
             }
-            Some(checkpoint) => self.judge_promise(node, checkpoint),
+            Some(checkpoint) => {
+                self.judge_disk(node);
+                self.judge_promise(node, checkpoint);
+            }
         }
     }
 
@@ -145,6 +154,9 @@ impl Simulation<'_> {
                 format!("the {node} has loaded checkpoint {checkpoint}, and its VM is not the captured one");
             self.violated(Property::CheckpointAtomicity, sentence);
         }
+        if self.side(node).guest.executing {
+            self.judge_disk(node);
+        }
     }
 
     fn judge_promise(&mut self, node: NodeName, checkpoint: CheckpointNumber) {
@@ -161,10 +173,19 @@ impl Simulation<'_> {
         }
     }
 
-    /// A node is promoted. Of a torn VM no property can be told but that it may not run.
+    /// A node is promoted. Of a torn VM the first thing to be told is that it is.
     pub(crate) fn judge_promotion(&mut self, node: NodeName) {
+        let guest = &self.side(node).guest;
+        let checkpoint = guest
+            .devices_of
+            .unwrap_or_default()
+            .min(guest.memory_of.or(guest.devices_of).unwrap_or_default());
+        if guest.checkpoint().is_none() {
+            let sentence = format!("the {node} is promoted, and {}", self.torn(node));
+            self.violated(Property::CheckpointAtomicity, sentence);
+        }
+        self.judge_disk(node);
         let (side, peer) = (self.side(node), self.side(node.peer()));
-        let Some(checkpoint) = side.guest.checkpoint() else { return };
         let (history, released) = (side.guest.devices.output_end, peer.released);
         // What a peer released after its own promotion is the business of single server.
         if released > history && !peer.promoted {
@@ -173,7 +194,6 @@ impl Simulation<'_> {
                 node.peer()
             );
             self.violated(Property::OutputCommit, sentence);
-            return;
         }
         self.judge_promise(node, checkpoint);
     }
@@ -245,7 +265,7 @@ impl Simulation<'_> {
     fn server(&self) -> Option<NodeName> {
         let alone = |node: &NodeName| {
             let side = self.side(*node);
-            side.alive && !side.unusable && side.node.machine().failover() == Failover::Completed
+            !side.is_over() && side.node.machine().failover() == Failover::Completed
         };
         let protected = self.link.is_up() && self.sides.iter().all(|side| side.alive && side.open);
         NodeName::ALL.into_iter().find(alone).or(protected.then_some(NodeName::Primary))

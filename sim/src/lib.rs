@@ -30,6 +30,7 @@ mod faults;
 mod fingerprint;
 mod gates;
 mod guest;
+mod guest_knobs;
 mod inputs;
 mod judge;
 mod knobs;
@@ -40,6 +41,8 @@ mod operations;
 mod options;
 mod outcome;
 mod receive;
+mod replacement;
+mod replication;
 mod side;
 mod simulation;
 mod sweep;
@@ -65,5 +68,9 @@ pub fn run(rules: &NamedRules, seed: u64, options: &Options) -> Outcome {
 
 /// The parameters that a run draws from its seed before it begins, in a line for a person.
 pub fn knobs(rules: &NamedRules, seed: u64, options: &Options) -> String {
-    knobs::Knobs::draw(seed, &rules.rules, options).to_string()
+    format!(
+        "{}, {}",
+        knobs::Knobs::draw(seed, &rules.rules, options),
+        guest_knobs::GuestKnobs::draw(seed, options)
+    )
 }

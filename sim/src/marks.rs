@@ -26,6 +26,8 @@ pub(crate) enum Mark {
     LivingPeerSuspected,
     ArbiterChosePeer,
     NobodyServes,
+    ReplacementCame,
+    FailedOverAgain,
 }
 
 impl Mark {
@@ -43,7 +45,7 @@ impl Mark {
 }
 
 /// Every mark with its name, in the order of the enumeration.
-const ALL: [(Mark, &str); 20] = [
+const ALL: [(Mark, &str); 22] = [
     (Mark::MessageSplit, "a message came in pieces"),
     (Mark::RequestRetried, "a request was retried"),
     (Mark::StaleRequestIgnored, "a request came after its successor"),
@@ -64,6 +66,8 @@ const ALL: [(Mark, &str); 20] = [
     (Mark::LivingPeerSuspected, "a living peer was taken for dead"),
     (Mark::ArbiterChosePeer, "the arbiter chose the peer"),
     (Mark::NobodyServes, "nobody could serve"),
+    (Mark::ReplacementCame, "a survivor was given a replacement"),
+    (Mark::FailedOverAgain, "a pair with a replacement failed over"),
 ];
 
 /// How often each path was taken.

@@ -63,6 +63,10 @@ pub struct Outcome {
     pub checkpoints: u64,
     /// Promotions.
     pub failovers: u64,
+    /// Pairs: one, and one more for each replacement that came to a survivor.
+    pub pairs: u64,
+    /// Whether the service was protected in the end. If not, no replacement was at hand, or none could be taken.
+    pub protected: bool,
     /// Requests that were answered.
     pub answered: u64,
     /// Virtual time that passed, microseconds.
@@ -95,6 +99,8 @@ impl Outcome {
             events: self.events,
             checkpoints: self.checkpoints,
             failovers: self.failovers,
+            pairs: self.pairs,
+            protected: self.protected,
             answered: self.answered,
             virtual_us: self.virtual_us,
             faults: &self.faults,
@@ -118,6 +124,8 @@ pub struct Line<'a> {
     pub events: u64,
     pub checkpoints: u64,
     pub failovers: u64,
+    pub pairs: u64,
+    pub protected: bool,
     pub answered: u64,
     pub virtual_us: u64,
     pub faults: &'a BTreeMap<&'static str, u64>,
@@ -141,6 +149,10 @@ pub struct Summary {
     pub checkpoints: u64,
     /// Promotions in all runs.
     pub failovers: u64,
+    /// Pairs of all runs.
+    pub pairs: u64,
+    /// Runs at whose end the service was not protected.
+    pub unprotected: u64,
     /// Virtual time of all runs, microseconds.
     pub virtual_us: u64,
     /// Faults of each kind in all runs.
@@ -161,6 +173,8 @@ impl Summary {
         self.events += outcome.events;
         self.checkpoints += outcome.checkpoints;
         self.failovers += outcome.failovers;
+        self.pairs += outcome.pairs;
+        self.unprotected += u64::from(!outcome.protected);
         self.virtual_us += outcome.virtual_us;
         for (kind, count) in &outcome.faults {
             *self.faults.entry(kind).or_default() += count;

@@ -57,6 +57,12 @@ impl Memory {
         self.pages[index] = Some(page);
     }
 
+    /// All pages there are count as written.
+    pub(crate) fn mark_all_dirty(&mut self) {
+        let exist = self.pages.iter().enumerate().filter(|(_, page)| page.is_some());
+        self.dirty = exist.fold(0, |dirty, (index, _)| dirty | 1 << index);
+    }
+
     /// The pages written since the last call, with their numbers; the log begins anew.
     pub(crate) fn take_dirty(&mut self) -> impl Iterator<Item = (usize, &Page)> {
         let dirty = std::mem::take(&mut self.dirty);
