@@ -3,7 +3,7 @@
 //! A trace is followed step by step on the model, a plan through everything that it leaves open; in the simulator
 //! both are plans. What a run means is said by whoever ran it, and nothing is judged here.
 
-use crate::report::{Exit, Failure, only_periodic, paragraph, print, print_json};
+use crate::report::{Exit, Failure, paragraph, print, print_json};
 use colo_model::{Break, Followed, ForEver, PlanFollowed, Stuck, follow_plan, follow_trace};
 use colo_protocol::Property;
 use colo_sim::{Broken, Options, Outcome, Verdict, Watch, run as simulate};
@@ -177,7 +177,6 @@ fn on_sim(source: Source, file: &Path, seed: u64) -> Result<Report, Failure> {
             (rules, plan, known, Some(0))
         }
     };
-    only_periodic(&rules)?;
     let options = Options { plan: Some(plan), replacements, record: true, ..Options::default() };
     let watched = |watch| simulate(&rules, seed, &Options { watch, ..options.clone() });
     let outcome = known.map(|property| watched(Watch::Only(property)));

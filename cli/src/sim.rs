@@ -1,6 +1,6 @@
 //! `colo sim`: seeded simulations, a line each, and what they came to together.
 
-use crate::report::{Exit, Failure, counted, grouped, only_periodic, print, print_json};
+use crate::report::{Exit, Failure, counted, grouped, print, print_json};
 use crate::run::read_plan;
 use colo_sim::{Options, Outcome, Summary, Verdict, knobs, run as simulate, sweep};
 use colo_trace::{NamedRules, diagram, load_rules, write_trace};
@@ -84,7 +84,6 @@ fn parse_shard(text: &str) -> Result<Shard, String> {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let rules = load_rules(&arguments.rules)?;
-    only_periodic(&rules)?;
     let options = arguments.options()?;
     match &arguments.seeds {
         Some(seeds) => {

@@ -115,7 +115,6 @@ fn what_check_writes_is_replayed_by_the_command_that_it_prints() {
         (&["replay", plan, "--on", "model", "--rules", bug, "--json"], 1),
         (&["replay", plan, "--on", "sim", "--rules", "v12"], 0),
         (&["replay", plan, "--on", "sim"], 2),
-        (&["replay", plan, "--on", "sim", "--rules", "qemu"], 2),
         (&["replay", trace, "--on", "moon"], 2),
         (&["replay", "none.jsonl", "--on", "model"], 2),
         (&["run", bug, "--plan", plan], 2),

@@ -1,7 +1,7 @@
 //! What is to happen, in the order of virtual time. What is due at the same time happens in the order of planning.
 
 use colo_oracle::Request;
-use colo_protocol::NodeName;
+use colo_protocol::{NodeName, OutputOffset};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -24,6 +24,10 @@ pub(crate) enum Event {
     LinkDown(NodeName),
     /// A guest looks for a request to execute.
     GuestTurn(NodeName),
+    /// The primary compares what both VMs have sent.
+    Compare,
+    /// The world had been given output up to here: has it been given any since?
+    OutputWaits { since: OutputOffset },
     /// A request has crossed the network.
     Arrival(Request),
     /// Units of output reach the clients.
@@ -59,6 +63,8 @@ impl Event {
             | Self::LinkDown(_)
             | Self::GuestTurn(_)
             | Self::DiskWrites { .. }
+            | Self::Compare
+            | Self::OutputWaits { .. }
             | Self::Patience(_)
             | Self::Drain => true,
             Self::Arrival(_)

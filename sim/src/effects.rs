@@ -1,6 +1,8 @@
 //! Effects: carried out one at a time, in the order in which the node's machine asked for them.
 
 use crate::agenda::Event as Planned;
+use crate::clients::Given;
+use crate::draw::index as index_of;
 use crate::inputs::Basis;
 use crate::marks::Mark;
 use crate::side::Staged;
@@ -26,6 +28,7 @@ impl Simulation<'_> {
         self.side_mut(node).carrying = false;
         self.carry_out(node);
         self.plan_carrying(node);
+        self.wake(node);
     }
 
     /// Carries out the effect that is next. A fault that strikes before it may change which one that is; then it
@@ -59,6 +62,9 @@ impl Simulation<'_> {
             }
             Effect::ResumeVm => self.resume(node),
             Effect::Release(up_to) => self.release(node, up_to),
+            Effect::ReleaseUncompared(up_to) => self.release_past(node, up_to),
+            Effect::RedirectOutput(up_to) => self.redirect(node, up_to),
+            Effect::ForgetPeerOutput => self.comparison.forget(),
             Effect::ArmCheckpointTimer { .. } => self.arm_timer(node),
             Effect::CloseLink => self.close_link(node),
             Effect::ApplyRam(checkpoint) => self.apply_ram(node, checkpoint),
@@ -105,12 +111,30 @@ impl Simulation<'_> {
     fn release(&mut self, node: NodeName, up_to: OutputOffset) {
         let (first, units) = self.sides[node as usize].output.release(up_to);
         let count = units.len();
-        self.world.extend(units.zip(first.0..).map(|(reply, offset)| (OutputOffset(offset), reply)));
+        let given = units.zip(first.0..);
+        self.world.extend(given.map(|(reply, offset)| Given {
+            offset: OutputOffset(offset),
+            reply,
+            early: false,
+        }));
+        self.given(node, count);
+    }
+
+    /// The world is given the one unit before `up_to`, past what is withheld before it.
+    fn release_past(&mut self, node: NodeName, up_to: OutputOffset) {
+        let output = &self.side(node).output;
+        let Some(index) = up_to.0.checked_sub(output.start().0 + 1) else { return };
+        let Some(reply) = output.units().nth(index_of(index)).copied() else { return };
+        self.world.push_back(Given { offset: OutputOffset(up_to.0 - 1), reply, early: true });
+        self.given(node, 1);
+    }
+
+    /// The last so many units of what is on its way to the clients have just been let go by a node.
+    fn given(&mut self, node: NodeName, count: usize) {
         if count == 0 {
             return;
         }
-        let end = OutputOffset(first.0 + count as u64);
-        self.judge_release(node, end);
+        self.judge_release(node, count);
         let delay_us = self.network.within(self.knobs.client_latency);
         self.world_us = self.world_us.max(self.agenda.now_us() + delay_us);
         self.agenda.at(self.world_us, Planned::Output { units: count });
@@ -126,7 +150,9 @@ impl Simulation<'_> {
             NodeName::Primary => Mark::PrimaryTookOver,
             NodeName::Secondary => Mark::SecondaryTookOver,
         });
-        self.side_mut(node).promoted = true;
+        let side = self.side_mut(node);
+        side.promoted = true;
+        side.guest.memory.keep_no_pages();
         self.awaits_replacement();
     }
 

@@ -24,16 +24,20 @@
 mod agenda;
 mod arbiter;
 mod clients;
+mod comparison;
 mod draw;
 mod effects;
+mod execution;
 mod faults;
 mod fingerprint;
 mod gates;
 mod guest;
 mod guest_knobs;
+mod inbox;
 mod inputs;
 mod judge;
 mod knobs;
+mod ledger;
 mod link;
 mod manager;
 mod marks;
@@ -55,12 +59,7 @@ pub use sweep::{sweep, sweep_until};
 use colo_trace::NamedRules;
 
 /// Simulates one run: the same for the same rules, seed and options, always and everywhere.
-///
-/// # Panics
-///
-/// If the rules are hybrid: the simulated guests have one execution only.
 pub fn run(rules: &NamedRules, seed: u64, options: &Options) -> Outcome {
-    assert!(!rules.rules.is_hybrid(), "hybrid rules cannot be simulated");
     let mut simulation = simulation::Simulation::new(&rules.rules, seed, options);
     let events = simulation.run();
     simulation.outcome(rules, seed, events)

@@ -28,6 +28,9 @@ pub(crate) enum Mark {
     NobodyServes,
     ReplacementCame,
     FailedOverAgain,
+    OutputsMatched,
+    OutputsDiffered,
+    OutputHeldTooLong,
 }
 
 impl Mark {
@@ -39,13 +42,14 @@ impl Mark {
             Self::FailoverDeferred => rules.has_manager(),
             Self::LivingPeerSuspected => rules.watches_silence(),
             Self::ArbiterChosePeer => rules.fencing == Fencing::Arbiter,
+            Self::OutputsMatched | Self::OutputsDiffered | Self::OutputHeldTooLong => rules.is_hybrid(),
             _ => true,
         }
     }
 }
 
 /// Every mark with its name, in the order of the enumeration.
-const ALL: [(Mark, &str); 22] = [
+const ALL: [(Mark, &str); 25] = [
     (Mark::MessageSplit, "a message came in pieces"),
     (Mark::RequestRetried, "a request was retried"),
     (Mark::StaleRequestIgnored, "a request came after its successor"),
@@ -68,6 +72,9 @@ const ALL: [(Mark, &str); 22] = [
     (Mark::NobodyServes, "nobody could serve"),
     (Mark::ReplacementCame, "a survivor was given a replacement"),
     (Mark::FailedOverAgain, "a pair with a replacement failed over"),
+    (Mark::OutputsMatched, "both VMs' output was the same"),
+    (Mark::OutputsDiffered, "the VMs' output differed"),
+    (Mark::OutputHeldTooLong, "output waited for its like for too long"),
 ];
 
 /// How often each path was taken.

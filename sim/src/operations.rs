@@ -136,6 +136,7 @@ impl Simulation<'_> {
         self.judge_load_step(node);
         let side = self.side_mut(node);
         let Side { staged, guest, .. } = side;
+        guest.memory.take_back();
         for (index, page) in &staged.pages {
             guest.memory.put(*index, page.clone());
         }
@@ -146,6 +147,7 @@ impl Simulation<'_> {
         let side = self.side_mut(node);
         side.loading = std::mem::take(&mut side.staged);
         side.guest.memory_of = None;
+        side.guest.memory.take_back();
         let half = side.loading.pages.len() / 2;
         for (index, page) in side.loading.pages.drain(..half) {
             side.guest.memory.put(index, page);
@@ -169,6 +171,9 @@ impl Simulation<'_> {
             self.marks.hit(Mark::LoadFailed);
             return Input::LoadFailed;
         }
+        // What a VM has done by itself, a checkpoint undoes.
+        let keeps = self.rules.is_hybrid() && !self.side(node).promoted;
+        let side = self.side_mut(node);
         let Some((devices, output)) = decode_devices(&staged.devices) else {
             // Nothing whole was staged: a load that applies nothing is a failed one.
             return Input::LoadFailed;
@@ -176,6 +181,11 @@ impl Simulation<'_> {
         side.guest.devices = devices;
         side.guest.devices_of = Some(number_of(effect));
         side.output = output;
+        side.inbox.go_on_at(devices.taken);
+        if keeps {
+            side.guest.memory.keep_pages();
+        }
+        self.ledger.loads(devices.output_end);
         if number_of(effect) == CheckpointNumber::default() {
             // The initial state comes with a mirror of the disk.
             self.sides[node as usize].guest.disk.mirror(&self.mirror);

@@ -5,6 +5,7 @@
 //! are counted anew; occurrences at protocol points are not, so that a point never means two places of a run.
 
 use crate::agenda::Event;
+use crate::comparison::Comparison;
 use crate::effects::ALONE_US;
 use crate::link::Link;
 use crate::marks::Mark;
@@ -80,7 +81,12 @@ impl Simulation<'_> {
         let [primary, secondary] = &mut self.sides;
         primary.begin_generation(dialect, now_us);
         *secondary = Side::replacement(dialect, &self.knobs, now_us);
+        if self.rules.is_hybrid() {
+            secondary.inbox = primary.inbox.clone();
+        }
+        self.comparison = Comparison::default();
         self.judge.begin_generation();
+        self.ledger.begin_generation(survivor);
         self.begin_watching();
         self.begin_counting();
         self.wake(NodeName::Primary);

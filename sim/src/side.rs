@@ -3,13 +3,13 @@
 //! Only data. What happens to it stands in the files named after what happens.
 
 use crate::guest::{Guest, Page};
+use crate::inbox::Inbox;
 use crate::knobs::Knobs;
-use colo_oracle::{Reply, Request};
+use colo_oracle::Reply;
 use colo_protocol::wire::{BlockName, Config, Decoder, Direction, Encoder};
 use colo_protocol::{
     CheckpointNumber, Dialect, Effect, Input, Node, NodeName, Operation, OutputBuffer, OutputOffset,
 };
-use std::collections::VecDeque;
 
 /// An operation that has begun and not ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,7 +82,7 @@ pub(crate) struct Side {
     /// What is being applied to the VM.
     pub(crate) loading: Staged,
     pub(crate) output: OutputBuffer<Reply>,
-    pub(crate) inbox: VecDeque<Request>,
+    pub(crate) inbox: Inbox,
     /// The guest's next look into its inbox is planned.
     pub(crate) awake: bool,
     /// For the judge: the end of what the world was given by this node.
@@ -117,7 +117,7 @@ impl Side {
             staged: Staged::default(),
             loading: Staged::default(),
             output: OutputBuffer::default(),
-            inbox: VecDeque::new(),
+            inbox: Inbox::default(),
             awake: false,
             released: OutputOffset::default(),
             promoted: false,

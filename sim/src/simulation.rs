@@ -4,13 +4,15 @@
 //! node's machine, and what the machine asks for is carried out.
 
 use crate::agenda::{Agenda, Event};
-use crate::clients::Clients;
+use crate::clients::{Clients, Given};
+use crate::comparison::Comparison;
 use crate::draw::{Draws, Purpose};
 use crate::faults::Faults;
 use crate::guest::Disk;
 use crate::guest_knobs::GuestKnobs;
 use crate::judge::Judge;
 use crate::knobs::Knobs;
+use crate::ledger::Ledger;
 use crate::link::Link;
 use crate::marks::{Mark, Marks};
 use crate::options::Options;
@@ -19,8 +21,7 @@ use crate::replacement::Replacements;
 use crate::replication::Replication;
 use crate::side::Side;
 use crate::tape::{Place, Tape};
-use colo_oracle::Reply;
-use colo_protocol::{CheckpointNumber, Failover, NodeName, OutputOffset, Rules};
+use colo_protocol::{CheckpointNumber, Failover, NodeName, Rules};
 use colo_trace::{Header, NamedRules, SCHEMA, Trace, Way};
 use std::collections::VecDeque;
 
@@ -49,13 +50,15 @@ pub(crate) struct Simulation<'a> {
     /// The disk that comes with the initial state.
     pub(crate) mirror: Disk,
     pub(crate) replacements: Replacements,
+    pub(crate) comparison: Comparison,
     pub(crate) clients: Clients,
     /// Output on its way to the clients.
-    pub(crate) world: VecDeque<(OutputOffset, Reply)>,
+    pub(crate) world: VecDeque<Given>,
     /// When the last of it arrives.
     pub(crate) world_us: u64,
     pub(crate) faults: Faults,
     pub(crate) judge: Judge,
+    pub(crate) ledger: Ledger,
     /// What waits at a closed gate, in the order in which it came there.
     pub(crate) parked: Vec<Event>,
     pub(crate) tape: Tape,
@@ -88,12 +91,13 @@ impl<'a> Simulation<'a> {
             replication: Replication::default(),
             mirror: Disk::default(),
             replacements: Replacements::new(guest_knobs.replacements, options.checkpoints),
-            guest_knobs,
-            clients: Clients::new(seed, options.clients),
+            clients: Clients::new(seed, options.clients, guest_knobs.second_opinion),
             world: VecDeque::new(),
             world_us: 0,
             faults: Faults::new(seed, rules, options),
             judge: Judge::default(),
+            ledger: Ledger::default(),
+            comparison: Comparison::default(),
             parked: Vec::new(),
             tape: Tape::new(options.record),
             marks: Marks::default(),
@@ -104,6 +108,7 @@ impl<'a> Simulation<'a> {
             failovers: 0,
             scratch: Vec::new(),
             knobs,
+            guest_knobs,
         }
     }
 
@@ -155,6 +160,8 @@ impl<'a> Simulation<'a> {
             Event::Arrival(request) => self.request_arrives(request),
             Event::Output { units } => self.output_arrives(units),
             Event::DiskWrites { count, epoch } => self.disk_writes_arrive(count, epoch),
+            Event::Compare => self.compare(),
+            Event::OutputWaits { since } => self.output_waits(since),
             Event::Issue(client) => self.issue(client),
             Event::Retry { client, sequence } => self.retry(client, sequence),
             Event::Patience(node) => self.patience_ends(node),

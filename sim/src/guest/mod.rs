@@ -43,6 +43,7 @@ impl Guest {
     /// Another pair begins with this machine: it is what checkpoint 0 will be made of, all of it.
     pub(crate) fn begin_generation(&mut self) {
         self.memory.mark_all_dirty();
+        self.memory.keep_no_pages();
         self.disk.begin_generation();
         self.memory_of = Some(CheckpointNumber::default());
         self.devices_of = self.memory_of;
