@@ -169,10 +169,8 @@ impl Simulation<'_> {
             self.tape.reply(self.place(None), Kind::Client, offset, reply);
             let checker = &mut self.clients.checker;
             let duplicates = checker.summary().duplicates;
-            let seen = match early {
-                true => checker.accepted_early(offset, reply),
-                false => checker.accepted(offset, reply),
-            };
+            let seen =
+                if early { checker.accepted_early(offset, reply) } else { checker.accepted(offset, reply) };
             if let Err(violation) = seen {
                 self.broken(Broken::ClientHistory, violation.to_string());
                 return;

@@ -50,10 +50,10 @@ impl fmt::Display for GuestKnobs {
 impl GuestKnobs {
     pub(crate) fn draw(seed: u64, options: &Options) -> Self {
         let mut draws = Draws::new(seed, Purpose::GuestKnobs);
-        let drawn = draws.below(MAX_REPLACEMENTS + 1);
+        let at_hand = draws.below(MAX_REPLACEMENTS + 1);
         // A plan that fixes an interleaving says itself what happens.
         let fixed = options.plan.as_ref().is_some_and(|plan| !plan.gates.is_empty());
-        let replacements = if fixed { 0 } else { drawn };
+        let replacements = if fixed { 0 } else { at_hand };
         Self {
             disk: draws.span(50, 4_000),
             replacements: options.replacements.unwrap_or(replacements),

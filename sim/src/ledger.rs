@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn what_is_sent_alike_is_shared_up_to_the_first_difference() {
         let mut ledger = Ledger::default();
-        let mut send = |ledger: &mut Ledger, node, offset, value| {
+        let send = |ledger: &mut Ledger, node, offset, value| {
             ledger.sends(node, OutputOffset(offset), reply(value));
         };
         for (offset, value) in [(0, 1), (1, 2), (2, 3), (3, 4)] {

@@ -1,7 +1,7 @@
 //! Both VMs execute, and their output is compared: what holds of the good variant, and what there is to find in QEMU.
 #![allow(clippy::unwrap_used)]
 
-use colo_protocol::{PRESETS, Property};
+use colo_protocol::PRESETS;
 use colo_sim::{Broken, Options, Summary, Verdict, Watch, run, sweep, sweep_until};
 use colo_trace::{NamedRules, load_rules};
 use std::collections::BTreeSet;

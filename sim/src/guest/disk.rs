@@ -127,7 +127,9 @@ fn mixed(sector: usize, content: &Sector) -> u64 {
     }
     let mut print = Fingerprint::new();
     print.word(sector as u64);
-    content.iter().for_each(|word| print.word(*word));
+    for word in content {
+        print.word(*word);
+    }
     print.value()
 }
 
