@@ -4,7 +4,7 @@
 //! both are plans; a regression has rules, seed and size of its own. What a run means is said by whoever ran it, and nothing is judged here.
 
 use crate::look::Look;
-use crate::report::{Exit, Failure, only_periodic, paragraph, print, print_json};
+use crate::report::{Exit, Failure, paragraph, print, print_json};
 use colo_model::{Break, Followed, ForEver, PlanFollowed, Stuck, follow_plan, follow_trace};
 use colo_protocol::Property;
 use colo_sim::{Broken, Options, Outcome, Verdict, Watch, run as simulate};
@@ -192,10 +192,10 @@ fn on_sim(source: Source, file: &Path, seed: Option<u64>) -> Result<Report, Fail
                 plan_of(&trace).map_err(|error| Failure::Input(format!("{}: {error}", file.display())))?;
             let known = last_broken(&trace);
             let rules = NamedRules { name: trace.header.rules_name, rules: trace.header.rules };
-            (rules, 0, Options { plan: Some(plan), ..usual }, known)
+            // In the trace of which the plan was made, none came.
+            (rules, 0, Options { plan: Some(plan), replacements: Some(0), ..usual }, known)
         }
     };
-    only_periodic(&rules)?;
     let seed = seed.unwrap_or(own_seed);
     let watched = |watch| simulate(&rules, seed, &Options { watch, ..options.clone() });
     let outcome = known.map(|property| watched(Watch::Only(property)));

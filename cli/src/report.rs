@@ -59,12 +59,12 @@ impl From<colo_trace::RulesError> for Failure {
     }
 }
 
-/// Refuses rules that only the checker can run so far.
+/// Refuses rules under which no real machines run so far.
 pub(crate) fn only_periodic(rules: &colo_trace::NamedRules) -> Result<(), Failure> {
     if rules.rules.is_hybrid() {
         let name = &rules.name;
         return Err(Failure::Input(format!(
-            "{name}: execution = \"hybrid\", expected \"periodic\": both VMs' output is compared in `colo check` only"
+            "{name}: execution = \"hybrid\", expected \"periodic\": both VMs' output is compared in `colo check` and `colo sim` only"
         )));
     }
     Ok(())

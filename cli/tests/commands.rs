@@ -53,7 +53,6 @@ fn exit_codes_say_how_it_ended() {
         (&["run", "--memory-mib", "0"], 2),
         (&["run", "--checkpoints", "0"], 2),
         (&["run", "qemu"], 2),
-        (&["sim", "qemu"], 2),
         (&["sim", "--checkpoints", "18446744073709551615"], 2),
         (&["sim", "--seeds", "0..50", "--shard", "1/4294967295"], 2),
         (&["sim", "--seed", "3", "--shard", "1/2"], 2),

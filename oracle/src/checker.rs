@@ -28,6 +28,8 @@ struct Asked {
     /// The largest serial that any client had seen when it was sent.
     floor: u64,
     reply: Option<Reply>,
+    /// The reply has come at its place in the output stream.
+    placed: bool,
 }
 
 /// Checks a history while it happens.
@@ -38,6 +40,8 @@ pub struct Checker {
     seen: Vec<Reply>,
     /// The reply with serial n at n - 1.
     by_serial: Vec<Reply>,
+    /// What has been seen at places to which the output stream has not come.
+    early: BTreeMap<u64, Reply>,
     receiver: OutputReceiver,
     store: Store,
     summary: Summary,
@@ -54,6 +58,12 @@ impl Checker {
         &self.store
     }
 
+    /// Whether replies have been seen to whose place the output stream has not come: what the service holds is ahead of
+    /// the [store](Self::store) then.
+    pub fn is_ahead(&self) -> bool {
+        !self.early.is_empty()
+    }
+
     /// What has been seen so far.
     pub const fn summary(&self) -> Summary {
         self.summary
@@ -64,6 +74,7 @@ impl Checker {
         match *observation {
             Observation::Issued(request) => self.issued(request),
             Observation::Accepted { offset, reply } => self.accepted(offset, reply),
+            Observation::AcceptedEarly { offset, reply } => self.accepted_early(offset, reply),
         }
     }
 
@@ -73,7 +84,7 @@ impl Checker {
         let floor = self.by_serial.len() as u64;
         let asked = self.asked.entry((client, sequence)).or_insert_with(|| {
             self.summary.requests += 1;
-            Asked { operation, floor, reply: None }
+            Asked { operation, floor, reply: None, placed: false }
         });
         if asked.operation == operation {
             Ok(())
@@ -89,9 +100,36 @@ impl Checker {
             Arrival::Duplicate => self.duplicate(offset, reply),
             Arrival::New => {
                 self.seen.push(reply);
-                self.new_reply(reply)
+                match self.early.remove(&offset.0) {
+                    Some(seen) if seen != reply => {
+                        Err(Violation::OutputChanged { offset, seen, again: reply })
+                    }
+                    _ => self.new_reply(reply),
+                }
             }
         }
+    }
+
+    /// A reply has reached its client past what stands before it in the output stream, to which it still belongs: of
+    /// output that is not compared, a service may hold nothing back. That its value is right is seen when the stream
+    /// has come to its place.
+    pub fn accepted_early(&mut self, offset: OutputOffset, reply: Reply) -> Result<(), Violation> {
+        if offset < self.receiver.next() {
+            return self.duplicate(offset, reply);
+        }
+        let Some(asked) = self.asked.get_mut(&(reply.client, reply.sequence)) else {
+            return Err(Violation::Unasked { reply });
+        };
+        match (asked.reply, self.early.insert(offset.0, reply)) {
+            (Some(seen), _) if seen != reply => return Err(Violation::Contradicted { seen, again: reply }),
+            (_, Some(seen)) if seen != reply => {
+                return Err(Violation::OutputChanged { offset, seen, again: reply });
+            }
+            (Some(_), _) => self.summary.repeated += 1,
+            (None, _) => self.summary.answered += 1,
+        }
+        asked.reply = Some(reply);
+        Ok(())
     }
 
     /// The run is over, faults have stopped long ago: whatever was asked has been answered.
@@ -118,7 +156,7 @@ impl Checker {
         let Some(asked) = self.asked.get_mut(&(reply.client, reply.sequence)) else {
             return Err(Violation::Unasked { reply });
         };
-        if let Some(seen) = asked.reply {
+        if let Some(seen) = asked.reply.filter(|seen| asked.placed || *seen != reply) {
             self.summary.repeated += 1;
             return if seen == reply { Ok(()) } else { Err(Violation::Contradicted { seen, again: reply }) };
         }
@@ -131,9 +169,10 @@ impl Checker {
         if reply.serial < expected {
             return Err(serial_taken(&self.by_serial, asked.floor, reply));
         }
-        asked.reply = Some(reply);
+        let answered = asked.reply.replace(reply).is_some();
+        asked.placed = true;
         self.by_serial.push(reply);
-        self.summary.answered += 1;
+        self.summary.answered += u64::from(!answered);
         let (operation, value) = (asked.operation, self.store.apply(asked.operation));
         if value == reply.value {
             Ok(())

@@ -17,6 +17,13 @@ pub enum Observation {
         /// The reply.
         reply: Reply,
     },
+    /// A reply reached its client before the output that stands before it.
+    AcceptedEarly {
+        /// Its place in the service's output stream.
+        offset: OutputOffset,
+        /// The reply.
+        reply: Reply,
+    },
 }
 
 /// Observations in the order in which they were made.

@@ -109,7 +109,9 @@ fn new_replies(history: &History) -> Vec<usize> {
 fn reply_at(observations: &mut [Observation], index: usize) -> &mut Reply {
     match &mut observations[index] {
         Observation::Accepted { reply, .. } => reply,
-        Observation::Issued(_) => unreachable!("the index is one of a reply"),
+        Observation::AcceptedEarly { .. } | Observation::Issued(_) => {
+            unreachable!("the index is one of a reply")
+        }
     }
 }
 
@@ -215,4 +217,29 @@ fn a_request_without_an_answer_is_told_at_the_end_only() {
     let history: History = [issued(2, 1, Operation::Get { key: 3 })].into_iter().collect();
     assert!(history.check_prefix().is_ok());
     assert_eq!(history.check().unwrap_err().to_string(), "unanswered: client 2's request 1 (get 3)");
+}
+
+fn early(offset: u64, client: u32, sequence: u64, serial: u64, value: u64) -> Observation {
+    let reply = Reply { client, sequence, serial, value };
+    Observation::AcceptedEarly { offset: OutputOffset(offset), reply }
+}
+
+/// A reply may come before the output that stands before it; what then comes at its place has to be the same.
+#[test]
+fn a_reply_that_came_early_is_checked_when_its_place_comes() {
+    let asked = [
+        issued(0, 1, Operation::Put { key: 1, value: 5 }),
+        issued(1, 1, Operation::Get { key: 1 }),
+        early(1, 1, 1, 2, 5),
+    ];
+    let check =
+        |rest: &[Observation]| asked.into_iter().chain(rest.iter().copied()).collect::<History>().check();
+    let summary = check(&[accepted(0, 0, 1, 1, 0), accepted(1, 1, 1, 2, 5)]).unwrap();
+    assert_eq!((summary.answered, summary.repeated), (2, 0));
+    assert_eq!(check(&[accepted(0, 0, 1, 1, 0)]).unwrap().answered, 2);
+    let other = check(&[accepted(0, 0, 1, 1, 0), accepted(1, 1, 1, 2, 0)]);
+    assert!(matches!(other, Err(Violation::OutputChanged { .. })), "{other:?}");
+    let again = check(&[early(1, 1, 1, 2, 0)]);
+    assert!(matches!(again, Err(Violation::Contradicted { .. })), "{again:?}");
+    assert!(matches!(check(&[early(4, 2, 1, 1, 0)]), Err(Violation::Unasked { .. })));
 }

@@ -1,7 +1,7 @@
 //! What is to happen, in the order of virtual time. What is due at the same time happens in the order of planning.
 
 use colo_oracle::Request;
-use colo_protocol::NodeName;
+use colo_protocol::{NodeName, OutputOffset};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -24,22 +24,58 @@ pub(crate) enum Event {
     LinkDown(NodeName),
     /// A guest looks for a request to execute.
     GuestTurn(NodeName),
+    /// The primary compares what both VMs have sent.
+    Compare,
+    /// The world had been given output up to here: has it been given any since?
+    OutputWaits { since: OutputOffset },
     /// A request has crossed the network.
     Arrival(Request),
     /// Units of output reach the clients.
     Output { units: usize },
+    /// Writes of the primary arrive at the secondary's disk.
+    DiskWrites { count: usize, epoch: u32 },
     /// A client sends its next request.
     Issue(u32),
     /// A client has waited long enough for this answer.
     Retry { client: u32, sequence: u64 },
     /// A node asks itself whether its peer has been silent for too long.
     Patience(NodeName),
+    /// A replacement has come for whoever serves alone.
+    Replacement,
     /// The manager looks whether the pair is whole.
     ManagerLook,
     /// Faults and new requests stop.
     Drain,
     /// The run is given up.
     Deadline,
+}
+
+impl Event {
+    /// Whether it is about the two nodes as they are paired now, or about the end of the run that they have.
+    pub(crate) const fn is_of_the_pair(&self) -> bool {
+        match self {
+            Self::CarryOut(_)
+            | Self::OperationHalf { .. }
+            | Self::OperationEnd { .. }
+            | Self::Timer { .. }
+            | Self::Segment { .. }
+            | Self::HeldInput(_)
+            | Self::LinkDown(_)
+            | Self::GuestTurn(_)
+            | Self::DiskWrites { .. }
+            | Self::Compare
+            | Self::OutputWaits { .. }
+            | Self::Patience(_)
+            | Self::Drain => true,
+            Self::Arrival(_)
+            | Self::Output { .. }
+            | Self::Issue(_)
+            | Self::Retry { .. }
+            | Self::Replacement
+            | Self::ManagerLook
+            | Self::Deadline => false,
+        }
+    }
 }
 
 #[derive(PartialEq, Eq, Debug)]
@@ -84,6 +120,11 @@ impl Agenda {
     /// Plans an event for so many microseconds from now.
     pub(crate) fn after(&mut self, delay_us: u64, event: Event) {
         self.at(self.now_us + delay_us, event);
+    }
+
+    /// Strikes out what is planned and `forgets` names.
+    pub(crate) fn forget(&mut self, forgets: impl Fn(&Event) -> bool) {
+        self.planned.retain(|Reverse(planned)| !forgets(&planned.event));
     }
 
     /// Moves the clock to the next event; returns it and its number in the order of planning.

@@ -52,8 +52,6 @@ impl Simulation<'_> {
 
     /// The VM of a node stops for good.
     pub(crate) fn halt(&mut self, node: NodeName) {
-        let side = self.side_mut(node);
-        side.guest.executing = false;
-        side.unusable = true;
+        self.side_mut(node).guest.executing = false;
     }
 }

@@ -4,19 +4,27 @@
 
 use crate::agenda::Event;
 use crate::draw::{Draws, Purpose};
-use crate::inputs::Basis;
 use crate::marks::Mark;
 use crate::options::MAX_CLIENTS;
 use crate::outcome::Broken;
 use crate::simulation::Simulation;
-use colo_oracle::{Checker, Operation, Request};
-use colo_protocol::{Input, NodeName, OutputOffset};
+use colo_oracle::{Checker, Operation, RealTime, Reply, Request};
+use colo_protocol::{NodeName, OutputOffset};
 use colo_trace::Kind;
 
 /// One request in so many takes a long way round, and may come after its successor.
 const STRAGGLERS: u64 = 32;
 /// How many times as long.
 const STRAGGLER_FACTOR: u64 = 40;
+
+/// A unit of output that the world has been given.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Given {
+    pub(crate) offset: OutputOffset,
+    pub(crate) reply: Reply,
+    /// It was let go past what stands before it.
+    pub(crate) early: bool,
+}
 
 /// A client.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,15 +39,18 @@ pub(crate) struct Clients {
     draws: Draws,
     all: Vec<Client>,
     checker: Checker,
+    /// What the second opinion is asked about, if it is asked.
+    real_time: Option<RealTime>,
     waiting: Vec<Request>,
 }
 
 impl Clients {
-    pub(crate) fn new(seed: u64, clients: u32) -> Self {
+    pub(crate) fn new(seed: u64, clients: u32, second_opinion: bool) -> Self {
         Self {
             draws: Draws::new(seed, Purpose::Clients),
             all: (0..clients.min(MAX_CLIENTS)).map(|_| Client::default()).collect(),
             checker: Checker::new(),
+            real_time: second_opinion.then(RealTime::default),
             waiting: Vec::new(),
         }
     }
@@ -57,6 +68,11 @@ impl Clients {
     /// What the clients have seen.
     pub(crate) const fn checker(&self) -> &Checker {
         &self.checker
+    }
+
+    /// What there is for a second opinion.
+    pub(crate) const fn real_time(&self) -> Option<&RealTime> {
+        self.real_time.as_ref()
     }
 
     fn operation(&mut self, keys: u64) -> Operation {
@@ -93,6 +109,9 @@ impl Simulation<'_> {
         client.open = Some(request);
         self.tape.other(self.place(None), Kind::Client, "request", Some(text(request)));
         let seen = self.clients.checker.issued(request);
+        if let Some(real_time) = &mut self.clients.real_time {
+            real_time.asked(request);
+        }
         assert!(seen.is_ok(), "clients never use a sequence number twice: {seen:?}");
         self.send_request(request);
     }
@@ -117,13 +136,15 @@ impl Simulation<'_> {
         self.agenda.after(self.knobs.retry_us, Event::Retry { client, sequence });
     }
 
-    /// A request has crossed the network: to every VM that executes, or it waits for one.
+    /// A request has crossed the network: to every VM that executes, or it waits for one. Where both execute, each node
+    /// keeps for its VM what comes while that stands still.
     pub(crate) fn request_arrives(&mut self, request: Request) {
+        let mirrored = self.rules.is_hybrid();
         let mut delivered = false;
         for node in NodeName::ALL {
             let side = self.side_mut(node);
-            if side.alive && side.guest.executing {
-                side.inbox.push_back(request);
+            if side.alive && (side.guest.executing || mirrored) {
+                side.inbox.push(request);
                 delivered = true;
                 self.wake(node);
             }
@@ -135,40 +156,8 @@ impl Simulation<'_> {
 
     /// A VM executes again: what waited in the network goes to it.
     pub(crate) fn requests_flow_to(&mut self, node: NodeName) {
-        let waiting = std::mem::take(&mut self.clients.waiting);
-        self.side_mut(node).inbox.extend(waiting);
-        self.wake(node);
-    }
-
-    fn wake(&mut self, node: NodeName) {
-        let side = &mut self.sides[node as usize];
-        if side.guest.executing && !side.awake && !side.inbox.is_empty() {
-            side.awake = true;
-            let delay_us = self.nodes.within(self.knobs.execute);
-            self.agenda.after(delay_us, Event::GuestTurn(node));
-        }
-    }
-
-    /// The guest executes one request; its reply is one unit of output.
-    pub(crate) fn guest_turn(&mut self, node: NodeName) {
-        let side = self.side_mut(node);
-        side.awake = false;
-        if !side.alive || !side.guest.executing {
-            return;
-        }
-        let Some(request) = side.inbox.pop_front() else { return };
-        let serial = side.guest.devices.serial;
-        match side.guest.execute(request) {
-            None => self.marks.hit(Mark::StaleRequestIgnored),
-            Some(reply) => {
-                let end = side.output.push(reply);
-                if serial == side.guest.devices.serial {
-                    self.marks.hit(Mark::RetryAnsweredAgain);
-                }
-                let offset = OutputOffset(end.0 - 1);
-                self.tape.reply(self.place(Some(node)), Kind::Guest, offset, reply);
-                self.give(node, Input::GuestOutput { end }, Basis::Node);
-            }
+        for request in std::mem::take(&mut self.clients.waiting) {
+            self.side_mut(node).inbox.push(request);
         }
         self.wake(node);
     }
@@ -176,15 +165,21 @@ impl Simulation<'_> {
     /// Released output reaches the clients.
     pub(crate) fn output_arrives(&mut self, units: usize) {
         for _ in 0..units {
-            let Some((offset, reply)) = self.world.pop_front() else { return };
+            let Some(Given { offset, reply, early }) = self.world.pop_front() else { return };
             self.tape.reply(self.place(None), Kind::Client, offset, reply);
-            let duplicates = self.clients.checker.summary().duplicates;
-            if let Err(violation) = self.clients.checker.accepted(offset, reply) {
+            let checker = &mut self.clients.checker;
+            let duplicates = checker.summary().duplicates;
+            let seen =
+                if early { checker.accepted_early(offset, reply) } else { checker.accepted(offset, reply) };
+            if let Err(violation) = seen {
                 self.broken(Broken::ClientHistory, violation.to_string());
                 return;
             }
             if self.clients.checker.summary().duplicates > duplicates {
                 self.marks.hit(Mark::DuplicateOutputDropped);
+            }
+            if let Some(real_time) = &mut self.clients.real_time {
+                real_time.answered(reply);
             }
             self.answered(reply.client, reply.sequence);
         }

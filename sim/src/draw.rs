@@ -23,6 +23,10 @@ pub(crate) enum Purpose {
     Manager,
     /// Which faults strike, and where.
     Faults,
+    /// The parameters of the guests, and of what becomes of a pair.
+    GuestKnobs,
+    /// Disks, the guests' own choices, replacements.
+    Guests,
 }
 
 /// An inclusive range of numbers, mostly of microseconds.

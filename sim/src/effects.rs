@@ -1,6 +1,8 @@
 //! Effects: carried out one at a time, in the order in which the node's machine asked for them.
 
 use crate::agenda::Event as Planned;
+use crate::clients::Given;
+use crate::draw::index as index_of;
 use crate::inputs::Basis;
 use crate::marks::Mark;
 use crate::side::Staged;
@@ -9,7 +11,7 @@ use colo_protocol::{CheckpointNumber, Effect, Input, Message, NodeName, OutputOf
 use colo_trace::{Event, Moment};
 
 /// How long the clients have with a survivor alone before the run drains, microseconds.
-const ALONE_US: u64 = 100_000;
+pub(crate) const ALONE_US: u64 = 100_000;
 
 impl Simulation<'_> {
     /// Plans when the next effect of a node is carried out, if there is one and it is not planned.
@@ -26,6 +28,7 @@ impl Simulation<'_> {
         self.side_mut(node).carrying = false;
         self.carry_out(node);
         self.plan_carrying(node);
+        self.wake(node);
     }
 
     /// Carries out the effect that is next. A fault that strikes before it may change which one that is; then it
@@ -59,14 +62,13 @@ impl Simulation<'_> {
             }
             Effect::ResumeVm => self.resume(node),
             Effect::Release(up_to) => self.release(node, up_to),
+            Effect::ReleaseUncompared(up_to) => self.release_past(node, up_to),
+            Effect::RedirectOutput(up_to) => self.redirect(node, up_to),
+            Effect::ForgetPeerOutput => self.comparison.forget(),
             Effect::ArmCheckpointTimer { .. } => self.arm_timer(node),
             Effect::CloseLink => self.close_link(node),
             Effect::ApplyRam(checkpoint) => self.apply_ram(node, checkpoint),
-            // The guest has no disk.
-            Effect::StartReplication
-            | Effect::CheckpointDisk(_)
-            | Effect::CommitDiskEpoch(_)
-            | Effect::FailOverDisk => {}
+            effect if effect.is_of_the_disk() => self.perform_on_disk(node, effect),
             Effect::ShutDown => self.halt(node),
             Effect::BeginFailover => self.note_deferral(node),
             Effect::TakeOver => self.take_over(node),
@@ -87,7 +89,8 @@ impl Simulation<'_> {
 
     fn resume(&mut self, node: NodeName) {
         self.judge_resume(node);
-        self.side_mut(node).guest.executing = true;
+        self.side_mut(node).guest.goes_on();
+        self.replicate(node);
         self.requests_flow_to(node);
     }
 
@@ -108,12 +111,30 @@ impl Simulation<'_> {
     fn release(&mut self, node: NodeName, up_to: OutputOffset) {
         let (first, units) = self.sides[node as usize].output.release(up_to);
         let count = units.len();
-        self.world.extend(units.zip(first.0..).map(|(reply, offset)| (OutputOffset(offset), reply)));
+        let given = units.zip(first.0..);
+        self.world.extend(given.map(|(reply, offset)| Given {
+            offset: OutputOffset(offset),
+            reply,
+            early: false,
+        }));
+        self.given(node, count);
+    }
+
+    /// The world is given the one unit before `up_to`, past what is withheld before it.
+    fn release_past(&mut self, node: NodeName, up_to: OutputOffset) {
+        let output = &self.side(node).output;
+        let Some(index) = up_to.0.checked_sub(output.start().0 + 1) else { return };
+        let Some(reply) = output.units().nth(index_of(index)).copied() else { return };
+        self.world.push_back(Given { offset: OutputOffset(up_to.0 - 1), reply, early: true });
+        self.given(node, 1);
+    }
+
+    /// The last so many units of what is on its way to the clients have just been let go by a node.
+    fn given(&mut self, node: NodeName, count: usize) {
         if count == 0 {
             return;
         }
-        let end = OutputOffset(first.0 + count as u64);
-        self.judge_release(node, end);
+        self.judge_release(node, count);
         let delay_us = self.network.within(self.knobs.client_latency);
         self.world_us = self.world_us.max(self.agenda.now_us() + delay_us);
         self.agenda.at(self.world_us, Planned::Output { units: count });
@@ -122,12 +143,17 @@ impl Simulation<'_> {
     fn take_over(&mut self, node: NodeName) {
         self.judge_promotion(node);
         self.failovers += 1;
+        if self.replacements.came > 0 {
+            self.marks.hit(Mark::FailedOverAgain);
+        }
         self.marks.hit(match node {
             NodeName::Primary => Mark::PrimaryTookOver,
             NodeName::Secondary => Mark::SecondaryTookOver,
         });
-        self.side_mut(node).promoted = true;
-        self.agenda.after(ALONE_US, Planned::Drain);
+        let side = self.side_mut(node);
+        side.promoted = true;
+        side.guest.memory.keep_no_pages();
+        self.awaits_replacement();
     }
 
     /// A checkpoint is in the secondary, whole.
@@ -135,7 +161,7 @@ impl Simulation<'_> {
         if checkpoint > CheckpointNumber::default() {
             self.checkpoints += 1;
         }
-        if self.checkpoints == self.options.checkpoints {
+        if self.checkpoints == self.replacements.target {
             self.agenda.after(0, Planned::Drain);
         }
     }

@@ -46,7 +46,11 @@ impl Drawer {
 
     /// Whether a fault strikes at this point. Output comes often and says little: most of its points do not count.
     fn strikes(&mut self, event: Event) -> bool {
-        let dull = matches!(event, Event::Input(InputKind::GuestOutput) | Event::Effect(EffectKind::Release));
+        let dull = matches!(
+            event,
+            Event::Input(InputKind::GuestOutput | InputKind::UncomparedOutput | InputKind::OutputsMatch)
+                | Event::Effect(EffectKind::Release | EffectKind::RedirectOutput)
+        );
         if self.left == 0 || (dull && !self.draws.one_in(8)) {
             return false;
         }

@@ -38,6 +38,10 @@ impl Simulation<'_> {
             }
             Event::LinkDown(node) => self.link_down_is_held(node),
             Event::Patience(node) => self.input_is_held(node, InputKind::PeerSilent),
+            Event::Compare => [InputKind::OutputsMatch, InputKind::OutputsDiffer]
+                .into_iter()
+                .any(|kind| self.input_is_held(NodeName::Primary, kind)),
+            Event::OutputWaits { .. } => self.input_is_held(NodeName::Primary, InputKind::OutputHeldTooLong),
             Event::ManagerLook => self.manager_is_held(),
             _ => false,
         }

@@ -37,6 +37,7 @@ impl Simulation<'_> {
         if let Some(error) = error {
             self.refused(node, error);
         }
+        self.judge_requests(node);
         self.arrive(node, Moment::After, Event::Input(input.kind()));
         self.carry_out_what_overtakes(node);
         self.plan_carrying(node);

@@ -2,10 +2,12 @@
 //!
 //! It reads marks that no node and no guest reads, and what it says changes nothing else in the run.
 
+use crate::clients::Given;
 use crate::guest::Guest;
 use crate::options::Watch;
 use crate::outcome::Broken;
 use crate::simulation::Simulation;
+use colo_oracle::RealTime;
 use colo_protocol::{
     CheckpointNumber, ExitReason, Failover, Machine, Message, MessageKind, NodeName, Operation, OutputOffset,
     Property,
@@ -41,6 +43,8 @@ pub(crate) struct Judge {
     captured: BTreeMap<CheckpointNumber, Capture>,
     /// Which nodes have given the world output that no checkpoint of the secondary holds.
     served: [bool; 2],
+    /// The end of the output that the secondary has held, or was bound to hold.
+    committed: OutputOffset,
     /// A living node was taken for dead, and nobody has seen to it that it is.
     pub(crate) unfenced: bool,
 }
@@ -52,6 +56,12 @@ impl Judge {
 
     pub(crate) fn verdict(&self) -> Option<Judgement> {
         self.judgement.clone()
+    }
+
+    /// Another pair begins: checkpoints are counted anew, and what each node gave the world is told anew.
+    pub(crate) fn begin_generation(&mut self) {
+        self.captured.clear();
+        (self.served, self.committed) = ([false; 2], OutputOffset::default());
     }
 
     /// The state of this checkpoint was captured.
@@ -114,7 +124,10 @@ impl Simulation<'_> {
                 let sentence = format!("the {node}'s VM is resumed, and {}", self.torn(node));
                 self.violated(Property::CheckpointAtomicity, sentence);
             }
-            Some(checkpoint) => self.judge_promise(node, checkpoint),
+            Some(checkpoint) => {
+                self.judge_disk(node);
+                self.judge_promise(node, checkpoint);
+            }
         }
     }
 
@@ -145,6 +158,9 @@ impl Simulation<'_> {
                 format!("the {node} has loaded checkpoint {checkpoint}, and its VM is not the captured one");
             self.violated(Property::CheckpointAtomicity, sentence);
         }
+        if self.side(node).guest.executing {
+            self.judge_disk(node);
+        }
     }
 
     fn judge_promise(&mut self, node: NodeName, checkpoint: CheckpointNumber) {
@@ -161,21 +177,47 @@ impl Simulation<'_> {
         }
     }
 
-    /// A node is promoted. Of a torn VM no property can be told but that it may not run.
+    /// A node is promoted. Of a torn VM the first thing to be told is that it is.
     pub(crate) fn judge_promotion(&mut self, node: NodeName) {
+        let guest = &self.side(node).guest;
+        let checkpoint = guest
+            .devices_of
+            .unwrap_or_default()
+            .min(guest.memory_of.or(guest.devices_of).unwrap_or_default());
+        if guest.checkpoint().is_none() {
+            let sentence = format!("the {node} is promoted, and {}", self.torn(node));
+            self.violated(Property::CheckpointAtomicity, sentence);
+        }
+        self.judge_disk(node);
+        let shared = self.ledger.shared();
         let (side, peer) = (self.side(node), self.side(node.peer()));
-        let Some(checkpoint) = side.guest.checkpoint() else { return };
-        let (history, released) = (side.guest.devices.output_end, peer.released);
+        let (history, released) = match node {
+            NodeName::Primary => (side.guest.devices.output_end, peer.released),
+            NodeName::Secondary => (shared, peer.released),
+        };
         // What a peer released after its own promotion is the business of single server.
         if released > history && !peer.promoted {
             let sentence = format!(
-                "the {node} is promoted with a history of {history} units of output, and the {} has released {released}",
-                node.peer()
+                "the {node} is promoted with {history} units of the {peer}'s output in its history, and the {peer} has \
+                 released {released}",
+                peer = node.peer()
             );
             self.violated(Property::OutputCommit, sentence);
-            return;
         }
         self.judge_promise(node, checkpoint);
+        if node == NodeName::Secondary {
+            // From here on its execution is its own.
+            self.judge.committed = self.judge.committed.max(shared);
+        }
+    }
+
+    /// One request for a checkpoint waits at most.
+    pub(crate) fn judge_requests(&mut self, node: NodeName) {
+        let pending = self.side(node).node.machine().pending_requests();
+        if pending > 1 {
+            let sentence = format!("{pending} requests for a checkpoint wait at the {node}");
+            self.violated(Property::Coalescing, sentence);
+        }
     }
 
     /// A node tells the manager why it has left COLO.
@@ -186,8 +228,15 @@ impl Simulation<'_> {
         }
     }
 
-    /// A node gives the world output up to `end`.
-    pub(crate) fn judge_release(&mut self, node: NodeName, end: OutputOffset) {
+    /// A node has given the world the last so many units of what is on its way to the clients.
+    pub(crate) fn judge_release(&mut self, node: NodeName, count: usize) {
+        let given = self.world.iter().skip(self.world.len() - count);
+        let other = given.clone().find(|given| !self.ledger.holds(node, given.offset, given.reply));
+        let end = OutputOffset(given.last().map_or(0, |last| last.offset.0 + 1));
+        if let Some(Given { offset, reply, .. }) = other {
+            let sentence = format!("the {node} releases what its VM never sent: at output {offset}, {reply}");
+            self.violated(Property::OutputCommit, sentence);
+        }
         let onward = end > self.side(node).released;
         let committed = self.committed();
         let side = self.side_mut(node);
@@ -206,16 +255,20 @@ impl Simulation<'_> {
         }
     }
 
-    /// The end of the output that the secondary holds, or will when it has loaded what it promised.
-    fn committed(&self) -> OutputOffset {
+    /// The end of the output that the secondary holds, or will when it has loaded what it promised. What its VM has
+    /// sent by itself counts as long as it is the primary's, too.
+    fn committed(&mut self) -> OutputOffset {
         let secondary = self.side(NodeName::Secondary);
         let loaded = secondary.guest.checkpoint().unwrap_or_default();
-        let held = self.judge.captured.get(&loaded.max(secondary.promised));
-        held.copied().unwrap_or_default().output_end
+        let held = self.judge.captured.get(&loaded.max(secondary.promised)).copied().unwrap_or_default();
+        let promoted = secondary.promoted;
+        self.judge.committed = self.judge.committed.max(held.output_end);
+        if promoted { self.judge.committed } else { self.judge.committed.max(self.ledger.shared()) }
     }
 
     /// The run is over: if somebody serves, everything is answered, and the store is what the answers say.
     pub(crate) fn judge_end(&mut self) {
+        self.ask_for_second_opinion();
         // What a gate still holds has not been left out by anybody.
         let Some(server) = self.server().filter(|_| !self.anything_waits() && !self.judge.has_judged())
         else {
@@ -226,6 +279,9 @@ impl Simulation<'_> {
             let sentence =
                 format!("{violation}, although the {server} has served undisturbed for {passed_ms} ms");
             self.broken(Broken::ClientHistory, sentence);
+            return;
+        }
+        if self.clients.checker().is_ahead() {
             return;
         }
         let store = self.clients.checker().store();
@@ -241,11 +297,21 @@ impl Simulation<'_> {
         }
     }
 
+    /// The checker goes by the serials in the replies; who does without must come to the same.
+    fn ask_for_second_opinion(&mut self) {
+        let real_time = self.clients.real_time().filter(|_| !self.judge.has_judged());
+        if let Some(Err(key)) = real_time.map(RealTime::check) {
+            let sentence =
+                format!("no order of the operations on key {key} explains what the clients were answered");
+            self.broken(Broken::ClientHistory, sentence);
+        }
+    }
+
     /// The node that serves the clients, if one does.
     fn server(&self) -> Option<NodeName> {
         let alone = |node: &NodeName| {
             let side = self.side(*node);
-            side.alive && !side.unusable && side.node.machine().failover() == Failover::Completed
+            !side.is_over() && side.node.machine().failover() == Failover::Completed
         };
         let protected = self.link.is_up() && self.sides.iter().all(|side| side.alive && side.open);
         NodeName::ALL.into_iter().find(alone).or(protected.then_some(NodeName::Primary))

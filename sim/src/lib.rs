@@ -25,16 +25,21 @@ mod agenda;
 mod arbiter;
 mod campaign;
 mod clients;
+mod comparison;
 mod draw;
 mod effects;
 mod enumerate;
+mod execution;
 mod faults;
 mod fingerprint;
 mod gates;
 mod guest;
+mod guest_knobs;
+mod inbox;
 mod inputs;
 mod judge;
 mod knobs;
+mod ledger;
 mod line;
 mod link;
 mod manager;
@@ -44,6 +49,8 @@ mod options;
 mod outcome;
 mod receive;
 mod regression;
+mod replacement;
+mod replication;
 mod seeds;
 mod self_check;
 mod shrink;
@@ -70,12 +77,7 @@ pub use sweep::{sweep, sweep_checked, sweep_until};
 use colo_trace::NamedRules;
 
 /// Simulates one run: the same for the same rules, seed and options, always and everywhere.
-///
-/// # Panics
-///
-/// If the rules are hybrid: the simulated guests have one execution only.
 pub fn run(rules: &NamedRules, seed: u64, options: &Options) -> Outcome {
-    assert!(!rules.rules.is_hybrid(), "hybrid rules cannot be simulated");
     let mut simulation = simulation::Simulation::new(&rules.rules, seed, options);
     let events = simulation.run();
     simulation.outcome(rules, seed, events)
@@ -83,5 +85,9 @@ pub fn run(rules: &NamedRules, seed: u64, options: &Options) -> Outcome {
 
 /// The parameters that a run draws from its seed before it begins, in a line for a person.
 pub fn knobs(rules: &NamedRules, seed: u64, options: &Options) -> String {
-    knobs::Knobs::draw(seed, &rules.rules, options).to_string()
+    format!(
+        "{}, {}",
+        knobs::Knobs::draw(seed, &rules.rules, options),
+        guest_knobs::GuestKnobs::draw(seed, options)
+    )
 }

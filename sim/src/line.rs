@@ -32,6 +32,10 @@ pub struct Line<'a> {
     pub events: u64,
     pub checkpoints: u64,
     pub failovers: u64,
+    #[serde(default)]
+    pub pairs: u64,
+    #[serde(default)]
+    pub protected: bool,
     pub answered: u64,
     pub virtual_us: u64,
     pub faults: BTreeMap<Cow<'a, str>, u64>,
@@ -44,10 +48,13 @@ pub struct Line<'a> {
 /// What two runs have in common when their lines belong to one sweep: the rules and all options, as sixteen
 /// hexadecimal digits. The name that the rules have is no part of it.
 pub fn sweep_name(rules: &NamedRules, options: &Options) -> String {
-    let Options { checkpoints, clients, interval_us, plan, faults, watch, record: _ } = options;
+    let Options { checkpoints, clients, interval_us, replacements, plan, faults, watch, record: _ } = options;
     let mut print = Fingerprint::new();
     print.bytes(format!("{:?}", rules.rules).as_bytes());
-    print.bytes(format!("{checkpoints} {clients} {interval_us:?} {plan:?} {faults} {watch:?}").as_bytes());
+    print.bytes(
+        format!("{checkpoints} {clients} {interval_us:?} {replacements:?} {plan:?} {faults} {watch:?}")
+            .as_bytes(),
+    );
     format!("{:016x}", print.value())
 }
 

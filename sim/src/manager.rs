@@ -45,7 +45,7 @@ impl Simulation<'_> {
     /// The one that cannot serve, the one whose peer serves already, or either.
     fn manager_chooses(&mut self) -> NodeName {
         let serves = |node: NodeName| self.side(node).node.machine().failover() != Failover::None;
-        let drawn = NodeName::ALL.into_iter().find(|node| self.side(*node).unusable);
+        let drawn = NodeName::ALL.into_iter().find(|node| self.side(*node).is_over());
         let drawn = drawn.or_else(|| NodeName::ALL.into_iter().find(|node| serves(node.peer())));
         match drawn {
             Some(node) => node,
@@ -56,7 +56,7 @@ impl Simulation<'_> {
 
     fn manager_promotes(&mut self, node: NodeName) {
         let side = self.side(node);
-        if side.unusable || side.node.machine().failover() != Failover::None {
+        if side.is_over() || side.node.machine().failover() != Failover::None {
             return;
         }
         let error = self.give(node, Input::LostHeartbeat, Basis::Node);

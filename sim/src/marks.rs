@@ -26,6 +26,11 @@ pub(crate) enum Mark {
     LivingPeerSuspected,
     ArbiterChosePeer,
     NobodyServes,
+    ReplacementCame,
+    FailedOverAgain,
+    OutputsMatched,
+    OutputsDiffered,
+    OutputHeldTooLong,
 }
 
 impl Mark {
@@ -37,13 +42,14 @@ impl Mark {
             Self::FailoverDeferred => rules.has_manager(),
             Self::LivingPeerSuspected => rules.watches_silence(),
             Self::ArbiterChosePeer => rules.fencing == Fencing::Arbiter,
+            Self::OutputsMatched | Self::OutputsDiffered | Self::OutputHeldTooLong => rules.is_hybrid(),
             _ => true,
         }
     }
 }
 
 /// Every mark with its name, in the order of the enumeration.
-const ALL: [(Mark, &str); 20] = [
+const ALL: [(Mark, &str); 25] = [
     (Mark::MessageSplit, "a message came in pieces"),
     (Mark::RequestRetried, "a request was retried"),
     (Mark::StaleRequestIgnored, "a request came after its successor"),
@@ -64,6 +70,11 @@ const ALL: [(Mark, &str); 20] = [
     (Mark::LivingPeerSuspected, "a living peer was taken for dead"),
     (Mark::ArbiterChosePeer, "the arbiter chose the peer"),
     (Mark::NobodyServes, "nobody could serve"),
+    (Mark::ReplacementCame, "a survivor was given a replacement"),
+    (Mark::FailedOverAgain, "a pair with a replacement failed over"),
+    (Mark::OutputsMatched, "both VMs' output was the same"),
+    (Mark::OutputsDiffered, "the VMs' output differed"),
+    (Mark::OutputHeldTooLong, "output waited for its like for too long"),
 ];
 
 /// How often each path was taken.

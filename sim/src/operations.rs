@@ -8,9 +8,9 @@ use crate::guest::{Devices, decode_devices, encode_devices};
 use crate::inputs::Basis;
 use crate::judge::Capture;
 use crate::marks::Mark;
-use crate::side::{InHand, Side, Staged};
+use crate::side::{Captured, InHand, Side, Staged};
 use crate::simulation::Simulation;
-use colo_protocol::{CheckpointNumber, Effect, Input, NodeName, Operation, OutputBuffer};
+use colo_protocol::{CheckpointNumber, Effect, Input, Message, NodeName, Operation, OutputBuffer};
 use colo_trace::{Event, Moment};
 
 impl Simulation<'_> {
@@ -72,6 +72,7 @@ impl Simulation<'_> {
     pub(crate) fn operation_end(&mut self, node: NodeName, token: u32) {
         let Some(InHand { operation, effect, .. }) = self.side(node).operation(token) else { return };
         let input = match operation {
+            Operation::SuspendVm if self.waits_for_writes(node) => return,
             Operation::SuspendVm => {
                 self.side_mut(node).guest.executing = false;
                 Input::VmSuspended
@@ -117,11 +118,16 @@ impl Simulation<'_> {
     fn capture(&mut self, node: NodeName, effect: Effect) -> Input {
         let filler = self.knobs.device_filler_bytes;
         let side = self.side_mut(node);
+        let devices = encode_devices(&side.guest.devices, &side.output, filler);
+        let device_bytes = devices.len() as u64;
         encode_memory(side);
-        side.captured.devices = encode_devices(&side.guest.devices, &side.output, filler);
-        let device_bytes = side.captured.devices.len() as u64;
+        side.captured.devices = devices;
+        if number_of(effect) == CheckpointNumber::default() {
+            frame_initial_state(side);
+        }
         let capture = Capture::of(&side.guest);
         self.judge.captured(number_of(effect), capture);
+        self.mirror_disk(node, number_of(effect));
         Input::StateSaved { device_bytes }
     }
 
@@ -130,6 +136,7 @@ impl Simulation<'_> {
         self.judge_load_step(node);
         let side = self.side_mut(node);
         let Side { staged, guest, .. } = side;
+        guest.memory.take_back();
         for (index, page) in &staged.pages {
             guest.memory.put(*index, page.clone());
         }
@@ -140,6 +147,7 @@ impl Simulation<'_> {
         let side = self.side_mut(node);
         side.loading = std::mem::take(&mut side.staged);
         side.guest.memory_of = None;
+        side.guest.memory.take_back();
         let half = side.loading.pages.len() / 2;
         for (index, page) in side.loading.pages.drain(..half) {
             side.guest.memory.put(index, page);
@@ -160,18 +168,28 @@ impl Simulation<'_> {
         let side = self.side_mut(node);
         let staged = std::mem::take(&mut side.loading);
         if std::mem::take(&mut side.fail_load) {
-            side.unusable = true;
             self.marks.hit(Mark::LoadFailed);
             return Input::LoadFailed;
         }
+        // What a VM has done by itself, a checkpoint undoes.
+        let keeps = self.rules.is_hybrid() && !self.side(node).promoted;
+        let side = self.side_mut(node);
         let Some((devices, output)) = decode_devices(&staged.devices) else {
             // Nothing whole was staged: a load that applies nothing is a failed one.
-            side.unusable = true;
             return Input::LoadFailed;
         };
         side.guest.devices = devices;
         side.guest.devices_of = Some(number_of(effect));
         side.output = output;
+        side.inbox.go_on_at(devices.taken);
+        if keeps {
+            side.guest.memory.keep_pages();
+        }
+        self.ledger.loads(devices.output_end);
+        if number_of(effect) == CheckpointNumber::default() {
+            // The initial state comes with a mirror of the disk.
+            self.sides[node as usize].guest.disk.mirror(&self.mirror);
+        }
         self.judge_loaded(node, number_of(effect));
         Input::StateLoaded { output: devices.output_end }
     }
@@ -180,6 +198,20 @@ impl Simulation<'_> {
 /// The checkpoint that a save or a load is of.
 fn number_of(effect: Effect) -> CheckpointNumber {
     CheckpointNumber(effect.value().unwrap_or_default())
+}
+
+/// The initial state travels as a checkpoint would, though no machine sends the messages.
+fn frame_initial_state(side: &mut Side) {
+    let Side { encoder, captured: Captured { memory, devices }, .. } = side;
+    for (message, content) in
+        [(Message::VmstateSend, memory), (Message::VmstateSize(devices.len() as u64), devices)]
+    {
+        let mut framed = Vec::with_capacity(content.len() + 12);
+        let encoded = encoder.message(&mut framed, message);
+        assert!(encoded.is_ok(), "every dialect has the messages of a checkpoint: {encoded:?}");
+        framed.append(content);
+        *content = framed;
+    }
 }
 
 /// The dirty pages as the wire has them.

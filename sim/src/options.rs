@@ -30,6 +30,9 @@ pub struct Options {
     pub clients: u32,
     /// Microseconds from the end of a checkpoint to the request of the next; none for the delay of the rules.
     pub interval_us: Option<u64>,
+    /// Replacements that are at hand for survivors; none for as many as the seed draws, or, with a
+    /// plan that has gates, for none.
+    pub replacements: Option<u64>,
     /// The faults, if they are not to be drawn.
     pub plan: Option<Plan>,
     /// Whether faults are drawn from the seed. Means nothing with a plan.
@@ -46,6 +49,7 @@ impl Default for Options {
             checkpoints: 5,
             clients: 4,
             interval_us: None,
+            replacements: None,
             plan: None,
             faults: true,
             watch: Watch::Everything,

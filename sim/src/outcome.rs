@@ -64,6 +64,10 @@ pub struct Outcome {
     pub checkpoints: u64,
     /// Promotions.
     pub failovers: u64,
+    /// Pairs: one, and one more for each replacement that came to a survivor.
+    pub pairs: u64,
+    /// Whether the service was protected in the end. If not, no replacement was at hand, or none could be taken.
+    pub protected: bool,
     /// Requests that were answered.
     pub answered: u64,
     /// Virtual time that passed, microseconds.
@@ -103,6 +107,8 @@ impl Outcome {
             events: self.events,
             checkpoints: self.checkpoints,
             failovers: self.failovers,
+            pairs: self.pairs,
+            protected: self.protected,
             answered: self.answered,
             virtual_us: self.virtual_us,
             faults: self.faults.iter().map(|(kind, count)| ((*kind).into(), *count)).collect(),

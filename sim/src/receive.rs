@@ -73,6 +73,7 @@ impl Simulation<'_> {
             return;
         }
         self.side_mut(node).close_end();
+        self.close_replication(node);
         self.link.lose(node);
         self.tell_peer_of_close(node);
         self.manager_hears();
@@ -105,6 +106,7 @@ impl Simulation<'_> {
         if self.link.cut() > 0 {
             self.marks.hit(Mark::BytesInFlightLost);
         }
+        self.replication.lose();
         for node in NodeName::ALL {
             self.side_mut(node).held = None;
             let transfers = |side: &Side| side.in_hand.is_some_and(|in_hand| in_hand.operation.needs_link());
@@ -128,6 +130,7 @@ impl Simulation<'_> {
             return;
         }
         self.side_mut(node).close_end();
+        self.close_replication(node);
         self.manager_hears();
         self.give(node, Input::LinkDown, Basis::Node);
     }
@@ -135,9 +138,10 @@ impl Simulation<'_> {
 
 /// Decodes up to the next input: stages what is state, and returns what the node's machine is to be told.
 fn decode(side: &mut Side, rest: &mut &[u8]) -> Result<Option<Input>, DecodeError> {
-    let Side { decoder, staged, .. } = side;
+    let Side { decoder, staged, migrating, .. } = side;
     while let Some(frame) = decoder.next(rest)? {
         match frame.body {
+            Body::Message(_) if *migrating => {}
             Body::Message(message) => return Ok(Some(Input::Message(message))),
             Body::RamSectionStart => {
                 staged.pages.clear();
@@ -151,6 +155,7 @@ fn decode(side: &mut Side, rest: &mut &[u8]) -> Result<Option<Input>, DecodeErro
             Body::DeviceState { bytes, last, .. } => {
                 staged.devices.extend_from_slice(bytes);
                 if last {
+                    *migrating = false;
                     return Ok(Some(Input::DeviceStateReceived));
                 }
             }

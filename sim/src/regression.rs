@@ -9,8 +9,15 @@ use colo_trace::{Head, NamedRules, Regression};
 impl Options {
     /// The options with which a regression was found.
     pub fn of(regression: &Regression) -> Self {
-        let Head { checkpoints, clients, interval_us, .. } = regression.head;
-        Self { checkpoints, clients, interval_us, plan: Some(regression.plan.clone()), ..Self::default() }
+        let Head { checkpoints, clients, interval_us, replacements, .. } = regression.head;
+        Self {
+            checkpoints,
+            clients,
+            interval_us,
+            replacements,
+            plan: Some(regression.plan.clone()),
+            ..Self::default()
+        }
     }
 }
 
@@ -24,6 +31,7 @@ impl Shrunk {
             checkpoints: options.checkpoints,
             clients: options.clients,
             interval_us: options.interval_us,
+            replacements: options.replacements,
             property: outcome.property.map_or("nothing", crate::Broken::name).to_owned(),
             explanation: outcome.explanation.clone().unwrap_or_default(),
             found_by: found_by.into(),

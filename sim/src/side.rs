@@ -3,13 +3,13 @@
 //! Only data. What happens to it stands in the files named after what happens.
 
 use crate::guest::{Guest, Page};
+use crate::inbox::Inbox;
 use crate::knobs::Knobs;
-use colo_oracle::{Reply, Request};
+use colo_oracle::Reply;
 use colo_protocol::wire::{BlockName, Config, Decoder, Direction, Encoder};
 use colo_protocol::{
     CheckpointNumber, Dialect, Effect, Input, Node, NodeName, Operation, OutputBuffer, OutputOffset,
 };
-use std::collections::VecDeque;
 
 /// An operation that has begun and not ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,6 +21,8 @@ pub(crate) struct InHand {
     pub(crate) token: u32,
     /// Its first half is done.
     pub(crate) half_done: bool,
+    /// It could end, and waits for disk writes.
+    pub(crate) waits_for_writes: bool,
 }
 
 /// What has come over the link and waits at a gate.
@@ -52,8 +54,6 @@ pub(crate) struct Side {
     pub(crate) node: Node,
     pub(crate) alive: bool,
     pub(crate) guest: Guest,
-    /// The VM can never run again: a load has failed, or the arbiter has chosen the peer.
-    pub(crate) unusable: bool,
     /// The next load fails.
     pub(crate) fail_load: bool,
     /// This end of the link.
@@ -71,6 +71,9 @@ pub(crate) struct Side {
     pub(crate) decoder: Decoder,
     /// Bytes that have come over the link.
     pub(crate) received: u64,
+    /// The initial state comes over the link. Migration brings it, in the form of a checkpoint; no machine is told of the
+    /// messages in it.
+    pub(crate) migrating: bool,
     /// An input that has come over the link and waits at a gate, with the bytes behind it.
     pub(crate) held: Option<Held>,
     pub(crate) block: BlockName,
@@ -79,7 +82,7 @@ pub(crate) struct Side {
     /// What is being applied to the VM.
     pub(crate) loading: Staged,
     pub(crate) output: OutputBuffer<Reply>,
-    pub(crate) inbox: VecDeque<Request>,
+    pub(crate) inbox: Inbox,
     /// The guest's next look into its inbox is planned.
     pub(crate) awake: bool,
     /// For the judge: the end of what the world was given by this node.
@@ -92,16 +95,11 @@ pub(crate) struct Side {
 
 impl Side {
     pub(crate) fn new(name: NodeName, dialect: Dialect, knobs: &Knobs) -> Self {
-        let incoming = match name {
-            NodeName::Primary => Direction::SecondaryToPrimary,
-            NodeName::Secondary => Direction::PrimaryToSecondary,
-        };
-        let config = Config::new(dialect, incoming);
+        let config = config(name, dialect);
         Self {
             node: Node::new(name),
             alive: true,
             guest: Guest::new(knobs.pages),
-            unusable: false,
             fail_load: false,
             open: true,
             heard_us: 0,
@@ -112,13 +110,14 @@ impl Side {
             encoder: Encoder::new(dialect, config.ram_section_id),
             decoder: Decoder::new(config),
             received: 0,
+            migrating: false,
             held: None,
             block: BlockName::new(b"pc.ram").unwrap_or_default(),
             captured: Captured::default(),
             staged: Staged::default(),
             loading: Staged::default(),
             output: OutputBuffer::default(),
-            inbox: VecDeque::new(),
+            inbox: Inbox::default(),
             awake: false,
             released: OutputOffset::default(),
             promoted: false,
@@ -126,9 +125,37 @@ impl Side {
         }
     }
 
+    /// A secondary to which nothing has come yet.
+    pub(crate) fn replacement(dialect: Dialect, knobs: &Knobs, heard_us: u64) -> Self {
+        let side = Self::new(NodeName::Secondary, dialect, knobs);
+        Self { node: Node::replacement(), migrating: true, heard_us, ..side }
+    }
+
+    /// A survivor is the primary of a new pair, at one end of a new link. It has nothing in hand, and serves.
+    pub(crate) fn begin_generation(&mut self, dialect: Dialect, heard_us: u64) {
+        let config = config(NodeName::Primary, dialect);
+        (self.encoder, self.decoder) = (Encoder::new(dialect, config.ram_section_id), Decoder::new(config));
+        (self.open, self.received, self.heard_us) = (true, 0, heard_us);
+        (self.held, self.carrying, self.awake, self.fail_load) = (None, false, false, false);
+        self.captured = Captured::default();
+        (self.staged, self.loading) = (Staged::default(), Staged::default());
+        (self.promoted, self.promised) = (false, CheckpointNumber::default());
+        self.guest.begin_generation();
+    }
+
+    /// Whether nothing waits to be carried out, and nothing is in hand.
+    pub(crate) fn has_nothing_to_do(&self) -> bool {
+        self.node.queue().first().is_none() && self.in_hand.is_none()
+    }
+
     /// The latest checkpoint that the machine has begun.
     pub(crate) const fn checkpoint(&self) -> CheckpointNumber {
         self.node.machine().checkpoint()
+    }
+
+    /// Whether the node never serves again, whatever it is told: it is dead, or says so.
+    pub(crate) const fn is_over(&self) -> bool {
+        !self.alive || self.node.machine().is_over()
     }
 
     /// The effect that can be carried out next.
@@ -140,7 +167,13 @@ impl Side {
     pub(crate) fn begin(&mut self, operation: Operation, effect: Effect) -> u32 {
         assert!(self.in_hand.is_none(), "{operation:?} begins while {:?} is in hand", self.in_hand);
         self.operations += 1;
-        self.in_hand = Some(InHand { operation, effect, token: self.operations, half_done: false });
+        self.in_hand = Some(InHand {
+            operation,
+            effect,
+            token: self.operations,
+            half_done: false,
+            waits_for_writes: false,
+        });
         self.operations
     }
 
@@ -157,4 +190,13 @@ impl Side {
             self.in_hand = None;
         }
     }
+}
+
+/// What a node's decoder has to know.
+const fn config(name: NodeName, dialect: Dialect) -> Config {
+    let incoming = match name {
+        NodeName::Primary => Direction::SecondaryToPrimary,
+        NodeName::Secondary => Direction::PrimaryToSecondary,
+    };
+    Config::new(dialect, incoming)
 }

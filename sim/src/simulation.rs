@@ -4,19 +4,24 @@
 //! node's machine, and what the machine asks for is carried out.
 
 use crate::agenda::{Agenda, Event};
-use crate::clients::Clients;
+use crate::clients::{Clients, Given};
+use crate::comparison::Comparison;
 use crate::draw::{Draws, Purpose};
 use crate::faults::Faults;
+use crate::guest::Disk;
+use crate::guest_knobs::GuestKnobs;
 use crate::judge::Judge;
 use crate::knobs::Knobs;
+use crate::ledger::Ledger;
 use crate::link::Link;
 use crate::marks::{Mark, Marks};
 use crate::options::Options;
 use crate::outcome::{Outcome, Verdict};
+use crate::replacement::Replacements;
+use crate::replication::Replication;
 use crate::side::Side;
 use crate::tape::{Place, Tape};
-use colo_oracle::Reply;
-use colo_protocol::{CheckpointNumber, Failover, NodeName, OutputOffset, Rules};
+use colo_protocol::{CheckpointNumber, Failover, NodeName, Rules};
 use colo_trace::{Header, NamedRules, SCHEMA, Trace, Way};
 use std::collections::VecDeque;
 
@@ -29,23 +34,31 @@ pub(crate) struct Simulation<'a> {
     pub(crate) rules: &'a Rules,
     pub(crate) options: &'a Options,
     pub(crate) knobs: Knobs,
+    pub(crate) guest_knobs: GuestKnobs,
     pub(crate) agenda: Agenda,
     pub(crate) network: Draws,
     pub(crate) nodes: Draws,
     pub(crate) manager: Draws,
+    pub(crate) guests: Draws,
     /// Looks of the manager that are planned.
     pub(crate) looks: u32,
     /// To whom the arbiter has given the right to serve alone.
     pub(crate) arbiter: Option<NodeName>,
     pub(crate) sides: [Side; 2],
     pub(crate) link: Link,
+    pub(crate) replication: Replication,
+    /// The disk that comes with the initial state.
+    pub(crate) mirror: Disk,
+    pub(crate) replacements: Replacements,
+    pub(crate) comparison: Comparison,
     pub(crate) clients: Clients,
     /// Output on its way to the clients.
-    pub(crate) world: VecDeque<(OutputOffset, Reply)>,
+    pub(crate) world: VecDeque<Given>,
     /// When the last of it arrives.
     pub(crate) world_us: u64,
     pub(crate) faults: Faults,
     pub(crate) judge: Judge,
+    pub(crate) ledger: Ledger,
     /// What waits at a closed gate, in the order in which it came there.
     pub(crate) parked: Vec<Event>,
     pub(crate) tape: Tape,
@@ -62,6 +75,7 @@ pub(crate) struct Simulation<'a> {
 impl<'a> Simulation<'a> {
     pub(crate) fn new(rules: &'a Rules, seed: u64, options: &'a Options) -> Self {
         let knobs = Knobs::draw(seed, rules, options);
+        let guest_knobs = GuestKnobs::draw(seed, options);
         Self {
             rules,
             options,
@@ -69,15 +83,21 @@ impl<'a> Simulation<'a> {
             network: Draws::new(seed, Purpose::Network),
             nodes: Draws::new(seed, Purpose::Nodes),
             manager: Draws::new(seed, Purpose::Manager),
+            guests: Draws::new(seed, Purpose::Guests),
             looks: 0,
             arbiter: None,
             sides: NodeName::ALL.map(|name| Side::new(name, rules.dialect, &knobs)),
             link: Link::new(),
-            clients: Clients::new(seed, options.clients),
+            replication: Replication::default(),
+            mirror: Disk::default(),
+            replacements: Replacements::new(guest_knobs.replacements, options.checkpoints),
+            clients: Clients::new(seed, options.clients, guest_knobs.second_opinion),
             world: VecDeque::new(),
             world_us: 0,
             faults: Faults::new(seed, rules, options),
             judge: Judge::default(),
+            ledger: Ledger::default(),
+            comparison: Comparison::default(),
             parked: Vec::new(),
             tape: Tape::new(options.record),
             marks: Marks::default(),
@@ -88,6 +108,7 @@ impl<'a> Simulation<'a> {
             failovers: 0,
             scratch: Vec::new(),
             knobs,
+            guest_knobs,
         }
     }
 
@@ -109,9 +130,7 @@ impl<'a> Simulation<'a> {
         self.begin_incoming();
         self.begin_clients();
         self.begin_watching();
-        let rounds = self.options.checkpoints.saturating_add(4);
-        let limit_us = rounds.saturating_mul(self.knobs.interval_us + 200_000);
-        self.agenda.at(limit_us, Event::Drain);
+        self.plan_drain(self.options.checkpoints);
         let mut events = 0;
         while !self.is_over() {
             let Some((order, event)) = self.agenda.next() else { break };
@@ -140,9 +159,13 @@ impl<'a> Simulation<'a> {
             Event::GuestTurn(node) => self.guest_turn(node),
             Event::Arrival(request) => self.request_arrives(request),
             Event::Output { units } => self.output_arrives(units),
+            Event::DiskWrites { count, epoch } => self.disk_writes_arrive(count, epoch),
+            Event::Compare => self.compare(),
+            Event::OutputWaits { since } => self.output_waits(since),
             Event::Issue(client) => self.issue(client),
             Event::Retry { client, sequence } => self.retry(client, sequence),
             Event::Patience(node) => self.patience_ends(node),
+            Event::Replacement => self.replacement_comes(),
             Event::ManagerLook => self.manager_looks(),
             Event::Drain => self.drain(),
             Event::Deadline => self.expired = true,
@@ -165,8 +188,13 @@ impl<'a> Simulation<'a> {
     fn is_over(&self) -> bool {
         let settled = || {
             let is_under_way = |side: &Side| {
-                let failover = side.node.machine().failover();
-                side.alive && !matches!(failover, Failover::None | Failover::Completed)
+                let under_way = match side.node.machine().failover() {
+                    Failover::None => false,
+                    // The disk, too, has to be the survivor's own.
+                    Failover::Completed => side.node.queue().first().is_some(),
+                    _ => true,
+                };
+                side.alive && under_way
             };
             self.clients.all_idle() && self.looks == 0 && !self.sides.iter().any(is_under_way)
         };
@@ -175,13 +203,14 @@ impl<'a> Simulation<'a> {
 
     /// Whether no node will ever serve again.
     pub(crate) fn nobody_can_serve(&self) -> bool {
-        self.sides.iter().all(|side| !side.alive || side.unusable)
+        self.sides.iter().all(Side::is_over)
     }
 
     pub(crate) fn outcome(mut self, rules: &NamedRules, seed: u64, events: u64) -> Outcome {
         if self.nobody_can_serve() {
             self.marks.hit(Mark::NobodyServes);
         }
+        let (protected, pairs) = (self.is_protected(), 1 + self.replacements.came);
         let verdict = self.judge.verdict();
         let hash = self.tape.hash();
         let closed = self.shut();
@@ -196,6 +225,8 @@ impl<'a> Simulation<'a> {
             events,
             checkpoints: self.checkpoints,
             failovers: self.failovers,
+            pairs,
+            protected,
             answered: self.clients.answered(),
             virtual_us: self.agenda.now_us(),
             faults: faults.counts,

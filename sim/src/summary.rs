@@ -27,6 +27,12 @@ pub struct Summary {
     pub checkpoints: u64,
     /// Promotions in all runs.
     pub failovers: u64,
+    /// Pairs of all runs.
+    #[serde(default)]
+    pub pairs: u64,
+    /// Runs at whose end the service was not protected.
+    #[serde(default)]
+    pub unprotected: u64,
     /// Virtual time of all runs, microseconds.
     pub virtual_us: u64,
     /// Faults of each kind in all runs.
@@ -62,6 +68,8 @@ impl Summary {
         self.events += line.events;
         self.checkpoints += line.checkpoints;
         self.failovers += line.failovers;
+        self.pairs += line.pairs;
+        self.unprotected += u64::from(!line.protected);
         self.virtual_us += line.virtual_us;
         for (kind, struck) in &line.faults {
             count(&mut self.faults, kind, *struck);

@@ -123,7 +123,8 @@ fn half_of_a_transfer_is_on_the_link_when_its_sender_dies() {
         let text = format!(
             "[[fault]]\nat = \"primary checkpoint 1 during effect {effect}\"\naction = \"crash\"\nnode = \"primary\""
         );
-        planned("v12", &text)
+        let plan = Plan::from_toml(&format!("schema = 1\n{text}")).unwrap();
+        run(&load_rules("v12").unwrap(), 7, &Options { replacements: Some(0), ..with(plan) })
     };
     for effect in ["send-ram", "send-device-state"] {
         let outcome = during(effect);

@@ -131,7 +131,7 @@ impl Plan {
     }
 }
 
-/// Follows one run: counts the events at each node, says which faults strike and which gates are closed.
+/// Follows one run, all pairs of it: counts the events at each node, says which faults strike and which gates are closed.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct PlanCursor {
     faults: Vec<Fault>,

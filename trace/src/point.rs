@@ -1,7 +1,8 @@
 //! Protocol points: places in a run that mean the same on a virtual clock, in a model and on real machines.
 //!
 //! Written as a sentence, `primary checkpoint 3 after effect vmstate-size`, with `occurrence 2` behind it when the
-//! event happens more than once in that checkpoint.
+//! event happens more than once in that checkpoint. Where a survivor is protected again, nodes are named by their role in
+//! the new pair and checkpoints are counted anew; occurrences go on, so that a point is one place of a run.
 
 use colo_protocol::{CheckpointNumber, EffectKind, InputKind, NodeName};
 use serde::{Deserialize, Serialize};
@@ -64,7 +65,7 @@ pub struct Point {
     pub moment: Moment,
     /// The event.
     pub event: Event,
-    /// The how-manieth such event of the checkpoint, from 1.
+    /// The how-manieth such event of a checkpoint of this number, from 1.
     pub occurrence: u32,
 }
 

@@ -26,6 +26,9 @@ pub struct Head {
     /// Microseconds between checkpoints, where they are not the rules' own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval_us: Option<u64>,
+    /// Replacements at hand; none for as many as the seed draws.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replacements: Option<u64>,
     /// The property that breaks.
     pub property: String,
     /// How, in a sentence.

@@ -44,6 +44,9 @@ pub(crate) struct Arguments {
     /// Clients with a request open each.
     #[arg(long, default_value_t = Options::default().clients, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(colo_sim::MAX_CLIENTS)))]
     clients: u32,
+    /// Replacements that are at hand for survivors, instead of as many as the seed draws.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=100))]
+    replacements: Option<u64>,
     /// The faults, instead of those that the seed draws.
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
@@ -97,6 +100,7 @@ impl Arguments {
         Ok(Options {
             checkpoints: self.checkpoints,
             clients: self.clients,
+            replacements: self.replacements,
             plan,
             faults: !self.no_faults,
             ..Options::default()

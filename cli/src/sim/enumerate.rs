@@ -60,6 +60,7 @@ fn regression(
         checkpoints: options.checkpoints,
         clients: options.clients,
         interval_us: options.interval_us,
+        replacements: options.replacements,
         property: outcome.property.map_or("nothing", colo_sim::Broken::name).to_owned(),
         explanation: outcome.explanation.clone().unwrap_or_default(),
         found_by: format!("{} --enumerate, failure {}", again(rules, outcome.seed, options), before + 1),

@@ -15,7 +15,7 @@ mod told;
 pub(crate) use arguments::Arguments;
 pub(crate) use progress::progress_bar;
 
-use crate::report::{Exit, Failure, only_periodic};
+use crate::report::{Exit, Failure};
 use arguments::Command;
 use colo_trace::load_rules;
 use seeds::{drawn_seed, shard_of};
@@ -25,7 +25,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         return merge::merge(arguments);
     }
     let rules = load_rules(&arguments.rules)?;
-    only_periodic(&rules)?;
     let options = arguments.options()?;
     if let Some(seeds) = &arguments.seeds {
         let seeds = shard_of(seeds, arguments.shard);

@@ -39,6 +39,12 @@ pub(super) fn told(rules: &NamedRules, outcome: &Outcome, options: &Options, pla
         grouped(outcome.virtual_us / 1000),
         outcome.hash,
     );
+    let pair = match (outcome.protected, outcome.pairs) {
+        (true, 1) => "protected".to_owned(),
+        (true, pairs) => format!("protected again, with replacement {}", pairs - 1),
+        (false, _) => "not protected at the end: no replacement was at hand".to_owned(),
+    };
+    let _ = writeln!(out, "pair       {pair}");
     let _ = match (outcome.property, &outcome.explanation) {
         (Some(property), explanation) => {
             let explanation = explanation.as_deref().unwrap_or_default();
@@ -64,6 +70,9 @@ pub(super) fn again(rules: &NamedRules, seed: u64, options: &Options) -> String 
     if options.clients != usual.clients {
         let _ = write!(command, " --clients {}", options.clients);
     }
+    if let Some(replacements) = options.replacements {
+        let _ = write!(command, " --replacements {replacements}");
+    }
     command
 }
 
@@ -86,6 +95,13 @@ pub(super) fn summed_up(rules: &str, summary: &Summary, seeds: &SeedSet, seconds
         summary.faults.iter().map(|(kind, count)| format!("{kind} {}", grouped(*count))).collect();
     let _ =
         writeln!(out, "faults     {}", if faults.is_empty() { "none".to_owned() } else { faults.join(", ") });
+    let _ = writeln!(
+        out,
+        "pairs      {}, {} of them with a replacement; {} ended unprotected",
+        grouped(summary.pairs),
+        grouped(summary.pairs.saturating_sub(summary.runs)),
+        counted(summary.unprotected, "run", "runs"),
+    );
     for path in summary.never() {
         let _ = writeln!(out, "never      {path}");
     }

@@ -19,12 +19,15 @@ const MAX_PAGES: usize = 64;
 pub(crate) struct Memory {
     pages: Vec<Option<Box<Page>>>,
     dirty: u64,
+    /// Pages as they were when keeping them began, of those that the guest has written since. None are kept where
+    /// nothing is ever taken back.
+    kept: Option<Vec<(usize, Option<Box<Page>>)>>,
 }
 
 impl Memory {
     pub(crate) fn new(pages: usize) -> Self {
         assert!(pages <= MAX_PAGES, "the dirty log has a bit for each of {MAX_PAGES} pages, not {pages}");
-        Self { pages: vec![None; pages], dirty: 0 }
+        Self { pages: vec![None; pages], dirty: 0, kept: None }
     }
 
     /// The number of pages.
@@ -39,6 +42,7 @@ impl Memory {
 
     /// Writes a number.
     pub(crate) fn write(&mut self, page: usize, at: usize, value: u64) {
+        self.keep(page);
         self.dirty |= 1 << page;
         let page = self.pages[page].get_or_insert_with(|| Box::new([0; PAGE_BYTES]));
         let version = word(page, VERSION_AT).wrapping_add(1);
@@ -48,6 +52,7 @@ impl Memory {
 
     /// Fills a page, its last bytes too.
     pub(crate) fn fill(&mut self, page: usize, byte: u8) {
+        self.keep(page);
         self.dirty |= 1 << page;
         self.pages[page].get_or_insert_with(|| Box::new([0; PAGE_BYTES])).fill(byte);
     }
@@ -55,6 +60,37 @@ impl Memory {
     /// Puts a page that came from elsewhere.
     pub(crate) fn put(&mut self, index: usize, page: Box<Page>) {
         self.pages[index] = Some(page);
+    }
+
+    fn keep(&mut self, page: usize) {
+        if let Some(kept) = &mut self.kept
+            && kept.iter().all(|(index, _)| *index != page)
+        {
+            kept.push((page, self.pages[page].clone()));
+        }
+    }
+
+    /// From here on, what the guest writes can be taken back: QEMU's RAM cache, by its other end.
+    pub(crate) fn keep_pages(&mut self) {
+        self.kept = Some(Vec::new());
+    }
+
+    /// What the guest writes is there to stay.
+    pub(crate) fn keep_no_pages(&mut self) {
+        self.kept = None;
+    }
+
+    /// What the guest has written since is taken back.
+    pub(crate) fn take_back(&mut self) {
+        for (index, page) in self.kept.iter_mut().flat_map(|kept| kept.drain(..)) {
+            self.pages[index] = page;
+        }
+    }
+
+    /// All pages there are count as written.
+    pub(crate) fn mark_all_dirty(&mut self) {
+        let exist = self.pages.iter().enumerate().filter(|(_, page)| page.is_some());
+        self.dirty = exist.fold(0, |dirty, (index, _)| dirty | 1 << index);
     }
 
     /// The pages written since the last call, with their numbers; the log begins anew.
@@ -92,6 +128,19 @@ mod tests {
         assert_eq!(memory.read(3, 8), 77);
         assert_eq!(memory.take_dirty().map(|(index, _)| index).collect::<Vec<_>>(), [3, 5]);
         assert_eq!(memory.take_dirty().count(), 0);
+    }
+
+    #[test]
+    fn what_was_written_since_is_taken_back() {
+        let mut memory = Memory::new(16);
+        memory.write(3, 8, 77);
+        let before = memory.fingerprint();
+        memory.keep_pages();
+        memory.write(3, 8, 78);
+        memory.write(3, 16, 79);
+        memory.fill(4, 1);
+        memory.take_back();
+        assert_eq!((memory.fingerprint(), memory.read(3, 8), memory.read(4, 0)), (before, 77, 0));
     }
 
     #[test]

@@ -1,0 +1,149 @@
+//! Where both VMs execute: the secondary's output comes to the primary, which compares it with its own before the world
+//! is given any of it. What follows from a difference is the core's business.
+
+use crate::agenda::Event;
+use crate::inputs::Basis;
+use crate::marks::Mark;
+use crate::simulation::Simulation;
+use colo_oracle::Reply;
+use colo_protocol::{Failover, Input, NodeName, OutputOffset};
+use std::collections::VecDeque;
+
+/// The primary's comparison.
+#[derive(Debug, Default)]
+pub(crate) struct Comparison {
+    /// What has come of the secondary's output.
+    peer: VecDeque<Reply>,
+    /// Where the first of it stands.
+    start: u64,
+    /// The next comparison is planned.
+    planned: bool,
+    /// The next look whether output has waited for too long is planned.
+    watched: bool,
+}
+
+impl Comparison {
+    fn end(&self) -> u64 {
+        self.start + self.peer.len() as u64
+    }
+
+    fn at(&self, offset: u64) -> Option<Reply> {
+        let index = usize::try_from(offset.checked_sub(self.start)?).ok()?;
+        self.peer.get(index).copied()
+    }
+
+    /// What the secondary sent is another VM's now.
+    pub(crate) fn forget(&mut self) {
+        self.peer.clear();
+    }
+
+    /// Takes a unit that stands at `offset`.
+    fn take(&mut self, offset: u64, reply: Reply) {
+        if self.peer.is_empty() {
+            self.start = offset;
+        }
+        if offset == self.end() {
+            self.peer.push_back(reply);
+        }
+    }
+
+    /// What stands before `offset` has been compared.
+    fn drop_before(&mut self, offset: u64) {
+        while self.start < offset && self.peer.pop_front().is_some() {
+            self.start += 1;
+        }
+    }
+}
+
+impl Simulation<'_> {
+    /// The secondary's output up to here comes to the primary, if it can. No plan and no model knows it to be late.
+    pub(crate) fn redirect(&mut self, node: NodeName, up_to: OutputOffset) {
+        let arrives = self.link.is_up() && self.sides.iter().all(|side| side.alive && side.open);
+        let Some(offset) = up_to.0.checked_sub(1).filter(|_| arrives) else { return };
+        let output = &self.side(node).output;
+        let index = offset.checked_sub(output.start().0).and_then(|index| usize::try_from(index).ok());
+        if let Some(reply) = index.and_then(|index| output.units().nth(index)).copied() {
+            self.comparison.take(offset, reply);
+            self.plan_comparison();
+        }
+    }
+
+    /// The primary's guest has sent something.
+    pub(crate) fn sent_for_comparison(&mut self, node: NodeName) {
+        if node == NodeName::Primary && self.rules.is_hybrid() {
+            self.plan_comparison();
+            self.watch_output();
+        }
+    }
+
+    fn plan_comparison(&mut self) {
+        if !self.comparison.planned {
+            self.comparison.planned = true;
+            let delay_us = self.guests.within(self.guest_knobs.compare);
+            self.agenda.after(delay_us, Event::Compare);
+        }
+    }
+
+    /// The primary compares what both have sent, from the first unit on that the world has not been given.
+    pub(crate) fn compare(&mut self) {
+        self.comparison.planned = false;
+        if !self.compares() {
+            return;
+        }
+        if !self.side(NodeName::Primary).node.queue().has_room() {
+            return self.plan_comparison();
+        }
+        let side = self.side(NodeName::Primary);
+        let from = side.node.machine().output().released().0;
+        let skipped = usize::try_from(from.saturating_sub(side.output.start().0)).unwrap_or(usize::MAX);
+        let own = side.output.units().skip(skipped);
+        let pairs = own.zip(from..).map_while(|(own, offset)| Some((*own, self.comparison.at(offset)?)));
+        let known = pairs.take_while(|(own, _)| !self.guest_knobs.is_uncompared(own.client));
+        let (mut same, mut differ) = (0, false);
+        for (own, peer) in known {
+            differ = own != peer;
+            if differ {
+                break;
+            }
+            same += 1;
+        }
+        if same > 0 {
+            self.marks.hit(Mark::OutputsMatched);
+            self.comparison.drop_before(from + same);
+            let end = OutputOffset(from + same);
+            self.give(NodeName::Primary, Input::OutputsMatch { end }, Basis::Node);
+        }
+        if differ {
+            self.marks.hit(Mark::OutputsDiffered);
+            self.give(NodeName::Primary, Input::OutputsDiffer, Basis::Node);
+        }
+    }
+
+    fn compares(&self) -> bool {
+        let side = self.side(NodeName::Primary);
+        side.alive && side.node.machine().failover() == Failover::None
+    }
+
+    fn watch_output(&mut self) {
+        if !self.comparison.watched && self.compares() {
+            self.comparison.watched = true;
+            let released = self.side(NodeName::Primary).node.machine().output().released();
+            self.agenda.after(self.guest_knobs.hold_us, Event::OutputWaits { since: released });
+        }
+    }
+
+    /// Some time ago the world had been given the output up to here: if it has got nothing since, what comes next has
+    /// waited for its like for too long.
+    pub(crate) fn output_waits(&mut self, since: OutputOffset) {
+        self.comparison.watched = false;
+        let output = self.side(NodeName::Primary).node.machine().output();
+        if !self.compares() || output.released() == output.produced() {
+            return;
+        }
+        if output.released() == since && self.side(NodeName::Primary).node.queue().has_room() {
+            self.marks.hit(Mark::OutputHeldTooLong);
+            self.give(NodeName::Primary, Input::OutputHeldTooLong, Basis::Node);
+        }
+        self.watch_output();
+    }
+}
