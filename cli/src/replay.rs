@@ -4,7 +4,9 @@
 //! both are plans. What a run means is said by whoever ran it, and nothing is judged here.
 
 use crate::report::{Exit, Failure, only_periodic, paragraph, print, print_json};
-use colo_model::{Break, Followed, ForEver, PlanFollowed, Stuck, follow_plan, follow_trace};
+use colo_model::{
+    Break, Followed, ForEver, PlanFollowed, Stuck, follow_plan, follow_trace, is_beyond_the_model,
+};
 use colo_protocol::Property;
 use colo_sim::{Broken, Options, Outcome, Verdict, Watch, run as simulate};
 use colo_trace::{
@@ -63,7 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let source = source(&arguments.file, arguments.rules.as_deref())?;
     let report = match (arguments.on, source) {
         (Place::Model, Source::Trace(trace)) => on_model(&trace, &arguments.file)?,
-        (Place::Model, Source::Plan(rules, plan)) => plan_on_model(&rules, &plan),
+        (Place::Model, Source::Plan(rules, plan)) => plan_on_model(&rules, &plan, &arguments.file)?,
         (Place::Sim, source) => on_sim(source, &arguments.file, arguments.seed)?,
     };
     if arguments.json {
@@ -132,7 +134,16 @@ fn followed(run: Followed) -> Report {
     report
 }
 
-fn plan_on_model(rules: &NamedRules, plan: &Plan) -> Report {
+fn plan_on_model(rules: &NamedRules, plan: &Plan, file: &Path) -> Result<Report, Failure> {
+    let mut beyond = plan.faults.iter().map(|fault| fault.action.kind());
+    if let Some(kind) = beyond.find(|kind| is_beyond_the_model(*kind)) {
+        return Err(Failure::Input(format!(
+            "{}: the model has no step for {}, expected a plan without; try colo replay {} --on sim",
+            file.display(),
+            kind.name(),
+            file.display()
+        )));
+    }
     let PlanFollowed { run, unreached, closed, complete } = follow_plan(rules, plan);
     let mut report = followed(run);
     report.unfinished = left_over(&unreached, &closed);
@@ -141,7 +152,7 @@ fn plan_on_model(rules: &NamedRules, plan: &Plan) -> Report {
             "the plan leaves more open than could be explored: nothing broken so far, nothing claimed";
         report.unfinished.push(problem.to_owned());
     }
-    report
+    Ok(report)
 }
 
 /// What of a plan did not happen.

@@ -38,6 +38,9 @@ pub(crate) struct Arguments {
     /// The faults, instead of those that the seed draws.
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
+    /// The link carries datagrams, which get lost, come twice, and overtake each other: no stream, and no COLO's.
+    #[arg(long)]
+    datagrams: bool,
     /// Draw no faults.
     #[arg(long, conflicts_with = "plan")]
     no_faults: bool,
@@ -51,6 +54,9 @@ pub(crate) struct Arguments {
     #[arg(long)]
     json: bool,
 }
+
+/// Of what a sweep has never seen, so much is listed.
+const MOST_NEVER: usize = 12;
 
 /// The k-th of n parts, from 1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -103,6 +109,7 @@ impl Arguments {
             clients: self.clients,
             plan,
             faults: !self.no_faults,
+            datagrams: self.datagrams,
             record: self.seeds.is_none(),
             ..Options::default()
         })
@@ -293,6 +300,9 @@ fn again(rules: &NamedRules, seed: u64, options: &Options) -> String {
     if options.clients != usual.clients {
         let _ = write!(command, " --clients {}", options.clients);
     }
+    if options.datagrams {
+        command.push_str(" --datagrams");
+    }
     command
 }
 
@@ -313,13 +323,20 @@ fn summed_up(rules: &NamedRules, summary: &Summary, seconds: f64) -> String {
         summary.faults.iter().map(|(kind, count)| format!("{kind} {}", grouped(*count))).collect();
     let _ =
         writeln!(out, "faults     {}", if faults.is_empty() { "none".to_owned() } else { faults.join(", ") });
-    for (path, _) in summary.sometimes.iter().filter(|(_, runs)| **runs == 0) {
+    let never = summary.never();
+    for path in never.iter().take(MOST_NEVER) {
         let _ = writeln!(out, "never      {path}");
+    }
+    if let Some(more) = never.len().checked_sub(MOST_NEVER).filter(|more| *more > 0) {
+        let _ = writeln!(out, "never      {more} more of {} (--json has them all)", summary.sometimes.len());
     }
     for (property, runs) in &summary.properties {
         let _ = writeln!(out, "VIOLATED   {property}: {}", counted(*runs, "run", "runs"));
     }
-    if summary.violated == 0 {
+    for (property, runs) in &summary.not_claimed {
+        let _ = writeln!(out, "violated   {property}, not claimed: {}", counted(*runs, "run", "runs"));
+    }
+    if summary.first_violation.is_none() {
         let _ = writeln!(out, "verdict    holds in every run");
     }
     out

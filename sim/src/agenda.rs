@@ -1,7 +1,7 @@
 //! What is to happen, in the order of virtual time. What is due at the same time happens in the order of planning.
 
 use colo_oracle::Request;
-use colo_protocol::NodeName;
+use colo_protocol::{Input, NodeName};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -18,6 +18,8 @@ pub(crate) enum Event {
     Timer { node: NodeName, token: u32 },
     /// The next bytes of the stream arrive.
     Segment { to: NodeName, epoch: u32, bytes: usize },
+    /// A datagram arrives.
+    Datagram { to: NodeName, epoch: u32, number: u32 },
     /// What has come over the link and waits at a gate looks whether that has opened.
     HeldInput(NodeName),
     /// A node finds its link gone.
@@ -33,13 +35,39 @@ pub(crate) enum Event {
     /// A client has waited long enough for this answer.
     Retry { client: u32, sequence: u64 },
     /// A node asks itself whether its peer has been silent for too long.
-    Patience(NodeName),
+    Patience { node: NodeName, token: u32 },
+    /// A command reaches a node.
+    Told { node: NodeName, input: Input },
     /// The manager looks whether the pair is whole.
     ManagerLook,
     /// Faults and new requests stop.
     Drain,
     /// The run is given up.
     Deadline,
+}
+
+impl Event {
+    /// The node that has a part in it: it does not happen while that stands still.
+    pub(crate) const fn node(self) -> Option<NodeName> {
+        match self {
+            Self::CarryOut(node) | Self::HeldInput(node) | Self::LinkDown(node) | Self::GuestTurn(node) => {
+                Some(node)
+            }
+            Self::OperationHalf { node, .. }
+            | Self::OperationEnd { node, .. }
+            | Self::Timer { node, .. }
+            | Self::Patience { node, .. }
+            | Self::Told { node, .. } => Some(node),
+            Self::Segment { to, .. } | Self::Datagram { to, .. } => Some(to),
+            Self::Arrival(_)
+            | Self::Output { .. }
+            | Self::Issue(_)
+            | Self::Retry { .. }
+            | Self::ManagerLook
+            | Self::Drain
+            | Self::Deadline => None,
+        }
+    }
 }
 
 #[derive(PartialEq, Eq, Debug)]

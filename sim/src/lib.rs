@@ -24,7 +24,10 @@
 mod agenda;
 mod arbiter;
 mod clients;
+mod damage;
+mod drain;
 mod draw;
+mod drawer;
 mod effects;
 mod faults;
 mod fingerprint;
@@ -36,12 +39,14 @@ mod knobs;
 mod link;
 mod manager;
 mod marks;
+mod occasions;
 mod operations;
 mod options;
 mod outcome;
 mod receive;
 mod side;
 mod simulation;
+mod standstill;
 mod sweep;
 mod tape;
 
@@ -65,5 +70,7 @@ pub fn run(rules: &NamedRules, seed: u64, options: &Options) -> Outcome {
 
 /// The parameters that a run draws from its seed before it begins, in a line for a person.
 pub fn knobs(rules: &NamedRules, seed: u64, options: &Options) -> String {
-    knobs::Knobs::draw(seed, &rules.rules, options).to_string()
+    let knobs = knobs::Knobs::draw(seed, &rules.rules, options);
+    let faults = faults::Faults::drawer(seed, &rules.rules, options);
+    faults.map_or_else(|| knobs.to_string(), |faults| format!("{knobs}; faults: {faults}"))
 }

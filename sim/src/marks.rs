@@ -26,16 +26,25 @@ pub(crate) enum Mark {
     LivingPeerSuspected,
     ArbiterChosePeer,
     NobodyServes,
+    SegmentSentAgain,
+    NodePaused,
+    PausedNodeFenced,
+    NetworkHealed,
+    HalfClosed,
+    DamageRefused,
+    DiskFailed,
+    SaveFailed,
+    GuestReset,
+    PoweredOff,
 }
 
 impl Mark {
     /// Whether the surroundings that belong to the rules have this path at all.
     fn is_possible(self, rules: &Rules) -> bool {
         match self {
-            Self::NodeFenced | Self::FailoverRefused => rules.has_manager(),
+            Self::NodeFenced | Self::PausedNodeFenced | Self::FailoverRefused => rules.has_manager(),
             // A node's own patience outlasts every load.
             Self::FailoverDeferred => rules.has_manager(),
-            Self::LivingPeerSuspected => rules.watches_silence(),
             Self::ArbiterChosePeer => rules.fencing == Fencing::Arbiter,
             _ => true,
         }
@@ -43,7 +52,7 @@ impl Mark {
 }
 
 /// Every mark with its name, in the order of the enumeration.
-const ALL: [(Mark, &str); 20] = [
+const ALL: [(Mark, &str); 30] = [
     (Mark::MessageSplit, "a message came in pieces"),
     (Mark::RequestRetried, "a request was retried"),
     (Mark::StaleRequestIgnored, "a request came after its successor"),
@@ -64,6 +73,16 @@ const ALL: [(Mark, &str); 20] = [
     (Mark::LivingPeerSuspected, "a living peer was taken for dead"),
     (Mark::ArbiterChosePeer, "the arbiter chose the peer"),
     (Mark::NobodyServes, "nobody could serve"),
+    (Mark::SegmentSentAgain, "a segment was lost and sent again"),
+    (Mark::NodePaused, "a node stood still and came back"),
+    (Mark::PausedNodeFenced, "the manager fenced a node that stood still"),
+    (Mark::NetworkHealed, "a silent link delivered again when the network had healed"),
+    (Mark::HalfClosed, "one direction of the link was closed before the other"),
+    (Mark::DamageRefused, "damaged bytes were refused"),
+    (Mark::DiskFailed, "a disk failed"),
+    (Mark::SaveFailed, "a capture failed"),
+    (Mark::GuestReset, "a guest was reset"),
+    (Mark::PoweredOff, "a guest powered off"),
 ];
 
 /// How often each path was taken.

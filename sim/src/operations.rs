@@ -51,9 +51,9 @@ impl Simulation<'_> {
             Operation::SaveState | Operation::LoadState => {
                 return [(); 2].map(|()| self.nodes.within(self.knobs.copy));
             }
-            Operation::AskArbiter => return [(); 2].map(|()| self.network.within(self.knobs.latency)),
+            Operation::AskArbiter => return [(); 2].map(|()| self.network.within(self.knobs.arbiter)),
         };
-        [(); 2].map(|()| 1 + bytes as u64 / (2 * self.knobs.bytes_per_us))
+        [(); 2].map(|()| 1 + bytes as u64 / (2 * self.knobs.path(node.peer()).bytes_per_us))
     }
 
     pub(crate) fn operation_half(&mut self, node: NodeName, token: u32) {
@@ -117,11 +117,16 @@ impl Simulation<'_> {
     fn capture(&mut self, node: NodeName, effect: Effect) -> Input {
         let filler = self.knobs.device_filler_bytes;
         let side = self.side_mut(node);
+        if std::mem::take(&mut side.trouble.fail_save) {
+            self.marks.hit(Mark::SaveFailed);
+            return Input::SaveFailed;
+        }
         encode_memory(side);
         side.captured.devices = encode_devices(&side.guest.devices, &side.output, filler);
         let device_bytes = side.captured.devices.len() as u64;
         let capture = Capture::of(&side.guest);
         self.judge.captured(number_of(effect), capture);
+        self.note_content(node, number_of(effect));
         Input::StateSaved { device_bytes }
     }
 
@@ -159,7 +164,7 @@ impl Simulation<'_> {
         self.judge_load_step(node);
         let side = self.side_mut(node);
         let staged = std::mem::take(&mut side.loading);
-        if std::mem::take(&mut side.fail_load) {
+        if std::mem::take(&mut side.trouble.fail_load) {
             side.unusable = true;
             self.marks.hit(Mark::LoadFailed);
             return Input::LoadFailed;
@@ -172,7 +177,9 @@ impl Simulation<'_> {
         side.guest.devices = devices;
         side.guest.devices_of = Some(number_of(effect));
         side.output = output;
-        self.judge_loaded(node, number_of(effect));
+        if self.is_undamaged(node, number_of(effect), &staged.devices) {
+            self.judge_loaded(node, number_of(effect));
+        }
         Input::StateLoaded { output: devices.output_end }
     }
 }

@@ -1,6 +1,7 @@
 //! What a run came to, and the line of JSON that says so.
 
-use colo_protocol::Property;
+use crate::occasions::Occasion;
+use colo_protocol::{Liveness, Property, Rules};
 use colo_trace::{Fault, Gate, Plan, Trace};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -23,6 +24,10 @@ pub enum Broken {
     Property(Property),
     /// What the clients saw is not what one service can have done.
     ClientHistory,
+    /// When faults had ended and the network had healed, something had not ended in time: what this property says.
+    NotDrained(Liveness),
+    /// A state was loaded that is not the one that was captured: bytes were damaged on the way, and nothing could tell.
+    SilentDamage,
 }
 
 impl Broken {
@@ -31,6 +36,8 @@ impl Broken {
         match self {
             Self::Property(property) => property.name(),
             Self::ClientHistory => "client history",
+            Self::NotDrained(property) => property.name(),
+            Self::SilentDamage => "silent damage",
         }
     }
 }
@@ -77,6 +84,10 @@ pub struct Outcome {
     pub closed: Vec<Gate>,
     /// The rare paths that the run could take, and how often it took them.
     pub sometimes: BTreeMap<&'static str, u64>,
+    /// Every fault that struck, with the phase in which it found a node: "crash of the primary in saving".
+    pub occasions: Vec<&'static str>,
+    /// The rules.
+    pub rules: Rules,
     /// The trace, if it was asked for.
     pub trace: Option<Trace>,
 }
@@ -131,9 +142,9 @@ pub struct Summary {
     pub runs: u64,
     /// Runs that broke something.
     pub violated: u64,
-    /// How many runs broke each property.
+    /// How many runs broke each property that their rules claim.
     pub properties: BTreeMap<&'static str, u64>,
-    /// The first seed that broke anything.
+    /// The first seed that broke anything claimed.
     pub first_violation: Option<u64>,
     /// Events of all runs.
     pub events: u64,
@@ -145,18 +156,24 @@ pub struct Summary {
     pub virtual_us: u64,
     /// Faults of each kind in all runs.
     pub faults: BTreeMap<&'static str, u64>,
-    /// In how many runs each rare path was taken; 0 for those that never were.
+    /// Of the runs that broke something, those that broke what their rules do not claim.
+    pub unclaimed: u64,
+    /// How many runs broke each property that their rules do not claim.
+    pub not_claimed: BTreeMap<&'static str, u64>,
+    /// In how many runs each rare path was taken, and how often a fault of each kind struck in each phase of each node; 0
+    /// for what never was, and could be.
     pub sometimes: BTreeMap<&'static str, u64>,
 }
 
 impl Summary {
     /// Takes one run in.
     pub fn add(&mut self, outcome: &Outcome) {
+        if self.runs == 0 {
+            self.sometimes.extend(Occasion::possible(&outcome.rules).map(|occasion| (occasion.name(), 0)));
+        }
         self.runs += 1;
         if let Some(broken) = outcome.property {
-            self.violated += 1;
-            *self.properties.entry(broken.name()).or_default() += 1;
-            self.first_violation.get_or_insert(outcome.seed);
+            self.add_broken(broken, outcome);
         }
         self.events += outcome.events;
         self.checkpoints += outcome.checkpoints;
@@ -168,5 +185,25 @@ impl Summary {
         for (path, count) in &outcome.sometimes {
             *self.sometimes.entry(path).or_default() += u64::from(*count > 0);
         }
+        for occasion in &outcome.occasions {
+            *self.sometimes.entry(occasion).or_default() += 1;
+        }
+    }
+
+    fn add_broken(&mut self, broken: Broken, outcome: &Outcome) {
+        self.violated += 1;
+        if outcome.claimed {
+            *self.properties.entry(broken.name()).or_default() += 1;
+            self.first_violation.get_or_insert(outcome.seed);
+        } else {
+            self.unclaimed += 1;
+            *self.not_claimed.entry(broken.name()).or_default() += 1;
+        }
+    }
+
+    /// What could have been, and never was: a sweep that leaves something out has tested nothing of it.
+    pub fn never(&self) -> Vec<&'static str> {
+        let never = self.sometimes.iter().filter(|(_, count)| **count == 0);
+        never.map(|(name, _)| *name).collect()
     }
 }

@@ -9,6 +9,7 @@
 mod derive;
 mod diagram;
 mod enumerate;
+mod fault;
 mod gate;
 mod plan;
 mod point;
@@ -19,8 +20,9 @@ mod svg;
 pub use derive::{DeriveError, plan_of};
 pub use diagram::{diagram, words};
 pub use enumerate::points_of;
+pub use fault::{FaultAction, FaultKind};
 pub use gate::Gate;
-pub use plan::{Fault, FaultAction, Plan, PlanCursor, PlanError};
+pub use plan::{Fault, Plan, PlanCursor, PlanError};
 pub use point::{Event, Moment, Point, PointError};
 pub use record::{Header, Kind, Record, SCHEMA, Trace, TraceError, Way, read_trace, write_trace};
 pub use rules_file::{NamedRules, RulesError, load_rules, rules_to_toml};
