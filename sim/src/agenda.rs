@@ -17,7 +17,7 @@ pub(crate) enum Event {
     /// A node's checkpoint timer runs out, if no later one was armed.
     Timer { node: NodeName, token: u32 },
     /// The next bytes of the stream arrive.
-    Segment { to: NodeName, epoch: u32, bytes: usize },
+    Segment { to: NodeName, epoch: u32 },
     /// A datagram arrives.
     Datagram { to: NodeName, epoch: u32, number: u32 },
     /// What has come over the link and waits at a gate looks whether that has opened.

@@ -129,11 +129,12 @@ impl Simulation<'_> {
     /// The first thing that has not ended.
     pub(crate) fn remains(&self) -> Option<Remains> {
         let under_way = NodeName::ALL.into_iter().find_map(|node| self.failover_under_way(node));
-        under_way.or_else(|| self.power_off_remains()).or_else(|| match self.server() {
+        let serves = || match self.server() {
             Some(node) if self.is_alone(node) => self.survivor_remains(node),
             Some(node) => self.pair_remains(node),
             None => self.recovery_remains(),
-        })
+        };
+        under_way.or_else(serves).or_else(|| self.power_off_remains())
     }
 
     fn survivor_remains(&self, node: NodeName) -> Option<Remains> {
@@ -170,10 +171,11 @@ impl Simulation<'_> {
         (!self.guest_is_gone()).then_some(Remains::NobodyServes(node))
     }
 
-    /// A guest that wants to power off does; where nothing fails, the peer's VM ends as well.
+    /// A guest that serves and wants to power off does; where nothing fails, the peer's VM ends as well. Of a guest that
+    /// has been superseded the wish is, too.
     fn power_off_remains(&self) -> Option<Remains> {
-        let wants = |side: &Side| match side.node.machine() {
-            Machine::Primary(primary) => side.alive && !side.unusable && primary.is_to_power_off(),
+        let wants = |node: &NodeName| match self.side(*node).node.machine() {
+            Machine::Primary(primary) => primary.is_to_power_off(),
             Machine::Secondary(_) => false,
         };
         let left_on = |node: &NodeName| {
@@ -181,8 +183,8 @@ impl Simulation<'_> {
             let linked = self.link.takes_both_ways() && side.open && peer.open;
             side.alive && !side.unusable && peer.powered_off && linked && !self.judge.damaged
         };
-        let wanting = NodeName::ALL.into_iter().find(|node| wants(self.side(*node)) || left_on(node));
-        wanting.map(Remains::PowerOff)
+        let wanting = self.server().filter(wants);
+        wanting.or_else(|| NodeName::ALL.into_iter().find(left_on)).map(Remains::PowerOff)
     }
 
     /// Whether a node that lives does not know yet that the arbiter has chosen its peer: what it does when it comes to

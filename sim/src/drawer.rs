@@ -14,10 +14,11 @@ const AT_ONCE: Span = Span { low: 1, high: 4 };
 /// How often each kind is drawn, where all of them are.
 const fn weight(kind: FaultKind) -> u64 {
     match kind {
-        FaultKind::Crash => 20,
+        FaultKind::Crash => 24,
         FaultKind::Cut => 16,
         FaultKind::FailLoad | FaultKind::LostHeartbeat => 6,
         FaultKind::GuestShutdown => 1,
+        FaultKind::GuestReset => 3,
         _ => 2,
     }
 }
@@ -54,7 +55,7 @@ impl Drawer {
         let mut draws = Draws::new(seed, Purpose::Faults);
         let mean = [8, 30, 80, 200][index(draws.below(4))];
         let distance = Span { low: 1, high: 2 * mean };
-        let left = if draws.one_in(8) { draws.below(12) } else { draws.below(5) };
+        let left = if draws.one_in(8) { draws.below(16) } else { draws.below(7) };
         let rarity = [1, 2, 2, 4][index(draws.below(4))];
         let kinds =
             FaultKind::ALL.into_iter().filter(|kind| draws.one_in(rarity) && is_survived(*kind, rules));

@@ -94,6 +94,8 @@ pub(crate) struct Knobs {
     paths: [Path; 2],
     /// How the stream is cut up, bytes.
     pub(crate) segment_bytes: Span,
+    /// Whether a node reads all that has come at once, whatever pieces it came in.
+    pub(crate) reads_together: bool,
     /// What a link that delivers nothing takes all the same, bytes.
     pub(crate) window_bytes: usize,
     /// Until a lost link is noticed.
@@ -133,7 +135,7 @@ impl fmt::Display for Knobs {
         write!(
             f,
             "pages {}, keys {}, device filler {} B, interval {} us, to the primary {}, to the secondary {}, \
-             in pieces of {} B, {} B in between, loss noticed after {} us, healing {} us, arbiter {} us away, \
+             in pieces of {} B, read {}, {} B in between, loss noticed after {} us, healing {} us, arbiter {} us away, \
              effect {} us, disk {} us, hold {} us, copy {} us, execute {} us, \
              clients {} us away, think {} us, retry after {} us, manager {} us, patience {} us, clocks at {} and {} %",
             self.pages,
@@ -143,6 +145,7 @@ impl fmt::Display for Knobs {
             self.path(NodeName::Primary),
             self.path(NodeName::Secondary),
             self.segment_bytes,
+            if self.reads_together { "together" } else { "one by one" },
             self.window_bytes,
             self.notice,
             self.healing,
@@ -180,6 +183,7 @@ impl Knobs {
             interval_us,
             paths: [(); 2].map(|()| Path::draw(&mut draws)),
             segment_bytes: segments(&mut draws),
+            reads_together: draws.one_in(2),
             window_bytes: [0, 4_000, 64_000, 4_000_000][index(draws.below(4))],
             notice: draws.span(50, 20_000),
             healing: one_of(&mut draws, [1_000, 50_000, 400_000]),

@@ -8,6 +8,7 @@ use crate::agenda::{Agenda, Event};
 use crate::draw::{Draws, index};
 use crate::knobs::{Datagrams, Knobs, Path};
 use colo_protocol::NodeName;
+use std::collections::VecDeque;
 
 /// Until the network heals.
 pub(crate) const UNTIL_HEALED: u64 = u64::MAX;
@@ -21,6 +22,8 @@ struct Stream {
     /// Bytes put on the link; those before `head` have arrived.
     bytes: Vec<u8>,
     head: usize,
+    /// When each piece of them arrives, and how long it is.
+    pieces: VecDeque<(u64, usize)>,
     /// Datagrams on their way, by number; taken when they arrive.
     datagrams: Vec<Option<Vec<u8>>>,
     /// Grows when bytes in flight are lost: pieces that were planned before mean nothing.
@@ -42,6 +45,7 @@ impl Stream {
         let lost = self.in_flight();
         self.bytes.clear();
         self.head = 0;
+        self.pieces.clear();
         self.datagrams.clear();
         self.epoch += 1;
         lost
@@ -196,13 +200,26 @@ impl Link {
         treatment
     }
 
-    /// A piece that was planned arrives: appends its bytes to `into`. Nothing, if they were lost.
-    pub(crate) fn take(&mut self, to: NodeName, epoch: u32, bytes: usize, into: &mut Vec<u8>) -> Fate {
+    /// A piece that was planned arrives: appends its bytes to `into`, and, where what waits is read together, those of
+    /// all that have arrived by now. Nothing, if they were lost, or have been read.
+    pub(crate) fn take(
+        &mut self,
+        to: NodeName,
+        epoch: u32,
+        (now_us, together): (u64, bool),
+        into: &mut Vec<u8>,
+    ) -> Fate {
         let stream = &mut self.streams[to as usize];
         if stream.epoch != epoch {
             return Fate::Whole;
         }
-        let end = stream.head + bytes;
+        let mut end = stream.head;
+        while let Some((_, bytes)) = stream.pieces.pop_front_if(|(arrival_us, _)| *arrival_us <= now_us) {
+            end += bytes;
+            if !together {
+                break;
+            }
+        }
         into.extend_from_slice(&stream.bytes[stream.head..end]);
         stream.head = end;
         if end == stream.bytes.len() {
@@ -243,7 +260,8 @@ impl Stream {
         let again_us = retransmission_us(path, lost, draws);
         let arrival_us = self.sent_us + path.crossing_us(draws) + again_us;
         self.arrival_us = self.arrival_us.max(arrival_us);
-        agenda.at(self.arrival_us, Event::Segment { to, epoch: self.epoch, bytes: piece.len() });
+        self.pieces.push_back((self.arrival_us, piece.len()));
+        agenda.at(self.arrival_us, Event::Segment { to, epoch: self.epoch });
         again_us > 0
     }
 

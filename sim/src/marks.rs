@@ -36,6 +36,7 @@ pub(crate) enum Mark {
     SaveFailed,
     GuestReset,
     PoweredOff,
+    ReadTogether,
 }
 
 impl Mark {
@@ -52,7 +53,7 @@ impl Mark {
 }
 
 /// Every mark with its name, in the order of the enumeration.
-const ALL: [(Mark, &str); 30] = [
+const ALL: [(Mark, &str); 31] = [
     (Mark::MessageSplit, "a message came in pieces"),
     (Mark::RequestRetried, "a request was retried"),
     (Mark::StaleRequestIgnored, "a request came after its successor"),
@@ -83,6 +84,7 @@ const ALL: [(Mark, &str); 30] = [
     (Mark::SaveFailed, "a capture failed"),
     (Mark::GuestReset, "a guest was reset"),
     (Mark::PoweredOff, "a guest powered off"),
+    (Mark::ReadTogether, "more than one thing was read at once"),
 ];
 
 /// How often each path was taken.

@@ -28,10 +28,11 @@ impl Simulation<'_> {
     }
 
     /// A piece of the stream arrives.
-    pub(crate) fn segment(&mut self, to: NodeName, epoch: u32, bytes: usize) {
+    pub(crate) fn segment(&mut self, to: NodeName, epoch: u32) {
         let mut piece = std::mem::take(&mut self.scratch);
         piece.clear();
-        let fate = self.link.take(to, epoch, bytes, &mut piece);
+        let now_us = self.agenda.now_us();
+        let fate = self.link.take(to, epoch, (now_us, self.knobs.reads_together), &mut piece);
         self.piece_arrives(to, piece, fate);
     }
 
@@ -65,6 +66,7 @@ impl Simulation<'_> {
 
     /// A node reads what has come, up to an input that waits at a gate.
     pub(crate) fn read(&mut self, to: NodeName, mut rest: &[u8]) {
+        let mut inputs = 0;
         while self.side(to).alive && self.side(to).open {
             match decode(self.side_mut(to), &mut rest) {
                 Ok(Some(input)) if self.input_is_held(to, input.kind()) => {
@@ -73,6 +75,7 @@ impl Simulation<'_> {
                     break;
                 }
                 Ok(Some(input)) => {
+                    inputs += 1;
                     self.give(to, input, Basis::Link);
                 }
                 Ok(None) => break,
@@ -88,6 +91,9 @@ impl Simulation<'_> {
                     break;
                 }
             }
+        }
+        if inputs > 1 {
+            self.marks.hit(Mark::ReadTogether);
         }
     }
 

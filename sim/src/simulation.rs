@@ -149,7 +149,7 @@ impl<'a> Simulation<'a> {
             Event::OperationHalf { node, token } => self.operation_half(node, token),
             Event::OperationEnd { node, token } => self.operation_end(node, token),
             Event::Timer { node, token } => self.timer_ran_out(node, token),
-            Event::Segment { to, epoch, bytes } => self.segment(to, epoch, bytes),
+            Event::Segment { to, epoch } => self.segment(to, epoch),
             Event::Datagram { to, epoch, number } => self.datagram(to, epoch, number),
             Event::HeldInput(node) => self.held_input(node),
             Event::LinkDown(node) => self.link_down(node),
