@@ -5,7 +5,9 @@
 
 use crate::look::Look;
 use crate::report::{Exit, Failure, paragraph, print, print_json};
-use colo_model::{Break, Followed, ForEver, PlanFollowed, Stuck, follow_plan, follow_trace};
+use colo_model::{
+    Break, Followed, ForEver, PlanFollowed, Stuck, follow_plan, follow_trace, is_beyond_the_model,
+};
 use colo_protocol::Property;
 use colo_sim::{Broken, Options, Outcome, Verdict, Watch, run as simulate};
 use colo_trace::{
@@ -67,7 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let source = source(&arguments.file, arguments.rules.as_deref())?;
     let mut report = match (arguments.on, source) {
         (Place::Model, Source::Trace(trace)) => on_model(&trace, &arguments.file)?,
-        (Place::Model, Source::Plan(rules, file)) => plan_on_model(&rules, &file.plan),
+        (Place::Model, Source::Plan(rules, file)) => plan_on_model(&rules, &file.plan, &arguments.file)?,
         (Place::Sim, source) => on_sim(source, &arguments.file, arguments.seed)?,
     };
     if let Some(stop) = arguments.look.stop(&report.trace)? {
@@ -143,7 +145,16 @@ fn followed(run: Followed) -> Report {
     report
 }
 
-fn plan_on_model(rules: &NamedRules, plan: &Plan) -> Report {
+fn plan_on_model(rules: &NamedRules, plan: &Plan, file: &Path) -> Result<Report, Failure> {
+    let mut beyond = plan.faults.iter().map(|fault| fault.action.kind());
+    if let Some(kind) = beyond.find(|kind| is_beyond_the_model(*kind)) {
+        return Err(Failure::Input(format!(
+            "{}: the model has no step for {}, expected a plan without; try colo replay {} --on sim",
+            file.display(),
+            kind.name(),
+            file.display()
+        )));
+    }
     let PlanFollowed { run, unreached, closed, complete } = follow_plan(rules, plan);
     let mut report = followed(run);
     report.unfinished = left_over(&unreached, &closed);
@@ -152,7 +163,7 @@ fn plan_on_model(rules: &NamedRules, plan: &Plan) -> Report {
             "the plan leaves more open than could be explored: nothing broken so far, nothing claimed";
         report.unfinished.push(problem.to_owned());
     }
-    report
+    Ok(report)
 }
 
 /// What of a plan did not happen.

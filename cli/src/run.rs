@@ -4,10 +4,10 @@ use crate::crash_points;
 use crate::report::{Exit, Failure, counted, grouped, only_periodic, print, print_json};
 use colo_protocol::NodeName;
 use colo_real::{
-    CheckpointFigures, LinkKind, NodeCommand, RunError, RunOptions, RunOutcome, kvm_usable, run_node,
-    run_pair,
+    CheckpointFigures, LinkKind, NodeCommand, RunError, RunOptions, RunOutcome, can_strike, kvm_usable,
+    run_node, run_pair,
 };
-use colo_trace::{Fault, FaultAction, NamedRules, Plan, PlanFile, load_rules, write_trace};
+use colo_trace::{NamedRules, Plan, PlanFile, load_rules, write_trace};
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -201,15 +201,17 @@ impl Arguments {
     }
 }
 
-/// A plan that real machines can follow: nothing holds them at a gate yet, or ends their patience.
+/// A plan that real machines can follow: nothing holds them at a gate yet, and some faults are the simulator's only.
 fn real_plan(file: &std::path::Path) -> Result<Plan, Failure> {
     let plan = read_plan(file)?;
-    let patience = |fault: &Fault| matches!(fault.action, FaultAction::PeerSilent { .. });
-    if plan.gates.is_empty() && !plan.faults.iter().any(patience) {
-        return Ok(plan);
-    }
+    let mut kinds = plan.faults.iter().map(|fault| fault.action.kind());
+    let beyond = match kinds.find(|kind| !can_strike(*kind)) {
+        Some(kind) => kind.name(),
+        None if !plan.gates.is_empty() => "a gate",
+        None => return Ok(plan),
+    };
     Err(Failure::Input(format!(
-        "{}: gates and peer-silent cannot be carried out on real machines, expected a plan without; \
+        "{}: {beyond} cannot be carried out on real machines, expected a plan without; \
          try colo replay {} --on sim",
         file.display(),
         file.display()
@@ -246,7 +248,7 @@ pub(crate) fn run_once(
         RunError::Environment(_) | RunError::Io(_) => {
             Unfinished::Failure(Failure::Environment(format!("the pair could not run: {error}")))
         }
-        RunError::Node(..) | RunError::NotReady => Unfinished::Wrong(error.to_string()),
+        RunError::Node(..) | RunError::NotReady | RunError::Plan(_) => Unfinished::Wrong(error.to_string()),
     })
 }
 

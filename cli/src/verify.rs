@@ -147,7 +147,7 @@ fn simulate(preset: &Preset, seeds: u64) -> Row {
     });
     bar.finish_and_clear();
     let faults: u64 = summary.faults.values().sum();
-    let verdict = summary.first_violation.map_or_else(
+    let verdict = summary.first_claimed.map_or_else(
         || "holds in every one".to_owned(),
         |seed| format!("VIOLATED: colo sim {} --seed {seed}", rules.name),
     );
@@ -160,7 +160,7 @@ fn simulate(preset: &Preset, seeds: u64) -> Row {
             grouped(summary.failovers)
         ),
         what: rules.name,
-        expected: summary.violated == 0,
+        expected: summary.first_claimed.is_none(),
         verdict,
         seconds: start.elapsed().as_secs_f64(),
         json: json!({ "summary": summary }),

@@ -46,7 +46,7 @@ fn exit_codes_say_how_it_ended() {
         (&["decode", "."], 2),
         (&["sim", "--seeds", "5..5"], 2),
         (&["sim", "--seeds", "0..50"], 0),
-        (&["sim", "bug:release-at-suspend", "--seed", "2"], 1),
+        (&["sim", "bug:release-at-suspend", "--seed", "43"], 1),
         (&["rules"], 0),
         (&["rules", "--check"], 0),
         (&["run", "--plan", "no-such-file"], 2),
@@ -240,7 +240,7 @@ fn nothing_is_taken_for_something() {
 fn a_verdict_is_not_lost_with_a_file_that_cannot_be_written() {
     for arguments in [
         &["check", "bug:release-at-suspend", "--trace-dir", "/proc/none"][..],
-        &["sim", "bug:release-at-suspend", "--seed", "2", "--plan-dir", "/proc/none"],
+        &["sim", "bug:release-at-suspend", "--seed", "43", "--plan-dir", "/proc/none"],
     ] {
         let output = colo(arguments);
         assert_eq!(output.status.code(), Some(1), "{output:?}");

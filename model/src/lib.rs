@@ -50,7 +50,7 @@ pub use lasso_replay::ForEver;
 pub use packed::Packed;
 pub use pair::Pair;
 pub use picture::{MAX_DRAWN_STATES, TooManyStates, phase_graph, state_graph};
-pub use planned::{PlanFollowed, follow_plan};
+pub use planned::{PlanFollowed, follow_plan, is_beyond_the_model};
 pub use replay::{Break, Followed, Stuck, follow_trace};
 pub use report::{LivenessReport, PartReport, PropertyReport, ScopeReport, TransitionReport, Verdict};
 pub use state::State;

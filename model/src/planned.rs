@@ -11,7 +11,7 @@ use crate::replay::{Followed, followed, unbounded};
 use crate::state::State;
 use crate::story::record;
 use colo_protocol::{CheckpointNumber, EffectKind, InputKind, NodeName, Operation, Property, Rules};
-use colo_trace::{Event, Fault, FaultAction, Gate, Kind, Moment, NamedRules, Plan, PlanCursor};
+use colo_trace::{Event, Fault, FaultAction, FaultKind, Gate, Kind, Moment, NamedRules, Plan, PlanCursor};
 use foldhash::quality::FixedState;
 use std::collections::HashSet;
 use std::hash::BuildHasher;
@@ -38,10 +38,23 @@ pub struct PlanFollowed {
 struct Place {
     state: State,
     cursor: PlanCursor,
-    /// The load in hand fails, or the next one.
-    fail_load: bool,
+    /// What fails when it next could.
+    fails: Fails,
     /// A fault has struck that the model has no step for.
     impossible: bool,
+}
+
+/// Faults that strike when their occasion comes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+struct Fails {
+    /// The load in hand, or the next one.
+    load: bool,
+    /// The capture in hand, or the next one.
+    save: bool,
+    /// What is next asked of each node's disk.
+    disk: [bool; 2],
+    /// What next comes to each node cannot be read.
+    stream: [bool; 2],
 }
 
 /// A place, and how it was reached.
@@ -81,7 +94,7 @@ impl Search {
         let place = Place {
             state: State::initial(),
             cursor: PlanCursor::new(plan),
-            fail_load: false,
+            fails: Fails::default(),
             impossible: false,
         };
         let seen = HashSet::from([fingerprint(&place)]);
@@ -130,13 +143,7 @@ impl Search {
     /// One step, and the faults that strike in it.
     fn take(&self, place: &Place, action: Action) -> (Place, Vec<Action>) {
         let (mut place, mut steps) = (place.clone(), Vec::new());
-        let action = match action {
-            Action::EndOperation(node) if place.fail_load && place.loads(node) => {
-                place.fail_load = false;
-                Action::FailLoad(node)
-            }
-            action => action,
-        };
+        let action = place.failing(action);
         let Some((node, event)) = event_of(action, &place.state, &self.every) else {
             place.step(&self.every, action, &mut steps);
             return (place, steps);
@@ -199,6 +206,26 @@ impl Search {
     }
 }
 
+impl Fails {
+    /// A fault that strikes later, or never shows: in the model everything may take as long as it likes, and no clock
+    /// is ever looked at. Whether the model has it at all.
+    fn wait_for(&mut self, action: FaultAction) -> bool {
+        match action {
+            FaultAction::FailLoad => self.load = true,
+            FaultAction::FailSave => self.save = true,
+            FaultAction::FailDisk { node } => self.disk[node as usize] = true,
+            FaultAction::Corrupt { node, .. } => self.stream[node as usize] = true,
+            action => return !is_beyond_the_model(action.kind()),
+        }
+        true
+    }
+}
+
+/// Whether the model has no step for a fault of this kind: its link has two directions that end together.
+pub const fn is_beyond_the_model(kind: FaultKind) -> bool {
+    matches!(kind, FaultKind::HalfClose)
+}
+
 /// All faults have struck, and something is broken.
 fn is_end(place: &Place) -> bool {
     let broken = Property::ALL.into_iter().any(|property| !place.state.world.holds(property));
@@ -246,9 +273,34 @@ impl Place {
         self.state.side(node).node.machine().checkpoint()
     }
 
-    fn loads(&self, node: NodeName) -> bool {
-        let in_hand = self.state.side(node).in_hand;
-        in_hand.is_some_and(|in_hand| in_hand.operation == Operation::LoadState)
+    fn does(&self, node: NodeName, operation: Operation) -> bool {
+        self.state.side(node).in_hand.is_some_and(|in_hand| in_hand.operation == operation)
+    }
+
+    /// The step that becomes of this one, if its failure waits for it.
+    fn failing(&mut self, action: Action) -> Action {
+        use std::mem::take;
+        match action {
+            Action::EndOperation(node)
+                if self.does(node, Operation::LoadState) && take(&mut self.fails.load) =>
+            {
+                Action::FailLoad(node)
+            }
+            Action::EndOperation(node)
+                if self.does(node, Operation::SaveState) && take(&mut self.fails.save) =>
+            {
+                Action::FailSave(node)
+            }
+            Action::CarryOut(node) if self.asks_disk(node) && take(&mut self.fails.disk[node as usize]) => {
+                Action::FailDisk(node)
+            }
+            Action::Deliver(node) if take(&mut self.fails.stream[node as usize]) => Action::Corrupt(node),
+            action => action,
+        }
+    }
+
+    fn asks_disk(&self, node: NodeName) -> bool {
+        self.state.side(node).node.queue().first().is_some_and(colo_protocol::Effect::is_of_the_disk)
     }
 
     fn holds(&self, node: NodeName, moment: Moment, event: Event) -> bool {
@@ -311,10 +363,17 @@ impl Place {
             FaultAction::Cut => Action::Cut,
             FaultAction::LostHeartbeat { node } => return self.suspect(pair, node, false, steps),
             FaultAction::PeerSilent { node } => return self.suspect(pair, node, true, steps),
-            // In the model everything may take as long as it likes.
-            FaultAction::Stall { .. } => return,
-            FaultAction::FailLoad => {
-                self.fail_load = true;
+            FaultAction::Blackhole => Action::Blackhole,
+            FaultAction::Partition { node } => Action::Partition(node),
+            FaultAction::GuestReset { node } => Action::Reset(node),
+            FaultAction::GuestShutdown { node } => Action::PowerOff(node),
+            // Between a cut and a reset there is only time.
+            FaultAction::Reset => Action::Cut,
+            // While a checkpoint is under way no timer runs, and the next one may be due as soon as that has ended.
+            FaultAction::CheckpointNow if !self.state.side(NodeName::Primary).timer => return,
+            FaultAction::CheckpointNow => Action::TimerFires,
+            action => {
+                self.impossible |= !self.fails.wait_for(action);
                 return;
             }
         };

@@ -69,6 +69,8 @@ pub(crate) enum ToNode {
     },
     /// The load in hand, or the next one, is to fail.
     FailLoad,
+    /// A checkpoint is wanted now.
+    CheckpointNow,
     /// Go on from the point at which the node waits.
     GoOn,
     /// The arbiter's answer to [`FromNode::AskArbiter`]: whether the node has the right to serve alone.

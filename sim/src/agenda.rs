@@ -1,7 +1,7 @@
 //! What is to happen, in the order of virtual time. What is due at the same time happens in the order of planning.
 
 use colo_oracle::Request;
-use colo_protocol::{NodeName, OutputOffset};
+use colo_protocol::{Input, NodeName, OutputOffset};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -17,7 +17,9 @@ pub(crate) enum Event {
     /// A node's checkpoint timer runs out, if no later one was armed.
     Timer { node: NodeName, token: u32 },
     /// The next bytes of the stream arrive.
-    Segment { to: NodeName, epoch: u32, bytes: usize },
+    Segment { to: NodeName, epoch: u32 },
+    /// A datagram arrives.
+    Datagram { to: NodeName, epoch: u32, number: u32 },
     /// What has come over the link and waits at a gate looks whether that has opened.
     HeldInput(NodeName),
     /// A node finds its link gone.
@@ -39,7 +41,9 @@ pub(crate) enum Event {
     /// A client has waited long enough for this answer.
     Retry { client: u32, sequence: u64 },
     /// A node asks itself whether its peer has been silent for too long.
-    Patience(NodeName),
+    Patience { node: NodeName, token: u32 },
+    /// A command reaches a node.
+    Told { node: NodeName, input: Input },
     /// A replacement has come for whoever serves alone.
     Replacement,
     /// The manager looks whether the pair is whole.
@@ -51,30 +55,34 @@ pub(crate) enum Event {
 }
 
 impl Event {
-    /// Whether it is about the two nodes as they are paired now, or about the end of the run that they have.
-    pub(crate) const fn is_of_the_pair(&self) -> bool {
+    /// The node that has a part in it: it does not happen while that stands still.
+    pub(crate) const fn node(self) -> Option<NodeName> {
         match self {
-            Self::CarryOut(_)
-            | Self::OperationHalf { .. }
-            | Self::OperationEnd { .. }
-            | Self::Timer { .. }
-            | Self::Segment { .. }
-            | Self::HeldInput(_)
-            | Self::LinkDown(_)
-            | Self::GuestTurn(_)
-            | Self::DiskWrites { .. }
-            | Self::Compare
-            | Self::OutputWaits { .. }
-            | Self::Patience(_)
-            | Self::Drain => true,
+            Self::CarryOut(node) | Self::HeldInput(node) | Self::LinkDown(node) | Self::GuestTurn(node) => {
+                Some(node)
+            }
+            Self::OperationHalf { node, .. }
+            | Self::OperationEnd { node, .. }
+            | Self::Timer { node, .. }
+            | Self::Patience { node, .. }
+            | Self::Told { node, .. } => Some(node),
+            Self::Segment { to, .. } | Self::Datagram { to, .. } => Some(to),
+            Self::Compare | Self::OutputWaits { .. } => Some(NodeName::Primary),
+            Self::DiskWrites { .. } => Some(NodeName::Secondary),
             Self::Arrival(_)
             | Self::Output { .. }
             | Self::Issue(_)
             | Self::Retry { .. }
             | Self::Replacement
             | Self::ManagerLook
-            | Self::Deadline => false,
+            | Self::Drain
+            | Self::Deadline => None,
         }
+    }
+
+    /// Whether it is about the two nodes as they are paired now, or about the end of the run that they have.
+    pub(crate) const fn is_of_the_pair(self) -> bool {
+        matches!(self, Self::Drain) || self.node().is_some()
     }
 }
 
@@ -123,8 +131,8 @@ impl Agenda {
     }
 
     /// Strikes out what is planned and `forgets` names.
-    pub(crate) fn forget(&mut self, forgets: impl Fn(&Event) -> bool) {
-        self.planned.retain(|Reverse(planned)| !forgets(&planned.event));
+    pub(crate) fn forget(&mut self, forgets: impl Fn(Event) -> bool) {
+        self.planned.retain(|Reverse(planned)| !forgets(planned.event));
     }
 
     /// Moves the clock to the next event; returns it and its number in the order of planning.

@@ -58,7 +58,8 @@ impl Comparison {
 impl Simulation<'_> {
     /// The secondary's output up to here comes to the primary, if it can. No plan and no model knows it to be late.
     pub(crate) fn redirect(&mut self, node: NodeName, up_to: OutputOffset) {
-        let arrives = self.link.is_up() && self.sides.iter().all(|side| side.alive && side.open);
+        let way = self.link.delivers(NodeName::Primary, self.agenda.now_us());
+        let arrives = way && self.sides.iter().all(|side| side.alive && side.open);
         let Some(offset) = up_to.0.checked_sub(1).filter(|_| arrives) else { return };
         let output = &self.side(node).output;
         let index = offset.checked_sub(output.start().0).and_then(|index| usize::try_from(index).ok());

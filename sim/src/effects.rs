@@ -19,7 +19,10 @@ impl Simulation<'_> {
         let side = &mut self.sides[node as usize];
         if !side.carrying && side.ready().is_some() {
             side.carrying = true;
-            let delay_us = self.nodes.within(self.knobs.effect);
+            let mut delay_us = self.nodes.within(self.knobs.effect);
+            if side.ready().is_some_and(Effect::is_of_the_disk) {
+                delay_us += self.nodes.within(self.knobs.disk);
+            }
             self.agenda.after(delay_us, Planned::CarryOut(node));
         }
     }
@@ -37,11 +40,16 @@ impl Simulation<'_> {
         let Some(effect) = self.side(node).ready() else { return };
         let event = Event::Effect(effect.kind());
         self.arrive(node, Moment::Before, event);
-        if self.side(node).ready() != Some(effect) {
+        if self.side(node).ready() != Some(effect) || self.is_asleep(node) {
             return;
         }
         let rules = self.rules;
         self.side_mut(node).node.next_effect(rules);
+        if effect.is_of_the_disk() && std::mem::take(&mut self.side_mut(node).trouble.fail_disk) {
+            self.marks.hit(Mark::DiskFailed);
+            self.give(node, Input::DiskFailed, Basis::Node);
+            return;
+        }
         self.tape.effect(self.place(Some(node)), effect);
         if let Some(operation) = effect.operation() {
             self.begin_operation(node, operation, effect);
@@ -69,7 +77,8 @@ impl Simulation<'_> {
             Effect::CloseLink => self.close_link(node),
             Effect::ApplyRam(checkpoint) => self.apply_ram(node, checkpoint),
             effect if effect.is_of_the_disk() => self.perform_on_disk(node, effect),
-            Effect::ShutDown => self.halt(node),
+            Effect::ResetVm => self.reset(node),
+            Effect::ShutDown => self.power_off(node),
             Effect::BeginFailover => self.note_deferral(node),
             Effect::TakeOver => self.take_over(node),
             Effect::Halt => self.halt(node),
@@ -94,15 +103,41 @@ impl Simulation<'_> {
         self.requests_flow_to(node);
     }
 
+    /// The service keeps its store, as on a disk; what had come to it and was not executed is lost, and comes again.
+    fn reset(&mut self, node: NodeName) {
+        self.marks.hit(Mark::GuestReset);
+        let side = self.side_mut(node);
+        let end = side.inbox.end();
+        side.guest.devices.taken = side.guest.devices.taken.max(end);
+        // A secondary may have to go on from where its primary stood.
+        if node == NodeName::Primary || side.promoted {
+            side.inbox.go_on_at(end);
+        }
+    }
+
+    fn power_off(&mut self, node: NodeName) {
+        self.marks.hit(Mark::PoweredOff);
+        self.side_mut(node).powered_off = true;
+        self.halt(node);
+    }
+
     fn arm_timer(&mut self, node: NodeName) {
+        let delay_us = self.knobs.by_clock(node, self.knobs.interval_us);
+        self.plan_timer(node, self.agenda.now_us() + delay_us);
+    }
+
+    /// The checkpoint timer of a node runs out then, and not before.
+    pub(crate) fn plan_timer(&mut self, node: NodeName, due_us: u64) {
         let side = &mut self.sides[node as usize];
         side.timers += 1;
+        side.timer_due_us = Some(due_us);
         let token = side.timers;
-        self.agenda.after(self.knobs.interval_us, Planned::Timer { node, token });
+        self.agenda.at(due_us, Planned::Timer { node, token });
     }
 
     pub(crate) fn timer_ran_out(&mut self, node: NodeName, token: u32) {
         if self.side(node).alive && self.side(node).timers == token {
+            self.side_mut(node).timer_due_us = None;
             self.give(node, Input::CheckpointDue, Basis::Node);
         }
     }

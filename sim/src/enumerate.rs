@@ -74,7 +74,12 @@ pub fn faults_to_try(rules: &Rules) -> Vec<FaultAction> {
     let mut faults: Vec<_> = of_each(|node| FaultAction::Crash { node }).collect();
     // A stall that nobody minds, and one that outlasts patience.
     let stalls = [20, 600].map(|for_ms| FaultAction::Stall { for_ms });
-    faults.extend([FaultAction::Cut, FaultAction::FailLoad].into_iter().chain(stalls));
+    let once = [FaultAction::Cut, FaultAction::Blackhole, FaultAction::FailSave, FaultAction::FailLoad];
+    faults.extend(once.into_iter().chain(stalls));
+    faults.extend(of_each(|node| FaultAction::HalfClose { node }));
+    faults.extend(of_each(|node| FaultAction::Partition { node }));
+    faults.extend(of_each(|node| FaultAction::Pause { node, for_ms: 600 }));
+    faults.extend(of_each(|node| FaultAction::FailDisk { node }));
     if rules.has_manager() {
         faults.extend(of_each(|node| FaultAction::LostHeartbeat { node }));
     }
@@ -182,13 +187,8 @@ fn trials(rules: &NamedRules, points: Vec<(Vec<Fault>, Point)>) -> Vec<Trial> {
 
 /// Whether what a fault strikes is still there: nobody dies twice, and the dead are told nothing.
 fn has_an_object(lead: &[Fault], action: FaultAction) -> bool {
-    let (FaultAction::Crash { node }
-    | FaultAction::LostHeartbeat { node }
-    | FaultAction::PeerSilent { node }) = action
-    else {
-        return true;
-    };
-    !lead.iter().any(|fault| fault.action == FaultAction::Crash { node })
+    let dead = |node| lead.iter().any(|fault| fault.action == FaultAction::Crash { node });
+    action.kind().is_of_the_link() || !action.node().is_some_and(dead)
 }
 
 /// Where the stream stands at a point, if the point is one of a transfer.
@@ -243,17 +243,31 @@ mod tests {
         match action {
             FaultAction::Crash { .. }
             | FaultAction::Cut
+            | FaultAction::HalfClose { .. }
             | FaultAction::Stall { .. }
+            | FaultAction::Blackhole
+            | FaultAction::Partition { .. }
+            | FaultAction::Pause { .. }
+            | FaultAction::FailDisk { .. }
             | FaultAction::LostHeartbeat { .. }
             | FaultAction::PeerSilent { .. }
+            | FaultAction::FailSave
             | FaultAction::FailLoad => true,
+            // A reset is a cut that is noticed sooner; what damage does is up to the bit; the others are drawn.
+            FaultAction::Reset
+            | FaultAction::Corrupt { .. }
+            | FaultAction::ClockJump { .. }
+            | FaultAction::SlowDisk { .. }
+            | FaultAction::GuestReset { .. }
+            | FaultAction::GuestShutdown { .. }
+            | FaultAction::CheckpointNow => false,
         }
     }
 
     #[test]
     fn every_sort_of_fault_is_tried() {
         let under = |rules: Rules| faults_to_try(&rules);
-        assert_eq!(under(Rules::V12).len(), 8);
+        assert_eq!(under(Rules::V12).len(), 18);
         assert!(under(Rules::V12).into_iter().chain(under(Rules::STRICT)).all(is_tried));
         let silent = FaultAction::PeerSilent { node: NodeName::Primary };
         assert!(under(Rules::STRICT).contains(&silent) && !under(Rules::V12).contains(&silent));

@@ -3,88 +3,17 @@
 //! A drawn fault is recorded as a plan's, at its point. Draws decide where and what only; how long it takes until a
 //! lost link is noticed, say, is the network's draw, and is the same when the plan is replayed.
 
-use crate::draw::{Draws, Purpose, Span, index};
+use crate::agenda::Event as Planned;
+use crate::drawer::{Drawable, Drawer};
 use crate::inputs::Basis;
+use crate::link::UNTIL_HEALED;
 use crate::marks::Mark;
+use crate::occasions::Occasion;
 use crate::options::Options;
 use crate::simulation::Simulation;
-use colo_protocol::{EffectKind, Input, InputKind, NodeName, Property, Rules};
-use colo_trace::{Event, Fault, FaultAction, Gate, Kind, Moment, Plan, PlanCursor, Point};
+use colo_protocol::{Failover, Input, NodeName, Rules};
+use colo_trace::{Event, Fault, FaultAction, FaultKind, Gate, Kind, Moment, Plan, PlanCursor, Point};
 use std::collections::BTreeMap;
-
-/// The kinds of faults that can be drawn, the crash once for each node.
-const KINDS: usize = 5;
-
-/// Draws faults for a run: which kinds, how many, how densely.
-#[derive(Debug)]
-struct Drawer {
-    draws: Draws,
-    /// A bit for each kind that this run can have.
-    kinds: u64,
-    left: u64,
-    /// Points between two faults, about.
-    distance: Span,
-    until_next: u64,
-    cuts: bool,
-}
-
-impl Drawer {
-    fn new(seed: u64, rules: &Rules) -> Self {
-        let mut draws = Draws::new(seed, Purpose::Faults);
-        let mean = [8, 30, 100, 250][index(draws.below(4))];
-        let distance = Span { low: 1, high: 2 * mean };
-        Self {
-            kinds: 1 + draws.below((1 << KINDS) - 1),
-            left: draws.below(4),
-            distance,
-            until_next: draws.within(distance),
-            // Where nobody fences, a cut makes two servers: such rules do not claim to survive it.
-            cuts: rules.claims(Property::SingleServer, false),
-            draws,
-        }
-    }
-
-    /// Whether a fault strikes at this point. Output comes often and says little: most of its points do not count.
-    fn strikes(&mut self, event: Event) -> bool {
-        let dull = matches!(
-            event,
-            Event::Input(InputKind::GuestOutput | InputKind::UncomparedOutput | InputKind::OutputsMatch)
-                | Event::Effect(EffectKind::Release | EffectKind::RedirectOutput)
-        );
-        if self.left == 0 || (dull && !self.draws.one_in(8)) {
-            return false;
-        }
-        self.until_next -= 1;
-        if self.until_next > 0 {
-            return false;
-        }
-        self.until_next = self.draws.within(self.distance);
-        true
-    }
-
-    /// One of the enabled kinds that make sense where the run stands; none if there is none.
-    fn draw(&mut self, both_live: bool, link_up: bool, loads: bool) -> Option<FaultAction> {
-        let sensible = [both_live, both_live, link_up && self.cuts, link_up, loads];
-        let enabled = |kind: &u64| self.kinds & (1 << kind) != 0 && sensible[index(*kind)];
-        let kinds: Vec<u64> = (0..).take(KINDS).filter(enabled).collect();
-        if kinds.is_empty() {
-            return None;
-        }
-        self.left -= 1;
-        Some(match kinds[index(self.draws.below(kinds.len() as u64))] {
-            0 => FaultAction::Crash { node: NodeName::Primary },
-            1 => FaultAction::Crash { node: NodeName::Secondary },
-            2 => FaultAction::Cut,
-            3 => FaultAction::Stall { for_ms: self.stall_ms() },
-            _ => FaultAction::FailLoad,
-        })
-    }
-
-    fn stall_ms(&mut self) -> u32 {
-        let ceiling = [5, 50, 400][index(self.draws.below(3))];
-        u32::try_from(1 + self.draws.below(ceiling)).unwrap_or(u32::MAX)
-    }
-}
 
 /// The faults of a run.
 #[derive(Debug)]
@@ -94,6 +23,7 @@ pub(crate) struct Faults {
     gates: Vec<Gate>,
     drawer: Option<Drawer>,
     struck: Vec<Fault>,
+    occasions: Vec<Occasion>,
 }
 
 /// What the faults of a run came to.
@@ -102,24 +32,42 @@ pub(crate) struct FaultSummary {
     pub(crate) counts: BTreeMap<&'static str, u64>,
     pub(crate) plan: Plan,
     pub(crate) unreached: Vec<Fault>,
+    pub(crate) occasions: Vec<Occasion>,
 }
 
 impl Faults {
     pub(crate) fn new(seed: u64, rules: &Rules, options: &Options) -> Self {
         let none = Plan::default();
         let plan = options.plan.as_ref().unwrap_or(&none);
-        let draws = options.plan.is_none() && options.faults;
         Self {
             cursor: PlanCursor::new(plan),
             gates: plan.gates.clone(),
-            drawer: draws.then(|| Drawer::new(seed, rules)),
+            drawer: Self::drawer(seed, rules, options),
             struck: Vec::new(),
+            occasions: Vec::new(),
         }
     }
 
-    /// Whether anything has gone wrong yet.
+    /// Who draws the faults of a run, if they are drawn.
+    pub(crate) fn drawer(seed: u64, rules: &Rules, options: &Options) -> Option<Drawer> {
+        let draws = options.plan.is_none() && options.faults;
+        draws.then(|| Drawer::new(seed, rules))
+    }
+
+    /// Whether a fault of this kind has struck or may strike.
+    pub(crate) fn may_have(&self, kind: FaultKind) -> bool {
+        let planned = self.cursor.left().iter().any(|fault| fault.action.kind() == kind);
+        planned || self.drawer.as_ref().is_some_and(|drawer| drawer.has(kind))
+    }
+
+    /// Whether anything has happened that does not happen by itself.
     pub(crate) const fn any(&self) -> bool {
         !self.struck.is_empty()
+    }
+
+    /// Whether something has gone wrong by which a node may see an error.
+    pub(crate) fn excuse_errors(&self) -> bool {
+        self.struck.iter().any(|fault| !fault.action.kind().is_harmless())
     }
 
     /// Whether the plan fixes an interleaving: then no draw decides what is lost.
@@ -135,21 +83,11 @@ impl Faults {
     pub(crate) fn finish(self) -> FaultSummary {
         let mut counts = BTreeMap::new();
         for fault in &self.struck {
-            *counts.entry(kind_name(fault.action)).or_default() += 1;
+            *counts.entry(fault.action.kind().name()).or_default() += 1;
         }
         let unreached = self.cursor.left().to_vec();
-        FaultSummary { counts, plan: Plan::new(self.struck).with_gates(self.gates), unreached }
-    }
-}
-
-const fn kind_name(action: FaultAction) -> &'static str {
-    match action {
-        FaultAction::Crash { .. } => "crash",
-        FaultAction::Cut => "cut",
-        FaultAction::Stall { .. } => "stall",
-        FaultAction::LostHeartbeat { .. } => "lost-heartbeat",
-        FaultAction::PeerSilent { .. } => "peer-silent",
-        FaultAction::FailLoad => "fail-load",
+        let plan = Plan::new(self.struck).with_gates(self.gates);
+        FaultSummary { counts, plan, unreached, occasions: self.occasions }
     }
 }
 
@@ -176,43 +114,97 @@ impl Simulation<'_> {
     }
 
     fn drawn(&mut self) -> Option<FaultAction> {
+        let mut drawer = self.faults.drawer.take()?;
+        let action = drawer.draw(|drawable| self.makes_sense(drawable));
+        self.faults.drawer = Some(drawer);
+        action
+    }
+
+    /// Whether a fault would do anything where the run stands, other than to leave nobody who could serve.
+    fn makes_sense(&self, Drawable { kind, node }: Drawable) -> bool {
+        let side = self.side(node);
         let both_live = self.sides.iter().all(|side| side.alive);
-        let link_up = self.link.is_up() && self.sides.iter().all(|side| side.open);
-        let secondary = self.side(NodeName::Secondary);
-        let loads = link_up && secondary.alive && !secondary.fail_load;
-        self.faults.drawer.as_mut()?.draw(both_live, link_up, loads)
+        let link_up = self.link.takes_both_ways() && self.sides.iter().all(|side| side.open);
+        let fails_over = !matches!(side.node.machine().failover(), Failover::None | Failover::Completed);
+        let whole = NodeName::Primary;
+        match kind {
+            FaultKind::Crash => side.alive && (both_live || fails_over) && !side.powered_off,
+            FaultKind::Cut | FaultKind::Reset | FaultKind::Stall | FaultKind::Blackhole => {
+                link_up && node == whole
+            }
+            FaultKind::HalfClose | FaultKind::Partition | FaultKind::Corrupt => link_up,
+            FaultKind::Pause => side.alive && !self.is_asleep(node),
+            FaultKind::ClockJump => side.alive && link_up,
+            FaultKind::SlowDisk => side.alive && (link_up || fails_over),
+            FaultKind::FailDisk => side.alive && (link_up || fails_over) && !side.trouble.fail_disk,
+            FaultKind::FailSave => node == whole && link_up && side.alive && !side.trouble.fail_save,
+            FaultKind::FailLoad => node != whole && link_up && side.alive && !side.trouble.fail_load,
+            FaultKind::GuestReset | FaultKind::GuestShutdown => side.alive && side.guest.executing,
+            FaultKind::CheckpointNow => node == whole && side.alive && link_up,
+            FaultKind::LostHeartbeat | FaultKind::PeerSilent => {
+                side.alive && (both_live || fails_over) && !side.is_over()
+            }
+        }
     }
 
     fn strike(&mut self, at: Point, action: FaultAction) {
         self.faults.struck.push(Fault { at, action });
-        let node = match action {
-            FaultAction::Crash { node }
-            | FaultAction::LostHeartbeat { node }
-            | FaultAction::PeerSilent { node } => Some(node),
-            _ => None,
-        };
-        self.tape.other(self.place(node), Kind::Fault, &action.to_string(), None);
+        for node in NodeName::ALL {
+            let concerns = action.kind().is_of_the_link() || action.node() == Some(node);
+            if concerns && self.side(node).alive {
+                let machine = self.side(node).node.machine();
+                self.faults.occasions.push(Occasion::of(action.kind(), machine));
+            }
+        }
+        self.tape.other(self.place(action.node()), Kind::Fault, &action.to_string(), None);
         match action {
             FaultAction::Crash { node } => self.die(node),
             FaultAction::Cut => {
                 self.cut();
                 self.manager_hears();
             }
-            FaultAction::Stall { for_ms } => self.stall(for_ms),
+            FaultAction::Reset => {
+                self.reset_connection();
+                self.manager_hears();
+            }
+            FaultAction::HalfClose { node } => self.half_close(node),
+            FaultAction::Stall { for_ms } => {
+                self.marks.hit(Mark::LinkStalled);
+                let until_us = self.agenda.now_us() + u64::from(for_ms) * 1_000;
+                self.silence_both(until_us);
+            }
+            FaultAction::Blackhole => self.silence_both(UNTIL_HEALED),
+            FaultAction::Partition { node } => self.silence(node, UNTIL_HEALED),
+            FaultAction::Corrupt { node, bit } => self.link.flip(node, bit),
+            FaultAction::Pause { node, for_ms } => self.pause(node, for_ms),
+            FaultAction::ClockJump { node, by_ms } => self.clock_jumps(node, by_ms),
+            FaultAction::SlowDisk { node, for_ms } => self.slow_disk(node, for_ms),
+            FaultAction::FailDisk { node } => self.side_mut(node).trouble.fail_disk = true,
+            FaultAction::FailSave => self.side_mut(NodeName::Primary).trouble.fail_save = true,
+            FaultAction::FailLoad => self.side_mut(NodeName::Secondary).trouble.fail_load = true,
+            FaultAction::GuestReset { node } => self.told(node, Input::GuestReset),
+            FaultAction::GuestShutdown { node } => self.told(node, Input::GuestShutdown),
+            FaultAction::CheckpointNow => self.told(NodeName::Primary, Input::CheckpointDue),
             FaultAction::LostHeartbeat { node } => {
                 self.suspects(node);
-                self.give(node, Input::LostHeartbeat, Basis::Node);
+                self.told(node, Input::LostHeartbeat);
             }
             FaultAction::PeerSilent { node } => {
                 self.suspects(node);
-                self.give(node, Input::PeerSilent, Basis::Node);
+                self.told(node, Input::PeerSilent);
             }
-            FaultAction::FailLoad => self.side_mut(NodeName::Secondary).fail_load = true,
+        }
+        if self.draining {
+            self.drains_until_quiet();
         }
     }
 
-    fn stall(&mut self, for_ms: u32) {
-        self.marks.hit(Mark::LinkStalled);
-        self.link.stall(self.agenda.now_us() + u64::from(for_ms) * 1_000);
+    /// Somebody tells a node something; if it stands still, it hears it when it goes on.
+    pub(crate) fn told(&mut self, node: NodeName, input: Input) {
+        if self.is_asleep(node) {
+            self.agenda.after(0, Planned::Told { node, input });
+        } else {
+            self.give(node, input, Basis::Node);
+        }
     }
 }

@@ -37,7 +37,7 @@ impl Simulation<'_> {
                 held.is_some_and(|held| self.input_is_held(node, held.input.kind()))
             }
             Event::LinkDown(node) => self.link_down_is_held(node),
-            Event::Patience(node) => self.input_is_held(node, InputKind::PeerSilent),
+            Event::Patience { node, .. } => self.input_is_held(node, InputKind::PeerSilent),
             Event::Compare => [InputKind::OutputsMatch, InputKind::OutputsDiffer]
                 .into_iter()
                 .any(|kind| self.input_is_held(NodeName::Primary, kind)),

@@ -20,6 +20,11 @@ impl Inbox {
         self.requests.push_back(request);
     }
 
+    /// The number of the next one that comes.
+    pub(crate) fn end(&self) -> u64 {
+        self.first + self.requests.len() as u64
+    }
+
     /// The request of this number, if it has come.
     pub(crate) fn get(&self, number: u64) -> Option<Request> {
         self.index(number).and_then(|index| self.requests.get(index)).copied()

@@ -31,7 +31,7 @@ impl Simulation<'_> {
         let before = self.side(node).node.machine().failover();
         let error = self.side_mut(node).node.input(rules, input);
         if before == Failover::None {
-            self.note_deferral(node);
+            self.note_failover(node);
         }
         self.tape.input(self.place(Some(node)), input);
         if let Some(error) = error {
@@ -59,9 +59,20 @@ impl Simulation<'_> {
         if error.is_refusal() {
             self.marks.hit(Mark::FailoverRefused);
         }
-        if !self.faults.any() {
+        // Who stands still may be taken for dead too early, and a command that comes too early is refused.
+        let excused =
+            self.judge.damaged || self.faults.excuse_errors() || (error.is_refusal() && self.faults.any());
+        if !excused {
             let sentence = format!("nothing has failed, and the {node} objects: {error}");
             self.violated(Property::NoErrorWithoutFault, sentence);
+        }
+    }
+
+    /// A failover has been accepted, perhaps.
+    fn note_failover(&mut self, node: NodeName) {
+        if self.side(node).node.machine().failover() != Failover::None {
+            self.side_mut(node).failover_us = self.agenda.now_us();
+            self.note_deferral(node);
         }
     }
 

@@ -6,6 +6,7 @@ use crate::clients::Given;
 use crate::guest::Guest;
 use crate::options::Watch;
 use crate::outcome::Broken;
+use crate::side::Side;
 use crate::simulation::Simulation;
 use colo_oracle::RealTime;
 use colo_protocol::{
@@ -47,9 +48,20 @@ pub(crate) struct Judge {
     committed: OutputOffset,
     /// A living node was taken for dead, and nobody has seen to it that it is.
     pub(crate) unfenced: bool,
+    /// Bytes were damaged, or lost without a trace: what they said may never be known.
+    pub(crate) damaged: bool,
+    /// All bytes of captured states are looked at, because something may damage them.
+    pub(crate) careful: bool,
+    /// Of each captured state, a fingerprint of them.
+    pub(crate) contents: BTreeMap<CheckpointNumber, u64>,
 }
 
 impl Judge {
+    /// One that looks at all bytes of captured states, or not.
+    pub(crate) fn new(careful: bool) -> Self {
+        Self { careful, ..Self::default() }
+    }
+
     pub(crate) const fn has_judged(&self) -> bool {
         self.judgement.is_some()
     }
@@ -61,6 +73,7 @@ impl Judge {
     /// Another pair begins: checkpoints are counted anew, and what each node gave the world is told anew.
     pub(crate) fn begin_generation(&mut self) {
         self.captured.clear();
+        self.contents.clear();
         (self.served, self.committed) = ([false; 2], OutputOffset::default());
     }
 
@@ -84,10 +97,19 @@ impl Simulation<'_> {
             return;
         }
         self.tape.other(self.place(None), Kind::Violation, broken.name(), Some(sentence.clone()));
-        let rests_on_fencing =
-            matches!(broken, Broken::ClientHistory | Broken::Property(Property::SingleServer));
-        let claimed = !(self.judge.unfenced && rests_on_fencing);
+        let claimed = self.is_claimed(broken);
         self.judge.judgement = Some(Judgement { broken, sentence, claimed });
+    }
+
+    /// Whether the rules claim, of a run in which went wrong what has, that this cannot break.
+    fn is_claimed(&self, broken: Broken) -> bool {
+        match broken {
+            Broken::Property(Property::SingleServer) => !self.judge.unfenced,
+            Broken::ClientHistory => !self.judge.unfenced && !self.judge.damaged,
+            Broken::NotDrained(property) => self.rules.claims_liveness(property, self.judge.damaged),
+            Broken::SilentDamage => false,
+            Broken::Property(_) => true,
+        }
     }
 
     /// The secondary says something: it may be its promise.
@@ -269,6 +291,7 @@ impl Simulation<'_> {
     /// The run is over: if somebody serves, everything is answered, and the store is what the answers say.
     pub(crate) fn judge_end(&mut self) {
         self.ask_for_second_opinion();
+        self.judge_drained();
         // What a gate still holds has not been left out by anybody.
         let Some(server) = self.server().filter(|_| !self.anything_waits() && !self.judge.has_judged())
         else {
@@ -308,12 +331,16 @@ impl Simulation<'_> {
     }
 
     /// The node that serves the clients, if one does.
-    fn server(&self) -> Option<NodeName> {
-        let alone = |node: &NodeName| {
-            let side = self.side(*node);
-            !side.is_over() && side.node.machine().failover() == Failover::Completed
-        };
-        let protected = self.link.is_up() && self.sides.iter().all(|side| side.alive && side.open);
-        NodeName::ALL.into_iter().find(alone).or(protected.then_some(NodeName::Primary))
+    pub(crate) fn server(&self) -> Option<NodeName> {
+        let whole = |side: &Side| side.open && !side.is_over();
+        let protected = self.link.is_up() && self.sides.iter().all(whole);
+        let alone = NodeName::ALL.into_iter().find(|node| self.is_alone(*node));
+        alone.or(protected.then_some(NodeName::Primary))
+    }
+
+    /// Whether a node serves alone.
+    pub(crate) fn is_alone(&self, node: NodeName) -> bool {
+        let side = self.side(node);
+        !side.is_over() && side.node.machine().failover() == Failover::Completed
     }
 }

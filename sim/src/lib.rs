@@ -26,7 +26,10 @@ mod arbiter;
 mod campaign;
 mod clients;
 mod comparison;
+mod damage;
+mod drain;
 mod draw;
+mod drawer;
 mod effects;
 mod enumerate;
 mod execution;
@@ -44,6 +47,7 @@ mod line;
 mod link;
 mod manager;
 mod marks;
+mod occasions;
 mod operations;
 mod options;
 mod outcome;
@@ -56,6 +60,7 @@ mod self_check;
 mod shrink;
 mod side;
 mod simulation;
+mod standstill;
 #[cfg(feature = "proptest")]
 pub mod strategies;
 mod summary;
@@ -85,9 +90,9 @@ pub fn run(rules: &NamedRules, seed: u64, options: &Options) -> Outcome {
 
 /// The parameters that a run draws from its seed before it begins, in a line for a person.
 pub fn knobs(rules: &NamedRules, seed: u64, options: &Options) -> String {
-    format!(
-        "{}, {}",
-        knobs::Knobs::draw(seed, &rules.rules, options),
-        guest_knobs::GuestKnobs::draw(seed, options)
-    )
+    let knobs = knobs::Knobs::draw(seed, &rules.rules, options);
+    let guests = guest_knobs::GuestKnobs::draw(seed, options);
+    let faults = faults::Faults::drawer(seed, &rules.rules, options);
+    let faults = faults.map(|faults| format!("; faults: {faults}")).unwrap_or_default();
+    format!("{knobs}, {guests}{faults}")
 }

@@ -42,18 +42,32 @@ pub struct Line<'a> {
     /// The rare paths that the run took.
     #[serde(default)]
     pub sometimes: Vec<Cow<'a, str>>,
+    #[serde(default)]
+    pub occasions: Vec<Cow<'a, str>>,
     pub plan: Option<Cow<'a, str>>,
 }
 
 /// What two runs have in common when their lines belong to one sweep: the rules and all options, as sixteen
 /// hexadecimal digits. The name that the rules have is no part of it.
 pub fn sweep_name(rules: &NamedRules, options: &Options) -> String {
-    let Options { checkpoints, clients, interval_us, replacements, plan, faults, watch, record: _ } = options;
+    let Options {
+        checkpoints,
+        clients,
+        interval_us,
+        replacements,
+        plan,
+        faults,
+        datagrams,
+        watch,
+        record: _,
+    } = options;
     let mut print = Fingerprint::new();
     print.bytes(format!("{:?}", rules.rules).as_bytes());
     print.bytes(
-        format!("{checkpoints} {clients} {interval_us:?} {replacements:?} {plan:?} {faults} {watch:?}")
-            .as_bytes(),
+        format!(
+            "{checkpoints} {clients} {interval_us:?} {replacements:?} {plan:?} {faults} {datagrams} {watch:?}"
+        )
+        .as_bytes(),
     );
     format!("{:016x}", print.value())
 }

@@ -22,6 +22,10 @@ impl Simulation<'_> {
 
     pub(crate) fn manager_looks(&mut self) {
         self.looks -= 1;
+        // Of a guest that has powered off there is nothing left to protect.
+        if self.sides.iter().any(|side| side.powered_off) {
+            return;
+        }
         match self.sides.each_ref().map(|side| side.alive) {
             [true, true] => self.manager_fences(),
             [true, false] => self.manager_promotes(NodeName::Primary),
@@ -32,11 +36,20 @@ impl Simulation<'_> {
 
     /// Both live and the link is lost: one of them has to go before the other may serve.
     fn manager_fences(&mut self) {
+        let asleep = NodeName::ALL.into_iter().find(|node| self.is_asleep(*node));
         let lost = !self.link.is_up() || self.sides.iter().any(|side| !side.open);
-        if !lost {
-            return;
-        }
-        let victim = self.manager_chooses();
+        let victim = match asleep {
+            // Whom it may not ask it does not judge, and whether it waits is its own choice.
+            Some(node) if self.is_asleep(node.peer()) || self.manager.one_in(2) => {
+                return self.manager_hears();
+            }
+            Some(node) => {
+                self.marks.hit(Mark::PausedNodeFenced);
+                node
+            }
+            None if lost => self.manager_chooses(),
+            None => return,
+        };
         self.marks.hit(Mark::NodeFenced);
         self.tape.other(self.place(Some(victim)), Kind::Fault, "fenced by the manager", None);
         self.die(victim);
@@ -58,6 +71,9 @@ impl Simulation<'_> {
         let side = self.side(node);
         if side.is_over() || side.node.machine().failover() != Failover::None {
             return;
+        }
+        if self.is_asleep(node) {
+            return self.manager_hears();
         }
         let error = self.give(node, Input::LostHeartbeat, Basis::Node);
         if let Some(ProtocolError::NotInColoMode { .. }) = error {

@@ -31,16 +31,26 @@ pub(crate) enum Mark {
     OutputsMatched,
     OutputsDiffered,
     OutputHeldTooLong,
+    SegmentSentAgain,
+    NodePaused,
+    PausedNodeFenced,
+    NetworkHealed,
+    HalfClosed,
+    DamageRefused,
+    DiskFailed,
+    SaveFailed,
+    GuestReset,
+    PoweredOff,
+    ReadTogether,
 }
 
 impl Mark {
     /// Whether the surroundings that belong to the rules have this path at all.
     fn is_possible(self, rules: &Rules) -> bool {
         match self {
-            Self::NodeFenced | Self::FailoverRefused => rules.has_manager(),
+            Self::NodeFenced | Self::PausedNodeFenced | Self::FailoverRefused => rules.has_manager(),
             // A node's own patience outlasts every load.
             Self::FailoverDeferred => rules.has_manager(),
-            Self::LivingPeerSuspected => rules.watches_silence(),
             Self::ArbiterChosePeer => rules.fencing == Fencing::Arbiter,
             Self::OutputsMatched | Self::OutputsDiffered | Self::OutputHeldTooLong => rules.is_hybrid(),
             _ => true,
@@ -49,7 +59,7 @@ impl Mark {
 }
 
 /// Every mark with its name, in the order of the enumeration.
-const ALL: [(Mark, &str); 25] = [
+const ALL: [(Mark, &str); 36] = [
     (Mark::MessageSplit, "a message came in pieces"),
     (Mark::RequestRetried, "a request was retried"),
     (Mark::StaleRequestIgnored, "a request came after its successor"),
@@ -75,12 +85,29 @@ const ALL: [(Mark, &str); 25] = [
     (Mark::OutputsMatched, "both VMs' output was the same"),
     (Mark::OutputsDiffered, "the VMs' output differed"),
     (Mark::OutputHeldTooLong, "output waited for its like for too long"),
+    (Mark::SegmentSentAgain, "a segment was lost and sent again"),
+    (Mark::NodePaused, "a node stood still and came back"),
+    (Mark::PausedNodeFenced, "the manager fenced a node that stood still"),
+    (Mark::NetworkHealed, "a silent link delivered again when the network had healed"),
+    (Mark::HalfClosed, "one direction of the link was closed before the other"),
+    (Mark::DamageRefused, "damaged bytes were refused"),
+    (Mark::DiskFailed, "a disk failed"),
+    (Mark::SaveFailed, "a capture failed"),
+    (Mark::GuestReset, "a guest was reset"),
+    (Mark::PoweredOff, "a guest powered off"),
+    (Mark::ReadTogether, "more than one thing was read at once"),
 ];
 
 /// How often each path was taken.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Marks {
     counts: [u64; ALL.len()],
+}
+
+impl Default for Marks {
+    fn default() -> Self {
+        Self { counts: [0; ALL.len()] }
+    }
 }
 
 impl Marks {

@@ -51,9 +51,9 @@ impl Simulation<'_> {
             Operation::SaveState | Operation::LoadState => {
                 return [(); 2].map(|()| self.nodes.within(self.knobs.copy));
             }
-            Operation::AskArbiter => return [(); 2].map(|()| self.network.within(self.knobs.latency)),
+            Operation::AskArbiter => return [(); 2].map(|()| self.network.within(self.knobs.arbiter)),
         };
-        [(); 2].map(|()| 1 + bytes as u64 / (2 * self.knobs.bytes_per_us))
+        [(); 2].map(|()| 1 + bytes as u64 / (2 * self.knobs.path(node.peer()).bytes_per_us))
     }
 
     pub(crate) fn operation_half(&mut self, node: NodeName, token: u32) {
@@ -118,10 +118,16 @@ impl Simulation<'_> {
     fn capture(&mut self, node: NodeName, effect: Effect) -> Input {
         let filler = self.knobs.device_filler_bytes;
         let side = self.side_mut(node);
+        if std::mem::take(&mut side.trouble.fail_save) {
+            self.marks.hit(Mark::SaveFailed);
+            return Input::SaveFailed;
+        }
         let devices = encode_devices(&side.guest.devices, &side.output, filler);
         let device_bytes = devices.len() as u64;
         encode_memory(side);
         side.captured.devices = devices;
+        self.note_content(node, number_of(effect));
+        let side = self.side_mut(node);
         if number_of(effect) == CheckpointNumber::default() {
             frame_initial_state(side);
         }
@@ -167,7 +173,7 @@ impl Simulation<'_> {
         self.judge_load_step(node);
         let side = self.side_mut(node);
         let staged = std::mem::take(&mut side.loading);
-        if std::mem::take(&mut side.fail_load) {
+        if std::mem::take(&mut side.trouble.fail_load) {
             self.marks.hit(Mark::LoadFailed);
             return Input::LoadFailed;
         }
@@ -190,7 +196,9 @@ impl Simulation<'_> {
             // The initial state comes with a mirror of the disk.
             self.sides[node as usize].guest.disk.mirror(&self.mirror);
         }
-        self.judge_loaded(node, number_of(effect));
+        if self.is_undamaged(node, number_of(effect), &staged.devices) {
+            self.judge_loaded(node, number_of(effect));
+        }
         Input::StateLoaded { output: devices.output_end }
     }
 }

@@ -37,6 +37,8 @@ pub struct Options {
     pub plan: Option<Plan>,
     /// Whether faults are drawn from the seed. Means nothing with a plan.
     pub faults: bool,
+    /// Whether the link is no stream but datagrams, which get lost, come twice, and overtake each other.
+    pub datagrams: bool,
     /// Who looks on.
     pub watch: Watch,
     /// Whether the run's trace is kept.
@@ -52,6 +54,7 @@ impl Default for Options {
             replacements: None,
             plan: None,
             faults: true,
+            datagrams: false,
             watch: Watch::Everything,
             record: false,
         }

@@ -1,7 +1,7 @@
 //! What a run came to.
 
 use crate::line::Line;
-use colo_protocol::Property;
+use colo_protocol::{Liveness, Property};
 use colo_trace::{Fault, Gate, Plan, Trace};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -24,6 +24,10 @@ pub enum Broken {
     Property(Property),
     /// What the clients saw is not what one service can have done.
     ClientHistory,
+    /// When faults had ended and the network had healed, something had not ended in time: what this property says.
+    NotDrained(Liveness),
+    /// A state was loaded that is not the one that was captured: bytes were damaged on the way, and nothing could tell.
+    SilentDamage,
 }
 
 impl Broken {
@@ -32,6 +36,8 @@ impl Broken {
         match self {
             Self::Property(property) => property.name(),
             Self::ClientHistory => "client history",
+            Self::NotDrained(property) => property.name(),
+            Self::SilentDamage => "silent damage",
         }
     }
 }
@@ -82,6 +88,8 @@ pub struct Outcome {
     pub closed: Vec<Gate>,
     /// The rare paths that the run could take, and how often it took them.
     pub sometimes: BTreeMap<&'static str, u64>,
+    /// Every fault that struck, with the phase in which it found a node: "crash of the primary in saving".
+    pub occasions: Vec<&'static str>,
     /// The trace, if it was asked for.
     pub trace: Option<Trace>,
 }
@@ -113,6 +121,7 @@ impl Outcome {
             virtual_us: self.virtual_us,
             faults: self.faults.iter().map(|(kind, count)| ((*kind).into(), *count)).collect(),
             sometimes: self.taken().map(Into::into).collect(),
+            occasions: self.occasions.iter().map(|occasion| (*occasion).into()).collect(),
             plan: plan.map(Into::into),
         }
     }

@@ -2,37 +2,57 @@
 //! that the link is gone.
 
 use crate::agenda::Event;
+use crate::guest::Guest;
 use crate::inputs::Basis;
+use crate::link::Fate;
 use crate::marks::Mark;
 use crate::side::{Held, Side};
 use crate::simulation::Simulation;
 use colo_protocol::wire::{Body, DecodeError, PAGE_BYTES};
 use colo_protocol::{Input, NodeName, Property};
+use std::fmt;
 
 impl Simulation<'_> {
     /// Bytes leave a node. They go nowhere when the link is gone, which the node may not know yet.
     pub(crate) fn put_on_link(&mut self, from: NodeName, bytes: &[u8]) {
         let to = from.peer();
         if self.side(from).open && self.side(to).open {
-            self.link.put(to, bytes, (&mut self.agenda, &self.knobs, &mut self.network));
+            let treatment = self.link.put(to, bytes, (&mut self.agenda, &self.knobs, &mut self.network));
+            if treatment.sent_again {
+                self.marks.hit(Mark::SegmentSentAgain);
+            }
+            if treatment.disturbed {
+                self.damaged();
+            }
         }
     }
 
     /// A piece of the stream arrives.
-    pub(crate) fn segment(&mut self, to: NodeName, epoch: u32, bytes: usize) {
-        if self.agenda.now_us() < self.link.stalled_until_us() {
-            self.agenda.at(self.link.stalled_until_us(), Event::Segment { to, epoch, bytes });
-            return;
-        }
+    pub(crate) fn segment(&mut self, to: NodeName, epoch: u32) {
         let mut piece = std::mem::take(&mut self.scratch);
         piece.clear();
-        self.link.take(to, epoch, bytes, &mut piece);
         let now_us = self.agenda.now_us();
+        let fate = self.link.take(to, epoch, (now_us, self.knobs.reads_together), &mut piece);
+        self.piece_arrives(to, piece, fate);
+    }
+
+    /// A datagram arrives.
+    pub(crate) fn datagram(&mut self, to: NodeName, epoch: u32, number: u32) {
+        let mut piece = std::mem::take(&mut self.scratch);
+        piece.clear();
+        let fate = self.link.take_datagram(to, epoch, number, &mut piece);
+        self.piece_arrives(to, piece, fate);
+    }
+
+    fn piece_arrives(&mut self, to: NodeName, piece: Vec<u8>, fate: Fate) {
+        if fate == Fate::Damaged {
+            self.damaged();
+        }
+        if !piece.is_empty() {
+            self.hears(to);
+        }
         let side = self.side_mut(to);
         side.received += piece.len() as u64;
-        if !piece.is_empty() {
-            side.heard_us = now_us;
-        }
         match &mut side.held {
             Some(held) => held.rest.extend_from_slice(&piece),
             None => self.read(to, &piece),
@@ -46,6 +66,7 @@ impl Simulation<'_> {
 
     /// A node reads what has come, up to an input that waits at a gate.
     pub(crate) fn read(&mut self, to: NodeName, mut rest: &[u8]) {
+        let mut inputs = 0;
         while self.side(to).alive && self.side(to).open {
             match decode(self.side_mut(to), &mut rest) {
                 Ok(Some(input)) if self.input_is_held(to, input.kind()) => {
@@ -54,9 +75,15 @@ impl Simulation<'_> {
                     break;
                 }
                 Ok(Some(input)) => {
+                    inputs += 1;
                     self.give(to, input, Basis::Link);
                 }
                 Ok(None) => break,
+                Err(_) if self.judge.damaged => {
+                    self.marks.hit(Mark::DamageRefused);
+                    self.give(to, Input::BadStream, Basis::Link);
+                    break;
+                }
                 Err(error) => {
                     let sentence =
                         format!("nothing corrupts the stream, and the {to} cannot read it: {error}");
@@ -64,6 +91,9 @@ impl Simulation<'_> {
                     break;
                 }
             }
+        }
+        if inputs > 1 {
+            self.marks.hit(Mark::ReadTogether);
         }
     }
 
@@ -85,7 +115,7 @@ impl Simulation<'_> {
         if !self.side(peer).open || !self.link.is_up() {
             return;
         }
-        let delay_us = self.network.within(self.knobs.latency);
+        let delay_us = self.knobs.path(peer).crossing_us(&mut self.network);
         let mut at_us = self.agenda.now_us() + delay_us;
         // A plan that fixes an interleaving says itself what arrives.
         if self.network.one_in(3) && !self.faults.has_gates() {
@@ -98,8 +128,35 @@ impl Simulation<'_> {
         self.agenda.at(at_us, Event::LinkDown(peer));
     }
 
+    /// A node closes its direction, and goes on reading.
+    pub(crate) fn half_close(&mut self, node: NodeName) {
+        let peer = node.peer();
+        let open = self.side(node).open && self.side(peer).open && self.link.is_up();
+        if !self.link.close(peer) || !open {
+            return;
+        }
+        self.marks.hit(Mark::HalfClosed);
+        let crossing_us = self.knobs.path(peer).crossing_us(&mut self.network);
+        let at_us = self.agenda.now_us() + crossing_us;
+        self.agenda.at(at_us.max(self.link.arrival_us(peer)), Event::LinkDown(peer));
+        self.judge.unfenced |= !self.rules.claims(Property::SingleServer, false);
+    }
+
     /// The link is cut: what is in flight is lost, and both ends see it closed, each in its time.
     pub(crate) fn cut(&mut self) {
+        let notice = self.knobs.notice;
+        let delays_us = [(); 2].map(|()| self.network.within(notice));
+        self.cut_noticed_after(delays_us);
+    }
+
+    /// The connection is reset: the same, and both ends are told at once.
+    pub(crate) fn reset_connection(&mut self) {
+        let Self { knobs, network, .. } = self;
+        let delays_us = NodeName::ALL.map(|node| knobs.path(node).crossing_us(network));
+        self.cut_noticed_after(delays_us);
+    }
+
+    fn cut_noticed_after(&mut self, delays_us: [u64; 2]) {
         if !self.link.is_up() {
             return;
         }
@@ -107,13 +164,12 @@ impl Simulation<'_> {
             self.marks.hit(Mark::BytesInFlightLost);
         }
         self.replication.lose();
-        for node in NodeName::ALL {
+        for (node, delay_us) in NodeName::ALL.into_iter().zip(delays_us) {
             self.side_mut(node).held = None;
             let transfers = |side: &Side| side.in_hand.is_some_and(|in_hand| in_hand.operation.needs_link());
             if transfers(self.side(node)) {
                 self.marks.hit(Mark::CutDuringTransfer);
             }
-            let delay_us = self.network.within(self.knobs.notice);
             self.agenda.after(delay_us, Event::LinkDown(node));
         }
         self.judge.unfenced |= !self.rules.claims(Property::SingleServer, false);
@@ -125,20 +181,45 @@ impl Simulation<'_> {
             return;
         }
         if self.link.carries(node) {
-            let at_us = self.link.stalled_until_us().max(self.agenda.now_us() + 1);
+            let at_us = self.link.arrival_us(node).max(self.agenda.now_us() + 1);
             self.agenda.at(at_us, Event::LinkDown(node));
             return;
         }
         self.side_mut(node).close_end();
         self.close_replication(node);
+        // Who has closed one direction only learns now that the other is closed as well.
+        self.tell_peer_of_close(node);
         self.manager_hears();
         self.give(node, Input::LinkDown, Basis::Node);
     }
 }
 
+/// Why a node cannot make anything of what has come.
+#[derive(Debug)]
+enum Unreadable {
+    Stream(DecodeError),
+    /// It reads well, and is none of this VM's pages.
+    NoSuchPage(u64),
+}
+
+impl From<DecodeError> for Unreadable {
+    fn from(error: DecodeError) -> Self {
+        Self::Stream(error)
+    }
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stream(error) => error.fmt(f),
+            Self::NoSuchPage(address) => write!(f, "the VM has no page at {address:#x} of this block"),
+        }
+    }
+}
+
 /// Decodes up to the next input: stages what is state, and returns what the node's machine is to be told.
-fn decode(side: &mut Side, rest: &mut &[u8]) -> Result<Option<Input>, DecodeError> {
-    let Side { decoder, staged, migrating, .. } = side;
+fn decode(side: &mut Side, rest: &mut &[u8]) -> Result<Option<Input>, Unreadable> {
+    let Side { decoder, staged, guest, block, migrating, .. } = side;
     while let Some(frame) = decoder.next(rest)? {
         match frame.body {
             Body::Message(_) if *migrating => {}
@@ -147,9 +228,13 @@ fn decode(side: &mut Side, rest: &mut &[u8]) -> Result<Option<Input>, DecodeErro
                 staged.pages.clear();
                 staged.devices.clear();
             }
-            Body::Page { address, data, .. } => staged.pages.push((page_index(address), Box::new(*data))),
-            Body::ZeroPage { address, fill, .. } => {
-                staged.pages.push((page_index(address), Box::new([fill; PAGE_BYTES])));
+            Body::Page { address, data, block: of } => {
+                let index = page_index(address, guest, of == block)?;
+                staged.pages.push((index, Box::new(*data)));
+            }
+            Body::ZeroPage { address, fill, block: of } => {
+                let index = page_index(address, guest, of == block)?;
+                staged.pages.push((index, Box::new([fill; PAGE_BYTES])));
             }
             Body::EndOfRam => return Ok(Some(Input::RamReceived)),
             Body::DeviceState { bytes, last, .. } => {
@@ -165,6 +250,8 @@ fn decode(side: &mut Side, rest: &mut &[u8]) -> Result<Option<Input>, DecodeErro
     Ok(None)
 }
 
-fn page_index(address: u64) -> usize {
-    crate::draw::index(address / PAGE_BYTES as u64)
+/// The number of a page of the VM: there is one memory, and it ends somewhere.
+fn page_index(address: u64, guest: &Guest, known: bool) -> Result<usize, Unreadable> {
+    let index = crate::draw::index(address / PAGE_BYTES as u64);
+    if known && index < guest.memory.len() { Ok(index) } else { Err(Unreadable::NoSuchPage(address)) }
 }

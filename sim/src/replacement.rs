@@ -62,9 +62,14 @@ impl Simulation<'_> {
         match NodeName::ALL.into_iter().find(alone) {
             _ if self.draining => {}
             None => self.agenda.after(ALONE_US, Event::Drain),
-            Some(survivor) if self.side(survivor).node.can_be_protected() => self.replace(survivor),
+            Some(survivor) if self.can_be_protected(survivor) => self.replace(survivor),
             Some(_) => self.plan_replacement(),
         }
+    }
+
+    /// Whether a survivor takes a replacement now. One that stands still is told nothing.
+    fn can_be_protected(&self, survivor: NodeName) -> bool {
+        self.side(survivor).node.can_be_protected() && !self.is_asleep(survivor)
     }
 
     fn replace(&mut self, survivor: NodeName) {
@@ -73,14 +78,15 @@ impl Simulation<'_> {
         self.marks.hit(Mark::ReplacementCame);
         self.agenda.forget(Event::is_of_the_pair);
         self.parked.retain(|event| !event.is_of_the_pair());
+        self.until_healed.retain(|event| !event.is_of_the_pair());
         if survivor == NodeName::Secondary {
             self.sides.swap(0, 1);
         }
         (self.link, self.replication, self.arbiter) = (Link::new(), Replication::default(), None);
-        let (dialect, now_us) = (self.rules.dialect, self.agenda.now_us());
+        let dialect = self.rules.dialect;
         let [primary, secondary] = &mut self.sides;
-        primary.begin_generation(dialect, now_us);
-        *secondary = Side::replacement(dialect, &self.knobs, now_us);
+        primary.begin_generation(dialect);
+        *secondary = Side::replacement(dialect, &self.knobs);
         if self.rules.is_hybrid() {
             secondary.inbox = primary.inbox.clone();
         }
@@ -103,7 +109,7 @@ impl Simulation<'_> {
 
     /// The run drains when so many checkpoints could have been taken, whether or not they were.
     pub(crate) fn plan_drain(&mut self, checkpoints: u64) {
-        let limit_us = checkpoints.saturating_add(4).saturating_mul(self.knobs.interval_us + 200_000);
+        let limit_us = checkpoints.saturating_add(4).saturating_mul(self.knobs.round_us());
         self.agenda.after(limit_us, Event::Drain);
     }
 

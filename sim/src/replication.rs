@@ -34,7 +34,7 @@ impl Replication {
 impl Simulation<'_> {
     /// What the VM of a node has written goes to the peer's disk as well, if it is replicated.
     pub(crate) fn replicate(&mut self, node: NodeName) {
-        let takes = self.link.is_up() && self.sides.iter().all(|side| side.open);
+        let takes = self.link.takes_both_ways() && self.sides.iter().all(|side| side.open);
         let disk = &mut self.sides[node as usize].guest.disk;
         let sent = node == NodeName::Primary && disk.replicating;
         let writes = disk.take_written();
@@ -63,10 +63,6 @@ impl Simulation<'_> {
     /// Writes arrive at the secondary.
     pub(crate) fn disk_writes_arrive(&mut self, count: usize, epoch: u32) {
         if epoch != self.replication.epoch {
-            return;
-        }
-        if self.agenda.now_us() < self.link.stalled_until_us() {
-            self.agenda.at(self.link.stalled_until_us(), Event::DiskWrites { count, epoch });
             return;
         }
         let Replication { in_flight, open, .. } = &mut self.replication;

@@ -190,10 +190,8 @@ impl Search<'_> {
     fn shorter(&mut self) -> bool {
         (0..self.faults().len()).fold(false, |shrunk, index| {
             let Some(fault) = self.faults().get(index).copied() else { return shrunk };
-            let FaultAction::Stall { for_ms } = fault.action else { return shrunk };
-            let mut shorter = below(u64::from(for_ms)).filter_map(|for_ms| u32::try_from(for_ms).ok());
-            let shortened = shorter
-                .any(|for_ms| self.replaces(index, Fault { action: FaultAction::Stall { for_ms }, ..fault }));
+            let shortened =
+                shorter(fault.action).any(|action| self.replaces(index, Fault { action, ..fault }));
             shortened || shrunk
         })
     }
@@ -211,6 +209,32 @@ impl Search<'_> {
 fn below(number: u64) -> impl Iterator<Item = u64> {
     let next = |last: &u64| Some(last + (last / 4).max(1));
     std::iter::successors(Some(1), next).take_while(move |candidate| *candidate < number)
+}
+
+/// The same for a shorter time, if it takes time.
+fn shorter(action: FaultAction) -> impl Iterator<Item = FaultAction> {
+    let whole_ms = match action {
+        FaultAction::Stall { for_ms }
+        | FaultAction::Pause { for_ms, .. }
+        | FaultAction::SlowDisk { for_ms, .. } => for_ms,
+        FaultAction::ClockJump { by_ms, .. } => by_ms.unsigned_abs(),
+        _ => 0,
+    };
+    let times_ms = below(u64::from(whole_ms)).filter_map(|for_ms| u32::try_from(for_ms).ok());
+    times_ms.map(move |for_ms| lasting(action, for_ms))
+}
+
+fn lasting(action: FaultAction, for_ms: u32) -> FaultAction {
+    match action {
+        FaultAction::Stall { .. } => FaultAction::Stall { for_ms },
+        FaultAction::Pause { node, .. } => FaultAction::Pause { node, for_ms },
+        FaultAction::SlowDisk { node, .. } => FaultAction::SlowDisk { node, for_ms },
+        FaultAction::ClockJump { node, by_ms } => {
+            let size_ms = i32::try_from(for_ms).unwrap_or(i32::MAX);
+            FaultAction::ClockJump { node, by_ms: size_ms * by_ms.signum() }
+        }
+        other => other,
+    }
 }
 
 fn moved(plan: &Plan, by: u64) -> Plan {

@@ -47,6 +47,22 @@ pub(crate) struct Captured {
     pub(crate) devices: Vec<u8>,
 }
 
+/// What is the matter with a node, or is to be: all by faults.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[allow(clippy::struct_field_names, reason = "until when, each")]
+pub(crate) struct Trouble {
+    /// It stands still.
+    pub(crate) asleep_until_us: u64,
+    /// Its disk does nothing.
+    pub(crate) disk_until_us: u64,
+    /// What it next asks of its disk fails.
+    pub(crate) fail_disk: bool,
+    /// The next capture fails.
+    pub(crate) fail_save: bool,
+    /// The next load fails.
+    pub(crate) fail_load: bool,
+}
+
 /// A node.
 #[derive(Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, and all combinations occur")]
@@ -54,12 +70,17 @@ pub(crate) struct Side {
     pub(crate) node: Node,
     pub(crate) alive: bool,
     pub(crate) guest: Guest,
-    /// The next load fails.
-    pub(crate) fail_load: bool,
+    /// Its guest has powered off.
+    pub(crate) powered_off: bool,
+    pub(crate) trouble: Trouble,
     /// This end of the link.
     pub(crate) open: bool,
-    /// When something last came over the link.
-    pub(crate) heard_us: u64,
+    /// Until when its patience lasts with a peer of which it hears nothing.
+    pub(crate) patient_until_us: u64,
+    /// How often it has planned to ask itself whether the peer is silent.
+    pub(crate) patience: u32,
+    /// When it was told, or saw, that it is to go on alone.
+    pub(crate) failover_us: u64,
     pub(crate) in_hand: Option<InHand>,
     /// How many operations have begun.
     pub(crate) operations: u32,
@@ -67,6 +88,8 @@ pub(crate) struct Side {
     pub(crate) carrying: bool,
     /// How often the checkpoint timer was armed.
     pub(crate) timers: u32,
+    /// When the timer runs out, if it is armed.
+    pub(crate) timer_due_us: Option<u64>,
     pub(crate) encoder: Encoder,
     pub(crate) decoder: Decoder,
     /// Bytes that have come over the link.
@@ -100,13 +123,17 @@ impl Side {
             node: Node::new(name),
             alive: true,
             guest: Guest::new(knobs.pages),
-            fail_load: false,
+            powered_off: false,
+            trouble: Trouble::default(),
             open: true,
-            heard_us: 0,
+            patient_until_us: 0,
+            patience: 0,
+            failover_us: 0,
             in_hand: None,
             operations: 0,
             carrying: false,
             timers: 0,
+            timer_due_us: None,
             encoder: Encoder::new(dialect, config.ram_section_id),
             decoder: Decoder::new(config),
             received: 0,
@@ -126,17 +153,18 @@ impl Side {
     }
 
     /// A secondary to which nothing has come yet.
-    pub(crate) fn replacement(dialect: Dialect, knobs: &Knobs, heard_us: u64) -> Self {
+    pub(crate) fn replacement(dialect: Dialect, knobs: &Knobs) -> Self {
         let side = Self::new(NodeName::Secondary, dialect, knobs);
-        Self { node: Node::replacement(), migrating: true, heard_us, ..side }
+        Self { node: Node::replacement(), migrating: true, ..side }
     }
 
     /// A survivor is the primary of a new pair, at one end of a new link. It has nothing in hand, and serves.
-    pub(crate) fn begin_generation(&mut self, dialect: Dialect, heard_us: u64) {
+    pub(crate) fn begin_generation(&mut self, dialect: Dialect) {
         let config = config(NodeName::Primary, dialect);
         (self.encoder, self.decoder) = (Encoder::new(dialect, config.ram_section_id), Decoder::new(config));
-        (self.open, self.received, self.heard_us) = (true, 0, heard_us);
-        (self.held, self.carrying, self.awake, self.fail_load) = (None, false, false, false);
+        (self.open, self.received, self.timer_due_us, self.failover_us) = (true, 0, None, 0);
+        (self.held, self.carrying, self.awake) = (None, false, false);
+        self.trouble = Trouble::default();
         self.captured = Captured::default();
         (self.staged, self.loading) = (Staged::default(), Staged::default());
         (self.promoted, self.promised) = (false, CheckpointNumber::default());

@@ -10,19 +10,21 @@ use crate::draw::{Draws, Purpose};
 use crate::faults::Faults;
 use crate::guest::Disk;
 use crate::guest_knobs::GuestKnobs;
+use crate::inputs::Basis;
 use crate::judge::Judge;
 use crate::knobs::Knobs;
 use crate::ledger::Ledger;
 use crate::link::Link;
 use crate::marks::{Mark, Marks};
+use crate::occasions::Occasion;
 use crate::options::Options;
 use crate::outcome::{Outcome, Verdict};
 use crate::replacement::Replacements;
 use crate::replication::Replication;
 use crate::side::Side;
 use crate::tape::{Place, Tape};
-use colo_protocol::{CheckpointNumber, Failover, NodeName, Rules};
-use colo_trace::{Header, NamedRules, SCHEMA, Trace, Way};
+use colo_protocol::{CheckpointNumber, NodeName, Rules};
+use colo_trace::{FaultKind, Header, NamedRules, SCHEMA, Trace, Way};
 use std::collections::VecDeque;
 
 /// The most events of a run: far beyond any that makes progress.
@@ -61,11 +63,17 @@ pub(crate) struct Simulation<'a> {
     pub(crate) ledger: Ledger,
     /// What waits at a closed gate, in the order in which it came there.
     pub(crate) parked: Vec<Event>,
+    /// What waits until the network heals.
+    pub(crate) until_healed: Vec<Event>,
+    /// Something has stood still.
+    pub(crate) stands_still: bool,
     pub(crate) tape: Tape,
     pub(crate) marks: Marks,
     pub(crate) draining: bool,
     /// When faults and new requests stopped.
     pub(crate) drained_us: u64,
+    /// The checkpoint that had begun then.
+    pub(crate) drained_at: CheckpointNumber,
     pub(crate) expired: bool,
     pub(crate) checkpoints: u64,
     pub(crate) failovers: u64,
@@ -76,6 +84,8 @@ impl<'a> Simulation<'a> {
     pub(crate) fn new(rules: &'a Rules, seed: u64, options: &'a Options) -> Self {
         let knobs = Knobs::draw(seed, rules, options);
         let guest_knobs = GuestKnobs::draw(seed, options);
+        let faults = Faults::new(seed, rules, options);
+        let careful = options.datagrams || faults.may_have(FaultKind::Corrupt);
         Self {
             rules,
             options,
@@ -94,15 +104,18 @@ impl<'a> Simulation<'a> {
             clients: Clients::new(seed, options.clients, guest_knobs.second_opinion),
             world: VecDeque::new(),
             world_us: 0,
-            faults: Faults::new(seed, rules, options),
-            judge: Judge::default(),
+            faults,
+            judge: Judge::new(careful),
             ledger: Ledger::default(),
             comparison: Comparison::default(),
             parked: Vec::new(),
+            until_healed: Vec::new(),
+            stands_still: false,
             tape: Tape::new(options.record),
             marks: Marks::default(),
             draining: false,
             drained_us: 0,
+            drained_at: CheckpointNumber::default(),
             expired: false,
             checkpoints: 0,
             failovers: 0,
@@ -139,6 +152,8 @@ impl<'a> Simulation<'a> {
             self.tape.tick(self.agenda.now_us(), order);
             if self.is_held(event) {
                 self.parked.push(event);
+            } else if let Some(until_us) = self.waits_until(event) {
+                self.put_off(event, until_us);
             } else {
                 self.happen(event);
             }
@@ -153,7 +168,8 @@ impl<'a> Simulation<'a> {
             Event::OperationHalf { node, token } => self.operation_half(node, token),
             Event::OperationEnd { node, token } => self.operation_end(node, token),
             Event::Timer { node, token } => self.timer_ran_out(node, token),
-            Event::Segment { to, epoch, bytes } => self.segment(to, epoch, bytes),
+            Event::Segment { to, epoch } => self.segment(to, epoch),
+            Event::Datagram { to, epoch, number } => self.datagram(to, epoch, number),
             Event::HeldInput(node) => self.held_input(node),
             Event::LinkDown(node) => self.link_down(node),
             Event::GuestTurn(node) => self.guest_turn(node),
@@ -164,41 +180,27 @@ impl<'a> Simulation<'a> {
             Event::OutputWaits { since } => self.output_waits(since),
             Event::Issue(client) => self.issue(client),
             Event::Retry { client, sequence } => self.retry(client, sequence),
-            Event::Patience(node) => self.patience_ends(node),
+            Event::Patience { node, token } => self.patience_ends(node, token),
+            Event::Told { node, input } => {
+                self.give(node, input, Basis::Node);
+            }
             Event::Replacement => self.replacement_comes(),
             Event::ManagerLook => self.manager_looks(),
             Event::Drain => self.drain(),
-            Event::Deadline => self.expired = true,
+            Event::Deadline => self.deadline(),
         }
-    }
-
-    /// Faults and new requests stop; what is open has some time to be answered.
-    fn drain(&mut self) {
-        if self.draining {
-            return;
-        }
-        self.draining = true;
-        // A link that is stalled still is a fault that has not ended.
-        self.drained_us = self.agenda.now_us().max(self.link.stalled_until_us());
-        self.faults.stop();
-        let patience_us = 20 * (self.knobs.interval_us + self.knobs.retry_us) + 3_000_000;
-        self.agenda.at(self.drained_us + patience_us, Event::Deadline);
     }
 
     fn is_over(&self) -> bool {
-        let settled = || {
-            let is_under_way = |side: &Side| {
-                let under_way = match side.node.machine().failover() {
-                    Failover::None => false,
-                    // The disk, too, has to be the survivor's own.
-                    Failover::Completed => side.node.queue().first().is_some(),
-                    _ => true,
-                };
-                side.alive && under_way
-            };
-            self.clients.all_idle() && self.looks == 0 && !self.sides.iter().any(is_under_way)
-        };
-        self.judge.has_judged() || self.expired || self.nobody_can_serve() || (self.draining && settled())
+        if self.judge.has_judged() || self.expired {
+            return true;
+        }
+        let awake = self.agenda.now_us() >= self.drained_us;
+        let ended = || awake && self.looks == 0 && self.remains().is_none() && !self.has_rival();
+        if self.draining {
+            return (self.clients.all_idle() || self.server().is_none()) && ended();
+        }
+        self.nobody_can_serve() && !self.fails_over()
     }
 
     /// Whether no node will ever serve again.
@@ -234,6 +236,7 @@ impl<'a> Simulation<'a> {
             unreached: faults.unreached,
             closed,
             sometimes: self.marks.counted(self.rules),
+            occasions: faults.occasions.into_iter().map(Occasion::name).collect(),
             trace: self.tape.into_records().map(|records| Trace { header: header(rules, seed), records }),
         }
     }

@@ -66,9 +66,24 @@ pub fn nodes() -> impl Strategy<Value = NodeName> {
 pub fn fault_actions() -> impl Strategy<Value = FaultAction> {
     prop_oneof![
         nodes().prop_map(|node| FaultAction::Crash { node }),
-        Just(FaultAction::Cut),
+        select(vec![
+            FaultAction::Cut,
+            FaultAction::Reset,
+            FaultAction::Blackhole,
+            FaultAction::FailSave,
+            FaultAction::FailLoad,
+            FaultAction::CheckpointNow,
+        ]),
+        nodes().prop_map(|node| FaultAction::HalfClose { node }),
+        nodes().prop_map(|node| FaultAction::Partition { node }),
         (1_u32..1_000).prop_map(|for_ms| FaultAction::Stall { for_ms }),
-        Just(FaultAction::FailLoad),
+        (nodes(), 1_u32..1_000).prop_map(|(node, for_ms)| FaultAction::Pause { node, for_ms }),
+        (nodes(), 1_u32..1_000).prop_map(|(node, for_ms)| FaultAction::SlowDisk { node, for_ms }),
+        (nodes(), -1_000_i32..1_000).prop_map(|(node, by_ms)| FaultAction::ClockJump { node, by_ms }),
+        (nodes(), 0_u32..1 << 18).prop_map(|(node, bit)| FaultAction::Corrupt { node, bit }),
+        nodes().prop_map(|node| FaultAction::FailDisk { node }),
+        nodes().prop_map(|node| FaultAction::GuestReset { node }),
+        nodes().prop_map(|node| FaultAction::GuestShutdown { node }),
         nodes().prop_map(|node| FaultAction::LostHeartbeat { node }),
         nodes().prop_map(|node| FaultAction::PeerSilent { node }),
     ]

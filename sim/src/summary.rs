@@ -2,6 +2,7 @@
 
 use crate::line::Line;
 use crate::marks::Marks;
+use crate::occasions::Occasion;
 use crate::outcome::Outcome;
 use colo_protocol::Rules;
 use serde::{Deserialize, Serialize};
@@ -14,8 +15,14 @@ pub struct Summary {
     pub runs: u64,
     /// Runs that broke something.
     pub violated: u64,
-    /// How many runs broke each property.
+    /// How many runs broke each property that their rules claim.
     pub properties: BTreeMap<String, u64>,
+    /// Of the runs that broke something, those that broke what their rules do not claim.
+    #[serde(default)]
+    pub unclaimed: u64,
+    /// How many runs broke each property that their rules do not claim.
+    #[serde(default)]
+    pub not_claimed: BTreeMap<String, u64>,
     /// The lowest seed that broke anything.
     pub first_violation: Option<u64>,
     /// The lowest seed that broke anything that the rules claim.
@@ -39,13 +46,17 @@ pub struct Summary {
     pub faults: BTreeMap<String, u64>,
     /// In how many runs each rare path was taken; 0 for those that never were.
     pub sometimes: BTreeMap<String, u64>,
+    /// How often a fault of each kind struck in each phase of each node; 0 for what never was, and could be.
+    #[serde(default)]
+    pub occasions: BTreeMap<String, u64>,
 }
 
 impl Summary {
     /// No runs yet, and the rare paths that runs of these rules can take.
     pub fn of(rules: &Rules) -> Self {
         let paths = Marks::default().counted(rules).into_keys();
-        Self { sometimes: paths.map(|path| (path.to_owned(), 0)).collect(), ..Self::default() }
+        let occasions = Occasion::possible(rules).map(Occasion::name);
+        Self { sometimes: zeros(paths), occasions: zeros(occasions), ..Self::default() }
     }
 
     /// Takes one run in.
@@ -60,10 +71,7 @@ impl Summary {
     pub fn add_line(&mut self, line: &Line) {
         self.runs += 1;
         if let Some(property) = &line.property {
-            self.violated += 1;
-            count(&mut self.properties, property, 1);
-            lowest(&mut self.first_violation, Some(line.seed));
-            lowest(&mut self.first_claimed, Some(line.seed).filter(|_| line.claimed));
+            self.add_broken(property, line);
         }
         self.events += line.events;
         self.checkpoints += line.checkpoints;
@@ -77,17 +85,45 @@ impl Summary {
         for path in &line.sometimes {
             count(&mut self.sometimes, path, 1);
         }
+        for occasion in &line.occasions {
+            count(&mut self.occasions, occasion, 1);
+        }
     }
 
-    /// Rare paths that no run took.
+    fn add_broken(&mut self, property: &str, line: &Line) {
+        self.violated += 1;
+        lowest(&mut self.first_violation, Some(line.seed));
+        if line.claimed {
+            count(&mut self.properties, property, 1);
+            lowest(&mut self.first_claimed, Some(line.seed));
+        } else {
+            self.unclaimed += 1;
+            count(&mut self.not_claimed, property, 1);
+        }
+    }
+
+    /// Rare paths that no run took: a sweep that leaves one out has tested nothing of it.
     pub fn never(&self) -> impl Iterator<Item = &str> {
-        self.sometimes.iter().filter(|(_, runs)| **runs == 0).map(|(path, _)| path.as_str())
+        zero(&self.sometimes)
+    }
+
+    /// What could have struck in some phase, and never did.
+    pub fn never_struck(&self) -> impl Iterator<Item = &str> {
+        zero(&self.occasions)
     }
 
     /// Faults of all kinds.
     pub fn all_faults(&self) -> u64 {
         self.faults.values().sum()
     }
+}
+
+fn zeros(names: impl Iterator<Item = &'static str>) -> BTreeMap<String, u64> {
+    names.map(|name| (name.to_owned(), 0)).collect()
+}
+
+fn zero(counts: &BTreeMap<String, u64>) -> impl Iterator<Item = &str> {
+    counts.iter().filter(|(_, count)| **count == 0).map(|(name, _)| name.as_str())
 }
 
 fn count(counts: &mut BTreeMap<String, u64>, name: &str, by: u64) {

@@ -30,7 +30,7 @@ fn the_same_seed_is_the_same_trace() {
 
 #[test]
 fn the_recorded_plan_is_the_same_run() {
-    for name in ["v12", "bug:release-at-suspend", "bug:failover-while-loading"] {
+    for name in ["v12", "strict", "bug:release-at-suspend", "bug:failover-while-loading"] {
         let rules = rules(name);
         for seed in 0..200 {
             let drawn = run(&rules, seed, &recorded());

@@ -10,8 +10,12 @@ fn with(plan: Plan) -> Options {
 }
 
 fn planned(rules: &str, text: &str) -> Outcome {
+    planned_from(7, rules, text)
+}
+
+fn planned_from(seed: u64, rules: &str, text: &str) -> Outcome {
     let plan = Plan::from_toml(&format!("schema = 1\n{text}")).unwrap();
-    run(&load_rules(rules).unwrap(), 7, &with(plan))
+    run(&load_rules(rules).unwrap(), seed, &with(plan))
 }
 
 /// Every point that the first occurrence of an event can have in checkpoints 0 to 2.
@@ -92,8 +96,9 @@ fn one_wrong_suspicion_is_survived_and_two_are_two_servers() {
         node = "primary"
     "#
     );
-    let outcome = planned("v12", &twice);
-    assert_eq!(outcome.property, Some(Broken::Property(Property::SingleServer)));
+    // Both have to give the world something before the manager sees to it that one of them does not.
+    let two = |outcome: &Outcome| outcome.property == Some(Broken::Property(Property::SingleServer));
+    let outcome = (0..20).map(|seed| planned_from(seed, "v12", &twice)).find(two).unwrap();
     assert!(!outcome.claimed, "unfenced rules do not claim it");
 }
 

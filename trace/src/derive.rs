@@ -4,8 +4,9 @@
 //! is given the inputs of the trace again, and its effects are queued as in a run; between the nodes, messages and
 //! gates carry the order, which a clock for each event keeps. Nothing here decides anything of the protocol.
 
+use crate::fault::FaultAction;
 use crate::gate::Gate;
-use crate::plan::{Fault, FaultAction, Plan, PlanCursor};
+use crate::plan::{Fault, Plan, PlanCursor};
 use crate::point::{Event, Moment, Point};
 use crate::record::{Kind, Record, Trace};
 use colo_protocol::{

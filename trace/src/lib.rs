@@ -11,6 +11,7 @@ mod conform;
 mod derive;
 mod diagram;
 mod enumerate;
+mod fault;
 mod gate;
 mod plan;
 mod point;
@@ -28,8 +29,9 @@ pub use conform::{
 pub use derive::{DeriveError, plan_of};
 pub use diagram::{diagram, words};
 pub use enumerate::{points_in, points_of, records_before};
+pub use fault::{FaultAction, FaultKind};
 pub use gate::Gate;
-pub use plan::{Fault, FaultAction, Plan, PlanCursor, PlanError};
+pub use plan::{Fault, Plan, PlanCursor, PlanError};
 pub use point::{Event, Moment, Point, PointError};
 pub use record::{Header, Kind, Record, SCHEMA, Trace, TraceError, Way, read_trace, write_trace};
 pub use regression::{Head, PlanFile, Regression};

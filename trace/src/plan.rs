@@ -3,12 +3,12 @@
 //! A plan is a TOML file that a person can read and write. [`PlanCursor`] follows one run through it; carrying a
 //! fault out, and holding what a gate holds, is the business of whoever runs.
 
+use crate::fault::FaultAction;
 use crate::gate::Gate;
 use crate::point::{Event, Moment, Point};
 use colo_protocol::{CheckpointNumber, NodeName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fmt;
 use thiserror::Error;
 
 /// The largest plan file that is read, bytes.
@@ -16,49 +16,6 @@ const MAX_PLAN_BYTES: usize = 1 << 20;
 
 /// The version of the plan format.
 const PLAN_SCHEMA: u32 = 1;
-
-/// What goes wrong.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(tag = "action", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum FaultAction {
-    /// A node dies, and all that it has not yet put on the link with it.
-    Crash {
-        /// The node.
-        node: NodeName,
-    },
-    /// The link is cut: what is in flight is lost, both ends see it closed.
-    Cut,
-    /// The link delivers nothing for a while, and then goes on.
-    Stall {
-        /// How long, milliseconds.
-        for_ms: u32,
-    },
-    /// The manager sends x-colo-lost-heartbeat, whether or not the peer is dead.
-    LostHeartbeat {
-        /// The node that is told to go on alone.
-        node: NodeName,
-    },
-    /// The node's patience with its peer runs out, whether or not it could hear it.
-    PeerSilent {
-        /// The node that takes its peer for dead.
-        node: NodeName,
-    },
-    /// The staged state turns out not to be loadable: the load in hand, or the next one, fails.
-    FailLoad,
-}
-
-impl fmt::Display for FaultAction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Crash { node } => write!(f, "crash of the {node}"),
-            Self::Cut => f.write_str("cut of the link"),
-            Self::Stall { for_ms } => write!(f, "stall of the link for {for_ms} ms"),
-            Self::LostHeartbeat { node } => write!(f, "lost-heartbeat to the {node}"),
-            Self::PeerSilent { node } => write!(f, "end of the {node}'s patience"),
-            Self::FailLoad => f.write_str("failure of the load"),
-        }
-    }
-}
 
 /// One fault of a plan.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]

@@ -4,7 +4,7 @@
 //! costs nothing more for being looked into, and whoever recorded it need not be there. What a record leaves open (the
 //! bytes of a message that is half across) is not made up here.
 
-use crate::plan::FaultAction;
+use crate::fault::FaultAction;
 use crate::record::{Kind, Record};
 use colo_protocol::{Effect, EffectKind, InputKind, MessageKind, Node, NodeName, Operation, Rules};
 use std::collections::VecDeque;

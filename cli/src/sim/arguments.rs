@@ -50,6 +50,9 @@ pub(crate) struct Arguments {
     /// The faults, instead of those that the seed draws.
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
+    /// The link carries datagrams, which get lost, come twice, and overtake each other: no stream, and no COLO's.
+    #[arg(long)]
+    datagrams: bool,
     /// Draw no faults.
     #[arg(long, conflicts_with = "plan")]
     no_faults: bool,
@@ -103,6 +106,7 @@ impl Arguments {
             replacements: self.replacements,
             plan,
             faults: !self.no_faults,
+            datagrams: self.datagrams,
             ..Options::default()
         })
     }

@@ -6,6 +6,9 @@ use colo_sim::{Options, Outcome, SeedSet, Summary, Verdict, knobs, run as simula
 use colo_trace::{NamedRules, diagram};
 use std::fmt::Write;
 
+/// Of what a sweep has never seen, so much is listed.
+const MOST_NEVER: usize = 12;
+
 /// A single run for a person.
 pub(super) fn told(rules: &NamedRules, outcome: &Outcome, options: &Options, plan: Option<&str>) -> String {
     let mut out = String::new();
@@ -73,6 +76,9 @@ pub(super) fn again(rules: &NamedRules, seed: u64, options: &Options) -> String 
     if let Some(replacements) = options.replacements {
         let _ = write!(command, " --replacements {replacements}");
     }
+    if options.datagrams {
+        command.push_str(" --datagrams");
+    }
     command
 }
 
@@ -102,13 +108,20 @@ pub(super) fn summed_up(rules: &str, summary: &Summary, seeds: &SeedSet, seconds
         grouped(summary.pairs.saturating_sub(summary.runs)),
         counted(summary.unprotected, "run", "runs"),
     );
-    for path in summary.never() {
+    let never = summary.never_struck().count();
+    for path in summary.never().chain(summary.never_struck().take(MOST_NEVER)) {
         let _ = writeln!(out, "never      {path}");
+    }
+    if let Some(more) = never.checked_sub(MOST_NEVER).filter(|more| *more > 0) {
+        let _ = writeln!(out, "never      {more} more of {} (--json has them all)", summary.occasions.len());
     }
     for (property, runs) in &summary.properties {
         let _ = writeln!(out, "VIOLATED   {property}: {}", counted(*runs, "run", "runs"));
     }
-    if summary.violated == 0 {
+    for (property, runs) in &summary.not_claimed {
+        let _ = writeln!(out, "violated   {property}, not claimed: {}", counted(*runs, "run", "runs"));
+    }
+    if summary.first_claimed.is_none() {
         let _ = writeln!(out, "verdict    holds in every run");
     }
     out

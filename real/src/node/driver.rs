@@ -224,6 +224,7 @@ impl Driver {
                 self.stalled_until = Some(Instant::now() + Duration::from_millis(for_ms.into()));
             }
             ToNode::FailLoad => self.fail_load = true,
+            ToNode::CheckpointNow => self.give(Input::CheckpointDue, control)?,
             ToNode::ArbiterAnswer(granted) => self.arbiter_answered(granted, control)?,
             ToNode::GoOn => {}
             ToNode::Start(_) => return Err(NodeError::Internal("a second Start".to_owned())),

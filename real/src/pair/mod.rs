@@ -17,7 +17,7 @@ use colo_protocol::{NodeName, Property};
 use colo_trace::{FaultAction, Header, Kind, Point, Record, SCHEMA, Trace, Way};
 use manager::{Manager, Order};
 use options::PATIENCE;
-pub use options::{RunError, RunOptions, RunOutcome};
+pub use options::{RunError, RunOptions, RunOutcome, can_strike};
 pub use process::NodeCommand;
 use process::{Heard, Process};
 use std::path::{Path, PathBuf};
@@ -42,6 +42,10 @@ pub fn run_pair(
     progress: &mut dyn FnMut(&CheckpointFigures),
 ) -> Result<RunOutcome, RunError> {
     crate::kvm_usable()?;
+    let mut kinds = options.plan.faults.iter().map(|fault| fault.action.kind());
+    if let Some(kind) = kinds.find(|kind| !can_strike(*kind)) {
+        return Err(RunError::Plan(kind));
+    }
     let mut pair = Pair::start(options, directory)?;
     pair.serve(progress)?;
     Ok(pair.finish())
@@ -311,15 +315,17 @@ impl<'a> Pair<'a> {
                     self.process(node).kill();
                     self.manage();
                 }
-                FaultAction::Cut => self.tell_both(&ToNode::Cut),
+                // Between processes on one machine a reset is a cut.
+                FaultAction::Cut | FaultAction::Reset => self.tell_both(&ToNode::Cut),
                 FaultAction::Stall { for_ms } => self.tell_both(&ToNode::Stall { for_ms }),
                 FaultAction::LostHeartbeat { node } => {
                     self.suspected_wrongly |= self.process(node.peer()).is_alive();
                     self.lost_heartbeat(node);
                 }
-                // Refused before a run: no process can be told yet that its patience has run out.
-                FaultAction::PeerSilent { .. } => {}
                 FaultAction::FailLoad => self.process(NodeName::Secondary).tell(&ToNode::FailLoad),
+                FaultAction::CheckpointNow => self.process(NodeName::Primary).tell(&ToNode::CheckpointNow),
+                // Refused before a run.
+                action => unreachable!("{action} cannot be carried out here"),
             }
         }
         self.process(name).tell(&ToNode::GoOn);

@@ -5,7 +5,7 @@ use super::violation::RunViolation;
 use crate::control::CheckpointFigures;
 use crate::link::LinkKind;
 use colo_protocol::NodeName;
-use colo_trace::{FaultAction, NamedRules, Plan, Point, Trace};
+use colo_trace::{FaultAction, FaultKind, NamedRules, Plan, Point, Trace};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -48,6 +48,12 @@ impl RunOptions {
     }
 }
 
+/// Whether a fault of this kind can be carried out on real machines. A run refuses a plan with any other.
+pub const fn can_strike(kind: FaultKind) -> bool {
+    use FaultKind::{CheckpointNow, Crash, Cut, FailLoad, LostHeartbeat, Reset, Stall};
+    matches!(kind, Crash | Cut | Reset | Stall | FailLoad | CheckpointNow | LostHeartbeat)
+}
+
 /// What a run came to.
 #[derive(Clone, Debug)]
 pub struct RunOutcome {
@@ -84,6 +90,9 @@ pub enum RunError {
     /// A node gave up, other than by a fault of the plan.
     #[error("the {0} failed: {1}")]
     Node(NodeName, String),
+    /// The plan has a fault that no run can carry out.
+    #[error("{} cannot be carried out on real machines", .0.name())]
+    Plan(FaultKind),
     /// The pair did not get ready.
     #[error("the pair did not get ready within {} s", PATIENCE.as_secs())]
     NotReady,

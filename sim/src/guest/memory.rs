@@ -100,6 +100,15 @@ impl Memory {
         pages.filter_map(|(index, page)| page.as_deref().map(|page| (index, page)))
     }
 
+    /// A fingerprint of every byte.
+    pub(crate) fn content(&self) -> u64 {
+        let mut print = Fingerprint::new();
+        for page in &self.pages {
+            print.bytes(page.as_ref().map_or(&[], |page| page.as_slice()));
+        }
+        print.value()
+    }
+
     /// A fingerprint of which pages are in which version.
     pub(crate) fn fingerprint(&self) -> u64 {
         let mut print = Fingerprint::new();
