@@ -11,7 +11,7 @@ use crate::marks::Mark;
 use crate::occasions::Occasion;
 use crate::options::Options;
 use crate::simulation::Simulation;
-use colo_protocol::{Failover, Input, NodeName, Rules};
+use colo_protocol::{Failover, Input, InputKind, NodeName, Rules};
 use colo_trace::{Event, Fault, FaultAction, FaultKind, Gate, Kind, Moment, Plan, PlanCursor, Point};
 use std::collections::BTreeMap;
 
@@ -106,7 +106,10 @@ impl Simulation<'_> {
         if self.faults.cursor.closed().len() < closed {
             self.let_go();
         }
-        if self.faults.drawer.as_mut().is_some_and(|drawer| drawer.strikes(event))
+        // In a trace a new pair begins when its primary is told to protect it, and nothing is drawn in between.
+        let between_pairs = (moment, event) == (Moment::Before, Event::Input(InputKind::Protect));
+        if !between_pairs
+            && self.faults.drawer.as_mut().is_some_and(|drawer| drawer.strikes(event))
             && let Some(action) = self.drawn()
         {
             self.strike(point, action);

@@ -195,7 +195,8 @@ impl Knobs {
             execute: draws.span(5, 200),
             client_latency: draws.span(50, 2_000),
             think: draws.span(10, interval_us / 2 + 10),
-            retry_us: interval_us / 2 + 10_000 + draws.below(2 * interval_us),
+            // Who asks again sooner than a slow pair has come round keeps it from ever coming to rest.
+            retry_us: (interval_us / 2 + 10_000).max(50_000) + draws.below(2 * interval_us),
             manager: one_of(&mut draws, [500, 5_000, 40_000]),
             // Sometimes too short for a stall, or for a checkpoint: then it suspects the living.
             patience_us: 2 * interval_us + 50_000 + draws.below(300_000),

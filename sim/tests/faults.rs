@@ -16,7 +16,8 @@ fn struck(rules: &str, seed: u64, lines: &[&str]) -> Outcome {
     });
     let text = format!("schema = 1\n{}", faults.collect::<String>());
     let plan = Plan::from_toml(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
-    let options = Options { plan: Some(plan), checkpoints: 3, record: true, ..Options::default() };
+    let usual = Options { checkpoints: 3, replacements: Some(0), ..Options::default() };
+    let options = Options { plan: Some(plan), record: true, ..usual };
     run(&load_rules(rules).unwrap(), seed, &options)
 }
 

@@ -14,7 +14,8 @@ fn hybrid() -> NamedRules {
 fn holds(options: &Options, seeds: u64) -> Summary {
     let mut summary = Summary::default();
     sweep(&hybrid(), 0..seeds, 2, options, |outcome| {
-        assert_eq!(outcome.verdict, Verdict::Holds, "seed {}: {:?}", outcome.seed, outcome.explanation);
+        let holds = outcome.verdict == Verdict::Holds || !outcome.claimed;
+        assert!(holds, "seed {}: {:?}", outcome.seed, outcome.explanation);
         summary.add(&outcome);
     });
     summary
@@ -53,7 +54,9 @@ fn qemu_breaks_what_it_is_known_to_break_and_nothing_else() {
     let qemu = PRESETS.iter().find(|preset| preset.name == "qemu").unwrap();
     let rules = load_rules(qemu.name).unwrap();
     let mut broken = BTreeSet::new();
-    sweep(&rules, 0..5_000, 2, &Options::default(), |outcome| broken.extend(outcome.property));
+    sweep(&rules, 0..5_000, 2, &Options::default(), |outcome| {
+        broken.extend(outcome.property.filter(|_| outcome.claimed));
+    });
     let known: BTreeSet<_> = qemu.breaks.iter().map(|property| Broken::Property(*property)).collect();
     assert!(broken.is_subset(&known), "{broken:?}");
     // The run ends at the first thing that breaks, so each is looked for by itself.

@@ -36,6 +36,11 @@ fn a_pair_fails_over_again_and_again_whoever_dies() {
         for seed in 0..20 {
             let outcome = run(&rules, seed, &with(plan.clone(), 3));
             let told = || format!("{}, seed {seed}: {:?}", preset.name, outcome.explanation);
+            // Over a link that loses much, patience may end before the crash comes.
+            if outcome.sometimes["a living peer was taken for dead"] > 0 {
+                assert!(preset.rules.watches_silence() && outcome.verdict == Verdict::Holds, "{}", told());
+                continue;
+            }
             assert_eq!(
                 (outcome.verdict, outcome.unreached.as_slice()),
                 (Verdict::Holds, &[][..]),

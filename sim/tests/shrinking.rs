@@ -34,8 +34,10 @@ fn every_known_bug_shrinks_to_a_short_plan_that_breaks_the_same() {
         let rules = load_rules(bug.name).unwrap();
         let found = first(&rules, 3_000).unwrap();
         let shrunk = shrunk(&rules, &found);
-        assert!((1..=3).contains(&shrunk.plan().faults.len()), "{}: {shrunk:?}", bug.name);
-        assert!(shrunk.options.checkpoints <= 2 && shrunk.options.clients <= 2, "{}: {shrunk:?}", bug.name);
+        // To count requests for a checkpoint, nothing has to fail.
+        let least = usize::from(bug.breaks[0] != Property::Coalescing);
+        assert!((least..=3).contains(&shrunk.plan().faults.len()), "{}: {shrunk:?}", bug.name);
+        assert!(shrunk.options.checkpoints <= 2 && shrunk.options.clients <= 4, "{}: {shrunk:?}", bug.name);
         assert_eq!(shrunk.outcome.property, found.property, "{}", bug.name);
         assert_eq!(run(&rules, found.seed, &shrunk.options), shrunk.outcome, "{}", bug.name);
     }

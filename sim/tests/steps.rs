@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use colo_protocol::{Failover, PRESETS};
-use colo_sim::{Options, run};
+use colo_sim::{Options, Verdict, run};
 use colo_trace::{Steps, load_rules};
 
 #[test]
@@ -16,6 +16,10 @@ fn every_run_of_every_preset_is_what_the_core_does_with_its_records() {
             assert_eq!(last.deviation, None, "{}, seed {seed}", preset.name);
             let completed =
                 |node: &colo_trace::NodeState| node.node.machine().failover() == Failover::Completed;
+            // The nodes of a second pair begin anew, and what is broken ends a run in the middle of something.
+            if outcome.pairs > 1 || outcome.verdict == Verdict::Violated {
+                continue;
+            }
             assert_eq!(last.nodes.iter().filter(|node| completed(node)).count() as u64, outcome.failovers);
         }
     }

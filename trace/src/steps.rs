@@ -93,8 +93,24 @@ impl PairState {
             (Kind::Fault, _) => self.fault(record),
             (Kind::Input, Some(node)) => self.input(rules, node, record),
             (Kind::Effect, Some(node)) => self.effect(rules, node, record),
+            (Kind::Note, None) => self.note(record),
             _ => {}
         }
+    }
+
+    /// A survivor is the primary of a new pair, whatever it was before.
+    fn note(&mut self, record: &Record) {
+        let new_pair = |name: NodeName| format!("the {name} that survived is the primary of a new pair");
+        let Some(survivor) = NodeName::ALL.into_iter().find(|name| record.name == new_pair(*name)) else {
+            return;
+        };
+        if survivor == NodeName::Secondary {
+            self.nodes.swap(0, 1);
+        }
+        let [primary, secondary] = &mut self.nodes;
+        primary.open = true;
+        primary.coming.clear();
+        *secondary = NodeState::new(Node::replacement());
     }
 
     fn fault(&mut self, record: &Record) {
@@ -131,6 +147,10 @@ impl PairState {
         arrived(&mut state.coming, kind);
         if kind == InputKind::LinkDown {
             state.close();
+        }
+        // What a disk could not do has been asked for.
+        if kind == InputKind::DiskFailed && state.node.queue().first().is_some_and(Effect::is_of_the_disk) {
+            let _ = state.node.next_effect(rules);
         }
         // What was wrong with it has a record of its own.
         let _ = state.node.input(rules, input);

@@ -41,6 +41,8 @@ pub(super) enum Trouble {
     Death(NodeName),
     /// The link is cut.
     Cut,
+    /// One direction of the link is closed.
+    HalfClosed,
     /// A node lacks the capability x-colo.
     Unfit,
     /// Anything else.
@@ -56,6 +58,8 @@ impl Trouble {
         match named.or(killed) {
             Some(node) => Self::Death(node),
             None if name.starts_with("cut of the link") => Self::Cut,
+            None if name.starts_with("reset of the connection") => Self::Cut,
+            None if name.starts_with("end of what the ") => Self::HalfClosed,
             None if name == "a node lacks x-colo" => Self::Unfit,
             None => Self::Other,
         }

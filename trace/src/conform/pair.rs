@@ -105,6 +105,8 @@ impl Side {
 pub(super) struct Pair {
     pub(super) sides: [Side; 2],
     cut: bool,
+    /// One direction is closed: what was sent may still be read, and either node finds the link gone in its time.
+    half_closed: bool,
     /// To whom the arbiter has given the right to serve alone.
     arbiter: Option<NodeName>,
     /// Something has befallen the pair: from here on what only a fault brings about may happen.
@@ -113,7 +115,13 @@ pub(super) struct Pair {
 
 impl Pair {
     pub(super) fn new() -> Self {
-        Self { sides: NodeName::ALL.map(Side::new), cut: false, arbiter: None, troubled: false }
+        Self {
+            sides: NodeName::ALL.map(Side::new),
+            cut: false,
+            half_closed: false,
+            arbiter: None,
+            troubled: false,
+        }
     }
 
     pub(super) fn side(&self, name: NodeName) -> &Side {
@@ -127,7 +135,7 @@ impl Pair {
     /// Whether the node may find its link gone: it was cut, or the other end of it is.
     pub(super) fn is_link_lost(&self, name: NodeName) -> bool {
         let peer = self.side(name.peer());
-        self.cut || !peer.connected || peer.fate != Fate::Lives
+        self.cut || self.half_closed || !peer.connected || peer.fate != Fate::Lives
     }
 
     /// Gives a node an input, if that can have happened.
@@ -203,7 +211,7 @@ impl Pair {
         let Some(survivor) = NodeName::ALL.into_iter().find(survives) else { return };
         let node = self.side(survivor).node.clone();
         self.sides = [Side::with(node, None), Side::with(Node::replacement(), None)];
-        (self.cut, self.arbiter) = (false, None);
+        (self.cut, self.half_closed, self.arbiter) = (false, false, None);
     }
 
     /// Takes off what makes no difference to a record of the link alone: all of a node whose end of the link is gone, and
@@ -303,6 +311,7 @@ impl Pair {
             }
             // What had come through before may still be read.
             Trouble::Cut => self.cut = true,
+            Trouble::HalfClosed => self.half_closed = true,
             Trouble::Unfit => {
                 for name in NodeName::ALL {
                     if self.side(name).fate == Fate::Lives {
