@@ -20,7 +20,9 @@ fn every_run_of_every_preset_is_what_the_core_does_with_its_records() {
             if outcome.pairs > 1 || outcome.verdict == Verdict::Violated {
                 continue;
             }
-            assert_eq!(last.nodes.iter().filter(|node| completed(node)).count() as u64, outcome.failovers);
+            // Who has decided to take over may die, or power off, before it is carried out.
+            let completed = last.nodes.iter().filter(|node| completed(node)).count() as u64;
+            assert!(completed >= outcome.failovers, "{}, seed {seed}", preset.name);
         }
     }
 }
