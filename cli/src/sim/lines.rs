@@ -129,6 +129,9 @@ impl Lines {
         for path in summary.sometimes.into_keys() {
             runs.summary.sometimes.entry(path).or_default();
         }
+        for occasion in summary.occasions.into_keys() {
+            runs.summary.occasions.entry(occasion).or_default();
+        }
         self.complete = Some(complete);
         Ok(())
     }
