@@ -160,7 +160,7 @@ fn simulate(preset: &Preset, seeds: u64) -> Row {
             grouped(summary.failovers)
         ),
         what: rules.name,
-        expected: summary.violated == 0,
+        expected: summary.first_violation.is_none(),
         verdict,
         seconds: start.elapsed().as_secs_f64(),
         json: json!({ "summary": summary }),

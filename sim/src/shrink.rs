@@ -190,10 +190,8 @@ impl Search<'_> {
     fn shorter(&mut self) -> bool {
         (0..self.faults().len()).fold(false, |shrunk, index| {
             let Some(fault) = self.faults().get(index).copied() else { return shrunk };
-            let FaultAction::Stall { for_ms } = fault.action else { return shrunk };
-            let mut shorter = below(u64::from(for_ms)).filter_map(|for_ms| u32::try_from(for_ms).ok());
-            let shortened = shorter
-                .any(|for_ms| self.replaces(index, Fault { action: FaultAction::Stall { for_ms }, ..fault }));
+            let shortened =
+                shorter(fault.action).any(|action| self.replaces(index, Fault { action, ..fault }));
             shortened || shrunk
         })
     }
@@ -237,6 +235,15 @@ fn simpler(at: Point) -> impl Iterator<Item = Point> {
     earlier.chain(sooner).chain(moments.map(move |moment| Point { moment, ..at }))
 }
 
+/// The same fault for a shorter time.
+fn shorter(action: FaultAction) -> impl Iterator<Item = FaultAction> {
+    let (for_ms, of): (u32, fn(u32) -> FaultAction) = match action {
+        FaultAction::Stall { for_ms } => (for_ms, |for_ms| FaultAction::Stall { for_ms }),
+        _ => (0, |_| FaultAction::Cut),
+    };
+    below(u64::from(for_ms)).filter_map(|for_ms| u32::try_from(for_ms).ok()).map(of)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,6 +253,13 @@ mod tests {
         assert_eq!(below(4).collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(below(1).count(), 0);
         assert!(below(10_000).count() < 50 && below(10_000).is_sorted());
+    }
+
+    #[test]
+    fn what_has_no_length_gets_no_shorter() {
+        let stalls = shorter(FaultAction::Stall { for_ms: 3 });
+        assert!(stalls.eq([1, 2].map(|for_ms| FaultAction::Stall { for_ms })));
+        assert_eq!(shorter(FaultAction::FailLoad).count(), 0);
     }
 
     #[test]

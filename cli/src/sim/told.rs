@@ -6,6 +6,9 @@ use colo_sim::{Options, Outcome, SeedSet, Summary, Verdict, knobs, run as simula
 use colo_trace::{NamedRules, diagram};
 use std::fmt::Write;
 
+/// Of what a sweep has never seen, so much is listed.
+const MOST_NEVER: usize = 12;
+
 /// A single run for a person.
 pub(super) fn told(rules: &NamedRules, outcome: &Outcome, options: &Options, plan: Option<&str>) -> String {
     let mut out = String::new();
@@ -102,13 +105,19 @@ pub(super) fn summed_up(rules: &str, summary: &Summary, seeds: &SeedSet, seconds
         grouped(summary.pairs.saturating_sub(summary.runs)),
         counted(summary.unprotected, "run", "runs"),
     );
-    for path in summary.never() {
+    for path in summary.never().take(MOST_NEVER) {
         let _ = writeln!(out, "never      {path}");
+    }
+    if let Some(more) = summary.never().count().checked_sub(MOST_NEVER).filter(|more| *more > 0) {
+        let _ = writeln!(out, "never      {more} more of {} (--json has them all)", summary.sometimes.len());
     }
     for (property, runs) in &summary.properties {
         let _ = writeln!(out, "VIOLATED   {property}: {}", counted(*runs, "run", "runs"));
     }
-    if summary.violated == 0 {
+    for (property, runs) in &summary.not_claimed {
+        let _ = writeln!(out, "violated   {property}, not claimed: {}", counted(*runs, "run", "runs"));
+    }
+    if summary.first_violation.is_none() {
         let _ = writeln!(out, "verdict    holds in every run");
     }
     out
@@ -121,11 +130,14 @@ pub(super) fn shortest(rules: &NamedRules, kept: &Kept) -> String {
     let mut out = String::new();
     let _ = writeln!(
         out,
-        "\nThe shortest plan that breaks the same, found in {}{}: {} and {}, {}, {}\n",
+        "\nThe shortest plan that breaks the same, found in {}{}: {}{}, {}, {}\n",
         counted(shrunk.runs, "run", "runs"),
         if shrunk.complete { "" } else { ", the most that are tried" },
         counted(regression.plan.faults.len() as u64, "fault", "faults"),
-        counted(regression.plan.gates.len() as u64, "gate", "gates"),
+        match regression.plan.gates.len() {
+            0 => String::new(),
+            gates => format!(", {}", counted(gates as u64, "gate", "gates")),
+        },
         counted(head.checkpoints, "checkpoint", "checkpoints"),
         counted(head.clients.into(), "client", "clients"),
     );
