@@ -85,7 +85,7 @@ impl BoundsFlags {
     pub(crate) fn scopes(&self, rules: &Rules) -> Vec<Scope> {
         let usual = Bounds::of(rules);
         if self.is_empty() {
-            return Scope::of(rules).into();
+            return Scope::of(rules);
         }
         vec![Scope { name: "as asked for", bounds: self.over(usual) }]
     }

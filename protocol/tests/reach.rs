@@ -1,5 +1,4 @@
 //! What a machine can take: a part of its tables, found anew under each rules, and less of it the less it is given.
-#![expect(clippy::unwrap_used, reason = "a test may")]
 
 use colo_protocol::{
     BUGS, Input, InputKind, Machine, NodeName, PRESETS, Phase, PrimaryPhase, Rules, Transition, excuses,
