@@ -16,7 +16,9 @@ fn every_run_of_every_preset_is_what_the_core_does_with_its_records() {
             assert_eq!(last.deviation, None, "{}, seed {seed}", preset.name);
             let completed =
                 |node: &colo_trace::NodeState| node.node.machine().failover() == Failover::Completed;
-            assert_eq!(last.nodes.iter().filter(|node| completed(node)).count() as u64, outcome.failovers);
+            // Of a pair before the last, what failed over is not there any more, or is a primary again.
+            let survivors = last.nodes.iter().filter(|node| completed(node)).count() as u64;
+            assert!(survivors <= outcome.failovers && (outcome.pairs > 1 || survivors == outcome.failovers));
         }
     }
 }

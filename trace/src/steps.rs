@@ -182,6 +182,11 @@ impl PairState {
     }
 }
 
+/// Whether a record is the remark that a new pair begins.
+pub(crate) fn is_new_pair(record: &Record) -> bool {
+    record.kind == Kind::Note && NodeName::ALL.into_iter().any(|survivor| record.name == new_pair(survivor))
+}
+
 /// The remark that a new pair begins with this survivor.
 fn new_pair(survivor: NodeName) -> String {
     format!("the {survivor} that survived is the primary of a new pair")
