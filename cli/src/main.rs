@@ -39,7 +39,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Check a variant of the protocol in every interleaving: is it safe?
+    /// Check a variant of the protocol in every interleaving: is it safe, does it get everything done?
     #[command(allow_negative_numbers = true)]
     Check(check::Arguments),
     /// Compare variants, a row each: safe, live, and what a checkpoint costs.

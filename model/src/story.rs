@@ -86,7 +86,9 @@ impl Teller {
 
     fn tell(&mut self, action: Action) {
         self.step += 1;
-        let Some(next) = self.pair.next_state(&Packed::new(&self.state), action) else { return };
+        let Some(next) = self.pair.next_state(&Packed::new(&self.state), action) else {
+            unreachable!("a path is made of steps that there are")
+        };
         let next = next.state();
         self.records.push(record(self.step, action, &self.state, &next));
         for property in Property::ALL {
