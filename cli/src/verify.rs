@@ -223,7 +223,7 @@ fn real_row(preset: &Preset, outcomes: &[CrashOutcome], seconds: f64) -> Row {
     let failovers: u64 = outcomes.iter().map(|outcome| outcome.outcome.failovers).sum();
     let verdict = bad.as_ref().map_or_else(
         || "no reply lost or contradicted".to_owned(),
-        |(outcome, problem)| format!("WRONG at {}: {problem}", outcome.at),
+        |(outcome, problem)| format!("WRONG, the {} killed at {}: {problem}", outcome.killed, outcome.at),
     );
     let kills = counted(outcomes.len() as u64, "SIGKILL", "SIGKILLs");
     Row {

@@ -1,5 +1,5 @@
 //! Campaigns: what a project's own tests see of the simulator.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use colo_protocol::Property;
 use colo_sim::{Broken, Campaign, CampaignError, FaultSource};

@@ -1,5 +1,5 @@
 //! Shrinking: the shortest plan that breaks the same, and the regressions that are kept.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod common;
 

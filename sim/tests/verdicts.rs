@@ -1,5 +1,5 @@
 //! What holds, holds; what is broken, is found; and the rare paths are really taken.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod common;
 
