@@ -16,6 +16,7 @@ mod decode;
 mod explore;
 mod interrupt;
 mod look;
+mod mutations;
 mod picture;
 mod replay;
 mod report;

@@ -4,7 +4,7 @@
 //! both are plans; a regression has rules, seed and size of its own. What a run means is said by whoever ran it, and nothing is judged here.
 
 use crate::look::Look;
-use crate::report::{Exit, Failure, paragraph, print, print_json};
+use crate::report::{Exit, Failure, mind_name, paragraph, print, print_json};
 use colo_model::{Break, Followed, ForEver, PlanFollowed, Stuck, follow_plan, follow_trace};
 use colo_protocol::{Liveness, Property};
 use colo_sim::{Broken, Options, Outcome, Verdict, Watch, run as simulate};
@@ -98,6 +98,7 @@ fn source(file: &Path, rules: Option<&str>) -> Result<Source, Failure> {
     }
     let opened = std::fs::File::open(file).map_err(|error| bad(error.to_string()))?;
     let mut trace = read_trace(std::io::BufReader::new(opened)).map_err(|error| bad(error.to_string()))?;
+    mind_name(file, &trace.header);
     if let Some(rules) = rules {
         let NamedRules { name, rules } = load_rules(rules)?;
         if rules != trace.header.rules {

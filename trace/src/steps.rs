@@ -146,6 +146,9 @@ impl PairState {
         if kind == InputKind::LinkDown {
             state.close();
         }
+        if !state.node.has_room_for(rules, input) {
+            return self.deviate(record, "more waits to be carried out than a node can have");
+        }
         // What was wrong with it has a record of its own.
         let _ = state.node.input(rules, input);
     }
@@ -187,8 +190,8 @@ pub(crate) fn is_new_pair(record: &Record) -> bool {
     record.kind == Kind::Note && NodeName::ALL.into_iter().any(|survivor| record.name == new_pair(survivor))
 }
 
-/// The remark that a new pair begins with this survivor.
-fn new_pair(survivor: NodeName) -> String {
+/// The remark that a new pair begins with this survivor, in every trace.
+pub fn new_pair(survivor: NodeName) -> String {
     format!("the {survivor} that survived is the primary of a new pair")
 }
 
