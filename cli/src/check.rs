@@ -7,7 +7,9 @@ use crate::interrupt;
 use crate::picture::Pictures;
 use crate::report::{Exit, Failure, grouped, paragraph, print, print_json};
 use crate::stories::{Named, Story, write_stories};
-use colo_model::{Bounds, Check, Limits, LivenessReport, Pair, PropertyReport, Verdict, check_scopes};
+use colo_model::{
+    Bounds, Check, Limits, LivenessReport, Pair, PropertyReport, ScopeReport, Verdict, check_scopes,
+};
 use colo_protocol::bug_named;
 use colo_trace::{NamedRules, diagram, load_rules};
 use std::fmt::Write;
@@ -120,7 +122,7 @@ pub(crate) fn summary(rules: &NamedRules, check: &Check) -> String {
             grouped(scope.distinct),
             grouped(scope.transitions),
             scope.elapsed.as_secs_f64(),
-            if scope.complete { ": all there is" } else { ": NOT all there is, a limit was reached" },
+            extent_in_words(scope),
         );
     }
     for report in &check.properties {
@@ -132,8 +134,23 @@ pub(crate) fn summary(rules: &NamedRules, check: &Check) -> String {
         let note = liveness_note(report);
         paragraph(&mut out, &format!("{word:10} "), &format!("{}: {note}", report.property.name()));
     }
+    if check.liveness.is_empty() {
+        paragraph(
+            &mut out,
+            "progress   ",
+            "not judged: checkpoints that are counted come to an end, and what waits for one with them",
+        );
+    }
     out.push_str(&seen(check));
     out
+}
+
+const fn extent_in_words(scope: &ScopeReport) -> &'static str {
+    match (scope.complete, scope.transitions) {
+        (true, _) => ": all there is",
+        (false, 0) => ": NOT begun, a limit was reached, or Ctrl-C pressed",
+        (false, _) => ": NOT all there is, a limit was reached, or Ctrl-C pressed",
+    }
 }
 
 const fn verdict_word(verdict: Verdict, claimed: bool, vacuous: bool) -> &'static str {
@@ -170,7 +187,7 @@ fn liveness_note(report: &LivenessReport) -> String {
     if report.claimed {
         format!("{run}: {}", report.property.broken())
     } else {
-        format!("{run}, as expected: not claimed where a manager has to see to it")
+        format!("{run}, as expected: not claimed of these rules within these bounds")
     }
 }
 
@@ -216,9 +233,18 @@ fn ending(rules: &NamedRules, check: &Check, stories: &[Story]) -> String {
     out
 }
 
+/// Within bounds that somebody asked for a property may hold because nothing ever calls for it.
+fn what_says_nothing(check: &Check) -> String {
+    match check.vacuous().count() {
+        0 => String::new(),
+        1 => " within these bounds, which never put one of the properties to the test".to_owned(),
+        several => format!(" within these bounds, which never put {several} of the properties to the test"),
+    }
+}
+
 fn verdict_in_words(rules: &NamedRules, check: &Check) -> String {
     match check.verdict() {
-        Verdict::Holds => format!("{} holds", rules.name),
+        Verdict::Holds => format!("{} holds{}", rules.name, what_says_nothing(check)),
         Verdict::Violated => format!("{} is violated", rules.name),
         Verdict::Incomplete if check.complete => {
             let never = check.never_fired().into_iter().map(|goal| goal.to_string());

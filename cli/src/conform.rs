@@ -1,7 +1,7 @@
 //! `colo conform`: is a recorded run a behaviour of the protocol? What is said of it is the search's; here files are
 //! read, put together to records, and findings printed.
 
-use crate::report::{Exit, Failure, counted, grouped, paragraph, print, print_json};
+use crate::report::{Exit, Failure, counted, grouped, mind_name, paragraph, print, print_json};
 use colo_protocol::wire::DEFAULT_RAM_SECTION_ID;
 use colo_protocol::{Dialect, MessageKind, NodeName, Rules};
 use colo_trace::{
@@ -65,9 +65,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
                     exit = Exit::Violated;
                 }
             }
+            // The records behind it are judged all the same.
             Err(error) => {
                 eprintln!("colo: {}: {error}", run.name);
-                return Ok(Exit::Incomplete);
+                if exit == Exit::Holds {
+                    exit = Exit::Incomplete;
+                }
             }
         }
     }
@@ -125,7 +128,9 @@ fn index_of_last(records: &mut [Record<'_>], index: &Path) -> Result<(), Failure
             sides.iter_mut().last().into_iter().for_each(|side| side.index = Some(index.to_owned()));
             Ok(())
         }
-        _ => Err(bad(index, "an index stands behind the capture that it is of")),
+        _ => {
+            Err(bad(index, "an index, expected behind the capture that it is of: NAME.p2s.bin NAME.p2s.idx"))
+        }
     }
 }
 
@@ -153,6 +158,7 @@ fn direction(file: &Path, beginning: &[u8]) -> Result<NodeName, Failure> {
     let first = beginning.first_chunk().map(|bytes| u32::from_be_bytes(*bytes));
     let first = first.and_then(|number| MessageKind::from_number(number, Dialect::Current));
     match first {
+        _ if beginning.is_empty() => Err(bad(file, "it is empty: neither a trace nor a capture")),
         _ if name.contains(".p2s.") => Ok(NodeName::Primary),
         _ if name.contains(".s2p.") => Ok(NodeName::Secondary),
         Some(MessageKind::CheckpointRequest) => Ok(NodeName::Primary),
@@ -178,6 +184,7 @@ impl Record<'_> {
             Self::Trace(file) => {
                 let trace = read_trace(open(file)?).map_err(|error| bad(file, error))?;
                 let Trace { header, .. } = &trace;
+                mind_name(file, header);
                 let own = NamedRules { name: header.rules_name.clone(), rules: header.rules };
                 let rules = rules.map_or(own, |rules| with_delay(rules, header.rules.checkpoint_delay_ms));
                 let trace = if arguments.messages { Log::messages_of(&trace) } else { trace };

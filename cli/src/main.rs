@@ -16,6 +16,7 @@ mod decode;
 mod explore;
 mod interrupt;
 mod look;
+mod mutations;
 mod picture;
 mod replay;
 mod report;
@@ -39,7 +40,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Check a variant of the protocol in every interleaving: is it safe?
+    /// Check a variant of the protocol in every interleaving: is it safe, does it get everything done?
     #[command(allow_negative_numbers = true)]
     Check(check::Arguments),
     /// Compare variants, a row each: safe, live, and what a checkpoint costs.

@@ -4,11 +4,11 @@
 //! both are plans; a regression has rules, seed and size of its own. What a run means is said by whoever ran it, and nothing is judged here.
 
 use crate::look::Look;
-use crate::report::{Exit, Failure, paragraph, print, print_json};
+use crate::report::{Exit, Failure, mind_name, paragraph, print, print_json};
 use colo_model::{
     Break, Followed, ForEver, PlanFollowed, Stuck, follow_plan, follow_trace, is_beyond_the_model,
 };
-use colo_protocol::Property;
+use colo_protocol::{Liveness, Property};
 use colo_sim::{Broken, Options, Outcome, Verdict, Watch, run as simulate};
 use colo_trace::{
     Fault, Gate, Kind, NamedRules, Plan, PlanFile, Record, Regression, Trace, Way, diagram, load_rules,
@@ -100,6 +100,7 @@ fn source(file: &Path, rules: Option<&str>) -> Result<Source, Failure> {
     }
     let opened = std::fs::File::open(file).map_err(|error| bad(error.to_string()))?;
     let mut trace = read_trace(std::io::BufReader::new(opened)).map_err(|error| bad(error.to_string()))?;
+    mind_name(file, &trace.header);
     if let Some(rules) = rules {
         let NamedRules { name, rules } = load_rules(rules)?;
         if rules != trace.header.rules {
@@ -188,6 +189,7 @@ fn called(record: &Record) -> String {
 
 /// Everything is watched for, but of a counterexample what it is known to break comes first.
 fn on_sim(source: Source, file: &Path, seed: Option<u64>) -> Result<Report, Failure> {
+    let mut stalled = None;
     let usual = Options { record: true, ..Options::default() };
     let (rules, own_seed, options, known) = match source {
         Source::Plan(rules, PlanFile { head: Some(head), plan }) => {
@@ -202,6 +204,7 @@ fn on_sim(source: Source, file: &Path, seed: Option<u64>) -> Result<Report, Fail
             let plan =
                 plan_of(&trace).map_err(|error| Failure::Input(format!("{}: {error}", file.display())))?;
             let known = last_broken(&trace);
+            stalled = last_violation(&trace).and_then(Liveness::from_name);
             let rules = NamedRules { name: trace.header.rules_name, rules: trace.header.rules };
             // In the trace of which the plan was made, none came.
             (rules, 0, Options { plan: Some(plan), replacements: Some(0), ..usual }, known)
@@ -211,13 +214,24 @@ fn on_sim(source: Source, file: &Path, seed: Option<u64>) -> Result<Report, Fail
     let watched = |watch| simulate(&rules, seed, &Options { watch, ..options.clone() });
     let outcome = known.map(|property| watched(Watch::Only(property)));
     let outcome = outcome.filter(|outcome| outcome.verdict == Verdict::Violated);
-    Ok(simulated(&rules, outcome.unwrap_or_else(|| watched(Watch::Everything))))
+    let mut report = simulated(&rules, outcome.unwrap_or_else(|| watched(Watch::Everything)));
+    report.unfinished.extend(stalled.map(not_judged));
+    Ok(report)
 }
 
 /// What a counterexample was told for.
 fn last_broken(trace: &Trace) -> Option<Property> {
+    last_violation(trace).and_then(Property::from_name)
+}
+
+fn last_violation(trace: &Trace) -> Option<&str> {
     let broken = trace.records.iter().rev().find(|record| record.kind == Kind::Violation);
-    broken.and_then(|record| Property::from_name(&record.name))
+    broken.map(|record| record.name.as_str())
+}
+
+/// A run that stalls for ever holds as long as anybody looks on.
+fn not_judged(property: Liveness) -> String {
+    format!("\"{}\" is broken by a run without an end, which no simulation sees: --on model", property.name())
 }
 
 fn simulated(rules: &NamedRules, outcome: Outcome) -> Report {

@@ -70,6 +70,17 @@ pub(crate) fn only_periodic(rules: &colo_trace::NamedRules) -> Result<(), Failur
     Ok(())
 }
 
+/// A trace has its rules in it, and a name for them: where that is the name of others, the name is not to be believed.
+/// How long a pair waits between checkpoints is a setting of the run.
+pub(crate) fn mind_name(file: &std::path::Path, header: &colo_trace::Header) {
+    let Some(named) = colo_protocol::rules_named(&header.rules_name) else { return };
+    let named = colo_protocol::Rules { checkpoint_delay_ms: header.rules.checkpoint_delay_ms, ..named };
+    if named != header.rules {
+        let name = &header.rules_name;
+        eprintln!("colo: {}: its rules are called {name}, and are not those of {name}", file.display());
+    }
+}
+
 /// Writes text to stdout as it stands. A reader that has gone away has heard enough: the verdict stays what it is.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();

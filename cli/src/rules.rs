@@ -1,5 +1,6 @@
 //! `colo rules`: the presets and the known bugs; one of them with its fields and transition tables; `--check`.
 
+use crate::mutations::{Found, found};
 use crate::report::{Exit, Failure, paragraph, print, print_json};
 use crate::sim::available_jobs;
 use colo_model::find_bug;
@@ -85,7 +86,7 @@ fn list(findings: &[Finding]) -> String {
             let _ = writeln!(out, "  {:28} {}", "", finding.status.to_uppercase());
         }
     }
-    out.push_str("\nDefects that no rule can say\n");
+    out.push_str("\nDefects that no rule can say: a patch of the core does, or nothing here\n");
     for defect in DEFECTS {
         let (status, reason) = elsewhere(defect);
         if !reason.is_empty() {
@@ -99,12 +100,18 @@ fn list(findings: &[Finding]) -> String {
     out
 }
 
-/// What becomes of a defect that no rule can say, and where or why; nothing for the others. What a patch says is left
-/// to the script that applies it.
+/// What becomes of a defect that no rule can say, and where or why; nothing for the others. What a patch does is what
+/// the script that applies it has found.
 fn elsewhere(defect: &Defect) -> (&'static str, String) {
     match defect.place {
         Place::Rule(_) => ("", String::new()),
-        Place::Mutation(name, breaks) => ("deferred", format!("by mutations/run: {name}, {breaks}")),
+        Place::Mutation(name, breaks) => match found(name) {
+            Some(Found { steps, seconds, .. }) => {
+                let how = format!("in {steps} steps, {seconds} s: {breaks}, by mutations/{name}");
+                ("found", how)
+            }
+            None => ("deferred", format!("to mutations/run {name}: {breaks}")),
+        },
         Place::Outside(why) => ("not-expressible", why.to_owned()),
     }
 }
@@ -116,17 +123,19 @@ fn document(findings: &[Finding]) -> Value {
     let others = DEFECTS.iter().filter(|defect| !matches!(defect.place, Place::Rule(_)));
     let others = others.map(|defect| {
         let (status, reason) = elsewhere(defect);
-        let property = match defect.place {
-            Place::Mutation(_, breaks) => Some(breaks),
-            _ => None,
+        let (property, patch) = match defect.place {
+            Place::Mutation(name, breaks) => (Some(breaks), Some(name)),
+            _ => (None, None),
         };
+        let record = patch.and_then(found);
         let kind = match defect.nature {
             Nature::Safety => "safety",
             Nature::Liveness => "liveness",
         };
         json!({
             "name": null, "section": defect.section, "fix": defect.fix, "symptom": defect.symptom, "field": null,
-            "kind": kind, "status": status, "reason": reason, "property": property, "length": null, "seconds": null,
+            "kind": kind, "status": status, "reason": reason, "property": property, "patch": patch,
+            "length": record.as_ref().map(|record| record.steps), "seconds": record.map(|record| record.seconds),
         })
     });
     let bugs: Vec<_> = findings.iter().map(Finding::document).chain(others).collect();

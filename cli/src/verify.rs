@@ -147,7 +147,7 @@ fn simulate(preset: &Preset, seeds: u64) -> Row {
     });
     bar.finish_and_clear();
     let faults: u64 = summary.faults.values().sum();
-    let verdict = summary.first_claimed.map_or_else(
+    let verdict = summary.first_violation.map_or_else(
         || "holds in every one".to_owned(),
         |seed| format!("VIOLATED: colo sim {} --seed {seed}", rules.name),
     );
@@ -160,7 +160,7 @@ fn simulate(preset: &Preset, seeds: u64) -> Row {
             grouped(summary.failovers)
         ),
         what: rules.name,
-        expected: summary.first_claimed.is_none(),
+        expected: summary.first_violation.is_none(),
         verdict,
         seconds: start.elapsed().as_secs_f64(),
         json: json!({ "summary": summary }),
@@ -223,7 +223,7 @@ fn real_row(preset: &Preset, outcomes: &[CrashOutcome], seconds: f64) -> Row {
     let failovers: u64 = outcomes.iter().map(|outcome| outcome.outcome.failovers).sum();
     let verdict = bad.as_ref().map_or_else(
         || "no reply lost or contradicted".to_owned(),
-        |(outcome, problem)| format!("WRONG at {}: {problem}", outcome.at),
+        |(outcome, problem)| format!("WRONG, the {} killed at {}: {problem}", outcome.killed, outcome.at),
     );
     let kills = counted(outcomes.len() as u64, "SIGKILL", "SIGKILLs");
     Row {

@@ -348,6 +348,17 @@ fn the_walk_to_a_property_is_carried_out() {
     assert_eq!(between_markers(&chapter, "own_property"), reports.concat());
 }
 
+/// How many states there are, and how long anything takes, changes with the bounds; what is said of them does not.
+#[test]
+fn the_readme_shows_what_check_prints() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, rest) = readme.split_once("$ colo check bug:release-at-suspend\n").unwrap();
+    let (shown, _) = rest.split_once("```").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let printed = printed_in(directory.path(), &["check", "bug:release-at-suspend"]);
+    assert_eq!(without_figures(shown), without_figures(&printed));
+}
+
 #[test]
 fn the_walk_to_a_rule_is_carried_out() {
     let (chapter, directory) = (chapter("extending.md"), tempfile::tempdir().unwrap());

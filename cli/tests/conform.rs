@@ -178,7 +178,7 @@ fn what_cannot_be_read_gets_exit_code_2_and_a_sentence() {
         (&["text"], "neither a trace nor a capture"),
         (&["header.jsonl"], "trace, line 1: missing field"),
         (&["migration.p2s.bin"], "a capture begins behind the initial migration"),
-        (&["idle.p2s.idx"], "an index stands behind the capture that it is of"),
+        (&["idle.p2s.idx"], "an index, expected behind the capture that it is of"),
         (&["idle.p2s.colo.bin", "bad.idx"], "bad.idx: line 1: expected microseconds"),
         (&["idle.s2p.bin", "--rules", "v13"], "there are no rules \"v13\""),
         (&["idle.s2p.bin", "no-such-file"], "no-such-file: No such file"),

@@ -1,12 +1,7 @@
 //! What carrying out an effect does to a node, its link and its disk; what a guest's doings do.
 
-use crate::state::{InHand, Link, Packet, PeerOutput, Side, Snapshot, State, Vm, World, small};
-use colo_protocol::{Effect, Input, NodeName, Operation, OutputOffset};
-
-/// The atomic test-and-set: the first to ask gets it, for ever.
-pub(crate) fn ask_arbiter(world: &mut World, name: NodeName) -> Input {
-    if *world.arbiter.get_or_insert(name) == name { Input::ArbiterGranted } else { Input::ArbiterDenied }
-}
+use crate::state::{InHand, Link, Packet, PeerOutput, Side, Snapshot, State, Vm, small};
+use colo_protocol::{Effect, NodeName, Operation, OutputOffset};
 
 /// Carries out an effect; of an operation, its beginning.
 pub(crate) fn carry_out(state: &mut State, name: NodeName, effect: Effect) {
@@ -71,14 +66,12 @@ fn reset(state: &mut State, name: NodeName) {
     }
 }
 
-/// The guest sends one more unit; the end of its output.
-pub(crate) fn produce(state: &mut State, name: NodeName) -> OutputOffset {
+/// The guest sends one more unit.
+pub(crate) fn produce(state: &mut State, name: NodeName) {
     if !state.follows(name) {
         state.spent.outputs += 1;
     }
-    let vm = &mut state.side_mut(name).vm;
-    vm.output += 1;
-    OutputOffset(vm.output.into())
+    state.side_mut(name).vm.output += 1;
 }
 
 /// The secondary's output comes to the primary's comparison, if it can.
@@ -117,16 +110,50 @@ pub(crate) fn apply_ram(side: &mut Side) {
     }
 }
 
-pub(crate) fn end_load(side: &mut Side) -> Input {
-    // Nothing whole was staged: a load that applies nothing is a failed one.
-    let Some([ram, devices]) = side.load.take() else { return Input::LoadFailed };
+/// The operation in hand has ended, and what it was for is done.
+pub(crate) fn end_operation(state: &mut State, name: NodeName) {
+    let side = state.side_mut(name);
+    let Some(in_hand) = side.in_hand.take() else { return };
+    match in_hand.operation {
+        Operation::SuspendVm => side.vm.running = false,
+        Operation::SaveState => {
+            let checkpoint = u8::try_from(side.node.machine().checkpoint().0).unwrap_or(u8::MAX);
+            let Vm { output, writes, .. } = side.vm;
+            side.vm.uncaptured = 0;
+            side.held[0] = Some(Snapshot { checkpoint, output, writes });
+        }
+        Operation::SendRam => put_state(state, name, Packet::Ram),
+        Operation::SendDeviceState => {
+            put_state(state, name, Packet::DeviceState);
+            state.side_mut(name).held[0] = None;
+        }
+        Operation::LockVm => {}
+        Operation::LoadState => end_load(side),
+        // The atomic test-and-set: the first to ask gets it, for ever.
+        Operation::AskArbiter => {
+            state.world.arbiter.get_or_insert(name);
+        }
+    }
+}
+
+/// What comes first on the link is the node's now; of a checkpoint it is staged.
+pub(crate) fn take_from_link(side: &mut Side) {
+    match side.inbox.pop_at(0) {
+        Some(Packet::Ram(snapshot)) => side.held[0] = Some(snapshot),
+        Some(Packet::DeviceState(snapshot)) => side.held[1] = Some(snapshot),
+        Some(Packet::Message(_)) | None => {}
+    }
+}
+
+/// Where nothing whole was staged nothing is applied, and the load is a failed one.
+fn end_load(side: &mut Side) {
+    let Some([ram, devices]) = side.load.take() else { return };
     let Snapshot { output, writes, .. } = devices;
     side.vm = Vm { ram, devices, output, writes, running: side.vm.running, ..Vm::default() };
     if devices.checkpoint == 0 {
         // The initial state comes with a mirror of the disk.
         (side.disk.received, side.disk.seen) = (writes, writes);
     }
-    Input::StateLoaded { output: OutputOffset(devices.output.into()) }
 }
 
 /// A node's end of the link is gone, and what it was sending with it.
@@ -155,7 +182,7 @@ fn put(state: &mut State, from: NodeName, packet: Packet) {
     }
 }
 
-pub(crate) fn put_state(state: &mut State, from: NodeName, packet: fn(Snapshot) -> Packet) {
+fn put_state(state: &mut State, from: NodeName, packet: fn(Snapshot) -> Packet) {
     if let Some(snapshot) = state.side(from).held[0] {
         put(state, from, packet(snapshot));
     }

@@ -367,7 +367,8 @@ impl Claims {
             required: required.contains(&Goal::Call(property, name)),
         });
         let budgets = &pair.bounds.budgets;
-        let silent_links = budgets.stalls + budgets.blackholes + budgets.partitions > 0;
+        let silent_links =
+            [budgets.stalls, budgets.blackholes, budgets.partitions].iter().any(|some| *some > 0);
         let claimed = pair.rules.claims_liveness(property, silent_links);
         let parts = parts.collect();
         LivenessReport { property, verdict, claimed, lasso, bounds: pair.bounds, parts }

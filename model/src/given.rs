@@ -1,6 +1,6 @@
 //! Which inputs a step gives, and to whom: read from the state before it.
 //!
-//! `pair` gives them. Here they are told without the step being taken, for stories and for what is counted over all steps.
+//! For the step itself, for its story, and for what is counted over all steps.
 
 use crate::action::Action;
 use crate::state::State;

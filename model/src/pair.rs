@@ -5,11 +5,11 @@
 
 use crate::action::Action;
 use crate::bounds::Bounds;
-use crate::carry::{apply_ram, ask_arbiter, carry_out, disconnect, end_load, produce, put_state, write_disk};
+use crate::carry::{apply_ram, carry_out, disconnect, end_operation, produce, take_from_link, write_disk};
+use crate::given::given;
 use crate::packed::Packed;
-use crate::state::{Link, Packet, Side, Snapshot, State, Vm};
-use arrayvec::ArrayVec;
-use colo_protocol::{Input, NodeName, Operation, OutputOffset, Property, Rules};
+use crate::state::{Link, Side, State};
+use colo_protocol::{Input, NodeName, Property, Rules};
 use stateright::{Model, Property as Always};
 
 /// The model: the rules under test, and how far to go.
@@ -81,85 +81,56 @@ impl Pair {
         Packed::new(&state)
     }
 
-    #[allow(clippy::too_many_lines, reason = "a table: an arm for each action")]
+    /// The step, and then what it gives to whom.
     pub(crate) fn apply(&self, state: &mut State, action: Action) {
+        let inputs = given(state, action);
+        self.change(state, action);
+        for (name, input) in inputs {
+            self.give(state, action, name, input);
+        }
+    }
+
+    #[allow(clippy::too_many_lines, reason = "a table: an arm for each action")]
+    fn change(&self, state: &mut State, action: Action) {
         match action {
             Action::CarryOut(name) => self.carry_out(state, name),
             Action::ApplyRam(name) => apply_ram(state.side_mut(name)),
-            Action::EndOperation(name) => self.end_operation(state, name),
+            Action::EndOperation(name) => end_operation(state, name),
             Action::FailLoad(name) => {
                 state.spent.load_errors += 1;
                 let side = state.side_mut(name);
                 (side.in_hand, side.load) = (None, None);
-                self.input(state, name, Input::LoadFailed);
             }
             Action::FailSave(name) => {
                 state.spent.save_errors += 1;
                 state.side_mut(name).in_hand = None;
-                self.input(state, name, Input::SaveFailed);
             }
-            Action::Deliver(name) => self.deliver(state, name),
-            Action::SeeLinkDown(name) => {
-                let side = state.side_mut(name);
-                disconnect(side);
-                self.input(state, name, Input::LinkDown);
-            }
-            Action::Output(name) => {
-                let end = produce(state, name);
-                self.input(state, name, Input::GuestOutput { end });
-            }
+            Action::Deliver(name) => take_from_link(state.side_mut(name)),
+            Action::SeeLinkDown(name) => disconnect(state.side_mut(name)),
+            Action::Output(name) => produce(state, name),
             Action::DivergingOutput => {
                 state.spent.mismatches += 1;
                 let vm = &mut state.side_mut(NodeName::Secondary).vm;
                 vm.leaves_at = vm.leaves_at.min(vm.output);
-                let end = produce(state, NodeName::Secondary);
-                self.input(state, NodeName::Secondary, Input::GuestOutput { end });
+                produce(state, NodeName::Secondary);
             }
             Action::UncomparedOutput => {
                 state.spent.uncompared += 1;
-                let end = produce(state, NodeName::Primary);
-                self.input(state, NodeName::Primary, Input::UncomparedOutput { end });
+                produce(state, NodeName::Primary);
             }
-            Action::Compare => {
-                let next = state.next_compared();
-                let same = next < state.side(NodeName::Primary).peer_output.leaves_at;
-                let end = OutputOffset(u64::from(next) + 1);
-                let input = if same { Input::OutputsMatch { end } } else { Input::OutputsDiffer };
-                self.input(state, NodeName::Primary, input);
-            }
-            Action::HoldTooLong => {
-                state.spent.held_outputs += 1;
-                self.input(state, NodeName::Primary, Input::OutputHeldTooLong);
-            }
+            Action::HoldTooLong => state.spent.held_outputs += 1,
             Action::WriteDisk(name) => write_disk(state, name),
             Action::PowerOff(name) => {
                 state.spent.shutdowns += 1;
                 state.world.powers_off[name as usize] = true;
-                self.input(state, name, Input::GuestShutdown);
             }
-            Action::Reset(name) => {
-                state.spent.resets += 1;
-                self.input(state, name, Input::GuestReset);
-            }
+            Action::Reset(_) => state.spent.resets += 1,
             Action::Replace(name) => {
                 state.spent.replacements += 1;
                 state.replace(name);
-                self.input(state, NodeName::Primary, Input::Protect);
             }
-            Action::FindCapabilityMissing => {
-                state.spent.missing_capabilities += 1;
-                for name in NodeName::ALL
-                    .into_iter()
-                    .filter(|name| state.side(*name).alive)
-                    .collect::<ArrayVec<_, 2>>()
-                {
-                    self.input(state, name, Input::CapabilityMissing);
-                }
-            }
-            Action::TimerFires => {
-                state.side_mut(NodeName::Primary).timer = false;
-                self.input(state, NodeName::Primary, Input::CheckpointDue);
-            }
+            Action::FindCapabilityMissing => state.spent.missing_capabilities += 1,
+            Action::TimerFires => state.side_mut(NodeName::Primary).timer = false,
             Action::Crash(name) => {
                 state.spent.crashes += 1;
                 die(state, name);
@@ -188,33 +159,18 @@ impl Pair {
             Action::Corrupt(name) => {
                 state.spent.corruptions += 1;
                 state.side_mut(name).inbox.pop_at(0);
-                self.input(state, name, Input::BadStream);
             }
             Action::FailDisk(name) => {
                 state.spent.disk_errors += 1;
                 let side = state.side_mut(name);
                 side.node.next_effect(&self.rules);
                 side.disk.failed = true;
-                self.input(state, name, Input::DiskFailed);
             }
-            Action::LostHeartbeat(name) => self.tell(state, name),
-            Action::LostHeartbeatWrongly(name) => {
+            Action::LostHeartbeatWrongly(_) | Action::PeerSilentWrongly(_) => {
                 state.spent.wrong_suspicions += 1;
-                self.tell(state, name);
             }
-            Action::PeerSilent(name) => {
-                self.input(state, name, Input::PeerSilent);
-            }
-            Action::PeerSilentWrongly(name) => {
-                state.spent.wrong_suspicions += 1;
-                self.input(state, name, Input::PeerSilent);
-            }
+            Action::Compare | Action::LostHeartbeat(_) | Action::PeerSilent(_) => {}
         }
-    }
-
-    fn tell(&self, state: &mut State, name: NodeName) {
-        let refused = self.input(state, name, Input::LostHeartbeat);
-        state.world.told[name as usize] |= !refused;
     }
 
     fn carry_out(&self, state: &mut State, name: NodeName) {
@@ -223,60 +179,18 @@ impl Pair {
         }
     }
 
-    /// Gives a node an input; whether it was refused.
-    fn input(&self, state: &mut State, name: NodeName, input: Input) -> bool {
+    /// Gives a side an input; `name` is what it was called before the step.
+    fn give(&self, state: &mut State, action: Action, name: NodeName, input: Input) {
+        let name = match action {
+            // The node has taken it by itself.
+            Action::CarryOut(_) => return,
+            Action::Replace(_) => NodeName::Primary,
+            _ => name,
+        };
         let error = state.side_mut(name).node.input(&self.rules, input);
         if let Some(error) = error {
             state.observe_error(error);
         }
-        error.is_some()
-    }
-
-    fn end_operation(&self, state: &mut State, name: NodeName) {
-        let side = state.side_mut(name);
-        let Some(in_hand) = side.in_hand.take() else { return };
-        let input = match in_hand.operation {
-            Operation::SuspendVm => {
-                side.vm.running = false;
-                Input::VmSuspended
-            }
-            Operation::SaveState => {
-                let checkpoint = u8::try_from(side.node.machine().checkpoint().0).unwrap_or(u8::MAX);
-                let Vm { output, writes, .. } = side.vm;
-                side.vm.uncaptured = 0;
-                side.held[0] = Some(Snapshot { checkpoint, output, writes });
-                Input::StateSaved { device_bytes: 1 }
-            }
-            Operation::SendRam => {
-                put_state(state, name, Packet::Ram);
-                Input::RamSent
-            }
-            Operation::SendDeviceState => {
-                put_state(state, name, Packet::DeviceState);
-                state.side_mut(name).held[0] = None;
-                Input::DeviceStateSent
-            }
-            Operation::LockVm => Input::VmLocked,
-            Operation::LoadState => end_load(side),
-            Operation::AskArbiter => ask_arbiter(&mut state.world, name),
-        };
-        self.input(state, name, input);
-    }
-
-    fn deliver(&self, state: &mut State, name: NodeName) {
-        let side = state.side_mut(name);
-        let Some(packet) = side.inbox.pop_at(0) else { return };
-        let input = match packet {
-            Packet::Message(message) => Input::Message(message),
-            Packet::Ram(snapshot) => {
-                side.held[0] = Some(snapshot);
-                Input::RamReceived
-            }
-            Packet::DeviceState(snapshot) => {
-                side.held[1] = Some(snapshot);
-                Input::DeviceStateReceived
-            }
-        };
-        self.input(state, name, input);
+        state.world.told[name as usize] |= input == Input::LostHeartbeat && error.is_none();
     }
 }

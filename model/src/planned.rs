@@ -85,7 +85,7 @@ struct Search {
     usual: Pair,
     visited: Vec<Visited>,
     /// Fingerprints of the places visited.
-    seen: HashSet<u64>,
+    seen: HashSet<u64, FixedState>,
     complete: bool,
 }
 
@@ -97,7 +97,7 @@ impl Search {
             fails: Fails::default(),
             impossible: false,
         };
-        let seen = HashSet::from([fingerprint(&place)]);
+        let seen = HashSet::from_iter([fingerprint(&place)]);
         let visited = vec![Visited { place, from: 0, steps: Vec::new() }];
         Self { every: unbounded(rules), usual: undisturbed(rules, plan), visited, seen, complete: true }
     }

@@ -8,7 +8,7 @@ use crate::packed::Packed;
 use crate::pair::Pair;
 use crate::state::State;
 use colo_protocol::{Input, Liveness, NodeName, Property};
-use colo_trace::{Header, Kind, Record, SCHEMA, Trace, Way};
+use colo_trace::{Header, Kind, Record, SCHEMA, Trace, Way, new_pair};
 use stateright::Model;
 
 /// The trace of `path` from the initial state; what breaks on the way is a record of its own.
@@ -86,7 +86,9 @@ impl Teller {
 
     fn tell(&mut self, action: Action) {
         self.step += 1;
-        let Some(next) = self.pair.next_state(&Packed::new(&self.state), action) else { return };
+        let Some(next) = self.pair.next_state(&Packed::new(&self.state), action) else {
+            unreachable!("a path is made of steps that there are")
+        };
         let next = next.state();
         self.records.push(record(self.step, action, &self.state, &next));
         for property in Property::ALL {
@@ -118,9 +120,8 @@ pub(crate) fn record(step: u64, action: Action, before: &State, after: &State) -
             Record::other(step, Some(name), checkpoint(name), Kind::Guest, write)
         }
         Action::Replace(survivor) => {
-            let roles = format!("the {survivor} that survived is the primary of a new pair");
             let primary = NodeName::Primary;
-            Record::input(step, primary, checkpoint(primary), Input::Protect).with_detail(roles)
+            Record::input(step, primary, checkpoint(primary), Input::Protect).with_detail(new_pair(survivor))
         }
         Action::FindCapabilityMissing => fault(None, "a node lacks x-colo".to_owned()),
         Action::Blackhole => fault(None, "the link goes silent".to_owned()),

@@ -1,7 +1,8 @@
 //! What the checker says of every preset and every known bug, and that it says so for good reasons.
 
 use colo_model::{
-    Bounds, Budgets, Check, Limits, Pair, Scope, UNBOUNDED, Verdict, check, check_scopes, find_bug, story,
+    Bounds, Budgets, Check, Limits, LivenessReport, Pair, Scope, UNBOUNDED, Verdict, check, check_scopes,
+    find_bug, story,
 };
 use colo_protocol::{
     BUGS, Bug, Detection, Execution, FailedLoad, Fencing, Liveness, PRESETS, PendingRequests, Preset,
@@ -274,6 +275,16 @@ fn what_is_broken_where_it_is_claimed_stays_broken() {
         assert_eq!((report.verdict, report.claimed), (Verdict::Violated, true));
         assert_eq!(report.bounds, trusting);
     }
+}
+
+/// The link goes down between a lost-heartbeat and its failover, and what is captured then is never sent.
+#[test]
+fn a_failover_that_was_asked_for_does_not_wait_for_a_link_that_is_gone() {
+    let rules = Rules { detection: Detection::LinkClosed, ..Rules::V12 };
+    let bounds = Bounds { checkpoints: UNBOUNDED, budgets: Budgets { crashes: 1, ..Budgets::default() } };
+    let check = check(&rules, &bounds, &Limits { threads: 2, ..Limits::default() });
+    let completes = |report: &&LivenessReport| report.property == Liveness::FailoverCompletes;
+    assert_eq!(check.liveness.iter().find(completes).unwrap().verdict, Verdict::Holds);
 }
 
 /// Time that is up ends a check in the middle of a level, and what was seen until then is what there is.

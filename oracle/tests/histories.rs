@@ -1,5 +1,5 @@
 //! Correct histories pass, and each single change to one is noticed.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use colo_oracle::{History, Observation, Operation, Reply, Request, Store, Violation};
 use colo_protocol::OutputOffset;

@@ -616,8 +616,6 @@ impl Primary {
         }
         match rules.detection {
             Detection::External | Detection::Timeout => self.leave_with_error(effects),
-            // A failover that was accepted already is about to begin.
-            Detection::LinkClosed if self.common.failover == Failover::Require => {}
             Detection::LinkClosed => self.fail_over(rules, effects),
         }
     }

@@ -611,8 +611,6 @@ impl Secondary {
         match rules.detection {
             Detection::External | Detection::Timeout => self.peer_lost(effects),
             Detection::LinkClosed if self.is_empty() => self.fail(effects),
-            // A failover that was accepted already is about to begin.
-            Detection::LinkClosed if self.common.failover == Failover::Require => {}
             Detection::LinkClosed => self.fail_over(rules, effects),
         }
     }

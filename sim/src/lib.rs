@@ -72,7 +72,7 @@ pub use enumerate::{Enumeration, Trial, enumerate, faults_to_try};
 pub use line::{LINE_SCHEMA, Line, sweep_name};
 pub use options::{MAX_CHECKPOINTS, MAX_CLIENTS, Options, Watch};
 pub use outcome::{Broken, Outcome, Verdict};
-pub use regression::rerun;
+pub use regression::{regression, rerun};
 pub use seeds::SeedSet;
 pub use self_check::{SELF_CHECK, Unlike};
 pub use shrink::{Shrunk, shrink};

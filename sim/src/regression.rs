@@ -4,7 +4,7 @@ use crate::options::Options;
 use crate::outcome::Outcome;
 use crate::run;
 use crate::shrink::Shrunk;
-use colo_trace::{Head, NamedRules, Regression};
+use colo_trace::{Head, NamedRules, Plan, Regression};
 
 impl Options {
     /// The options with which a regression was found.
@@ -24,20 +24,30 @@ impl Options {
 impl Shrunk {
     /// The regression to keep; `found_by` says who found it.
     pub fn regression(&self, rules: &NamedRules, found_by: impl Into<String>) -> Regression {
-        let Self { options, outcome, .. } = self;
-        let head = Head {
-            rules: rules.name.clone(),
-            seed: outcome.seed,
-            checkpoints: options.checkpoints,
-            clients: options.clients,
-            interval_us: options.interval_us,
-            replacements: options.replacements,
-            property: outcome.property.map_or("nothing", crate::Broken::name).to_owned(),
-            explanation: outcome.explanation.clone().unwrap_or_default(),
-            found_by: found_by.into(),
-        };
-        Regression { head, plan: self.plan().clone() }
+        regression(rules, &self.options, &self.outcome, self.plan().clone(), found_by)
     }
+}
+
+/// What a run of these options that followed this plan came to, to be kept.
+pub fn regression(
+    rules: &NamedRules,
+    options: &Options,
+    outcome: &Outcome,
+    plan: Plan,
+    found_by: impl Into<String>,
+) -> Regression {
+    let head = Head {
+        rules: rules.name.clone(),
+        seed: outcome.seed,
+        checkpoints: options.checkpoints,
+        clients: options.clients,
+        interval_us: options.interval_us,
+        replacements: options.replacements,
+        property: outcome.property.map_or("nothing", crate::Broken::name).to_owned(),
+        explanation: outcome.explanation.clone().unwrap_or_default(),
+        found_by: found_by.into(),
+    };
+    Regression { head, plan }
 }
 
 /// Runs a regression once more, under its own rules or under others.

@@ -13,7 +13,7 @@ use crate::side::Side;
 use crate::simulation::Simulation;
 use crate::{inputs::Basis, replication::Replication};
 use colo_protocol::{Failover, Input, NodeName};
-use colo_trace::Kind;
+use colo_trace::{Kind, new_pair};
 
 /// The most replacements that a run draws.
 pub(crate) const MAX_REPLACEMENTS: u64 = 3;
@@ -73,8 +73,7 @@ impl Simulation<'_> {
     }
 
     fn replace(&mut self, survivor: NodeName) {
-        let note = format!("the {survivor} that survived is the primary of a new pair");
-        self.tape.other(self.place(None), Kind::Note, &note, None);
+        self.tape.other(self.place(None), Kind::Note, &new_pair(survivor), None);
         self.marks.hit(Mark::ReplacementCame);
         self.agenda.forget(Event::is_of_the_pair);
         self.parked.retain(|event| !event.is_of_the_pair());

@@ -273,6 +273,13 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_length_gets_no_shorter() {
+        let stalls = shorter(FaultAction::Stall { for_ms: 3 });
+        assert!(stalls.eq([1, 2].map(|for_ms| FaultAction::Stall { for_ms })));
+        assert_eq!(shorter(FaultAction::FailLoad).count(), 0);
+    }
+
+    #[test]
     fn simpler_points_are_earlier_and_whole() {
         let at: Point = "primary checkpoint 2 during effect send-ram occurrence 2".parse().unwrap();
         let points: Vec<_> = simpler(at).map(|point| point.to_string()).collect();

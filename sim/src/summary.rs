@@ -17,17 +17,14 @@ pub struct Summary {
     pub violated: u64,
     /// How many runs broke each property that their rules claim.
     pub properties: BTreeMap<String, u64>,
+    /// The lowest seed that broke anything claimed.
+    pub first_violation: Option<u64>,
     /// Of the runs that broke something, those that broke what their rules do not claim.
     #[serde(default)]
     pub unclaimed: u64,
     /// How many runs broke each property that their rules do not claim.
     #[serde(default)]
     pub not_claimed: BTreeMap<String, u64>,
-    /// The lowest seed that broke anything.
-    pub first_violation: Option<u64>,
-    /// The lowest seed that broke anything that the rules claim.
-    #[serde(default)]
-    pub first_claimed: Option<u64>,
     /// Events of all runs.
     pub events: u64,
     /// Checkpoints of all runs.
@@ -92,10 +89,9 @@ impl Summary {
 
     fn add_broken(&mut self, property: &str, line: &Line) {
         self.violated += 1;
-        lowest(&mut self.first_violation, Some(line.seed));
         if line.claimed {
             count(&mut self.properties, property, 1);
-            lowest(&mut self.first_claimed, Some(line.seed));
+            self.first_violation = self.first_violation.into_iter().chain([line.seed]).min();
         } else {
             self.unclaimed += 1;
             count(&mut self.not_claimed, property, 1);
@@ -135,10 +131,6 @@ fn count(counts: &mut BTreeMap<String, u64>, name: &str, by: u64) {
     }
 }
 
-fn lowest(so_far: &mut Option<u64>, seed: Option<u64>) {
-    *so_far = [*so_far, seed].into_iter().flatten().min();
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,6 +150,6 @@ mod tests {
             backwards.add_line(&outcome.line(None));
         }
         assert_eq!(whole, backwards);
-        assert!(whole.violated > 0 && whole.first_claimed.is_some() && whole.never().count() > 0);
+        assert!(whole.violated > 0 && whole.first_violation.is_some() && whole.never().count() > 0);
     }
 }

@@ -1,5 +1,5 @@
 //! Campaigns: what a project's own tests see of the simulator.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use colo_protocol::Property;
 use colo_sim::{Broken, Campaign, CampaignError, FaultSource};
@@ -13,7 +13,7 @@ fn campaign(rules: &str) -> Campaign {
 #[test]
 fn good_rules_are_all_right() {
     let summary = campaign("v12").seeds(0..500).assert_ok();
-    assert_eq!((summary.runs, summary.first_claimed), (500, None));
+    assert_eq!((summary.runs, summary.first_violation), (500, None));
     let calm = campaign("v12").seeds(0..50).checkpoints(2).clients(1).faults(FaultSource::None).assert_ok();
     assert!(calm.faults.is_empty() && calm.checkpoints >= 100);
     let planned = FaultSource::Planned(Plan::default());

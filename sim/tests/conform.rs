@@ -1,6 +1,6 @@
 //! Simulated runs are behaviours of the core: as they are recorded, and as somebody would have seen them on the link.
 //! With one message dropped, doubled or out of its place they are not.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use colo_protocol::{MessageKind, NodeName, PRESETS, Rules};
 use colo_sim::{Options, run};

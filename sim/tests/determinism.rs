@@ -1,5 +1,5 @@
 //! The same seed is the same run, byte for byte: twice, from its recorded plan, on several threads, in any build.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use colo_sim::{Options, Outcome, run, sweep};
 use colo_trace::{NamedRules, load_rules, write_trace};

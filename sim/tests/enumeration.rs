@@ -1,6 +1,6 @@
 //! A fault at every point of a run: every effect of both machines is covered, what is good survives all of it, and
 //! every known bug of a failover shows.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod common;
 

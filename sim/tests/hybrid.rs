@@ -1,5 +1,5 @@
 //! Both VMs execute, and their output is compared: what holds of the good variant, and what there is to find in QEMU.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use colo_protocol::PRESETS;
 use colo_sim::{Broken, Options, Summary, Verdict, Watch, run, sweep, sweep_until};

@@ -1,5 +1,5 @@
 //! A survivor gets a replacement, and the new pair is a pair like the first: protected, and able to fail over again.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use colo_protocol::{NodeName, PRESETS, Property};
 use colo_sim::{Broken, Options, Outcome, Verdict, run};

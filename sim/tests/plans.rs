@@ -1,5 +1,5 @@
 //! Plans: a fault at every protocol point, wrong suspicions, points that are never reached, and how a run reads.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use colo_protocol::{CheckpointNumber, EffectKind, InputKind, NodeName, Property};
 use colo_sim::{Broken, Options, Outcome, Verdict, run};

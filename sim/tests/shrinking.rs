@@ -1,5 +1,5 @@
 //! Shrinking: the shortest plan that breaks the same, and the regressions that are kept.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod common;
 
@@ -34,10 +34,12 @@ fn every_known_bug_shrinks_to_a_short_plan_that_breaks_the_same() {
         let rules = load_rules(bug.name).unwrap();
         let found = first(&rules, 3_000).unwrap();
         let shrunk = shrunk(&rules, &found);
-        // To count requests for a checkpoint, nothing has to fail.
-        let least = usize::from(bug.breaks[0] != Property::Coalescing);
-        assert!((least..=3).contains(&shrunk.plan().faults.len()), "{}: {shrunk:?}", bug.name);
-        assert!(shrunk.options.checkpoints <= 2 && shrunk.options.clients <= 4, "{}: {shrunk:?}", bug.name);
+        let needs_a_fault = bug.breaks[0] != Property::Coalescing;
+        assert!(shrunk.plan().faults.len() <= 3, "{}: {shrunk:?}", bug.name);
+        assert_eq!(shrunk.plan().faults.is_empty(), !needs_a_fault, "{}: {shrunk:?}", bug.name);
+        // Without a fault it takes as many checkpoints, and as much output, as it takes.
+        let small = shrunk.options.checkpoints <= 2 && shrunk.options.clients <= 2;
+        assert!(small || !needs_a_fault, "{}: {shrunk:?}", bug.name);
         assert_eq!(shrunk.outcome.property, found.property, "{}", bug.name);
         assert_eq!(run(&rules, found.seed, &shrunk.options), shrunk.outcome, "{}", bug.name);
     }

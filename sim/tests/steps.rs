@@ -1,5 +1,5 @@
 //! A recorded run can be looked into: the core, given what was recorded, does what was recorded.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use colo_protocol::{Failover, PRESETS};
 use colo_sim::{Options, Verdict, run};

@@ -1,9 +1,9 @@
 //! What holds, holds; what is broken, is found; and the rare paths are really taken.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod common;
 
-use colo_protocol::{Detection, FailedLoad, FailoverDeferral, Fencing, Liveness, PRESETS, Property};
+use colo_protocol::{Bug, Detection, FailedLoad, FailoverDeferral, Fencing, Liveness, PRESETS, Property};
 use colo_sim::{Broken, Options, Outcome, Summary, Verdict, Watch, run, sweep, sweep_until};
 use colo_trace::{NamedRules, load_rules};
 use std::ops::ControlFlow;
@@ -141,8 +141,7 @@ fn known_bugs_break_what_they_are_known_to_break() {
 fn known_bugs_are_noticed_by_clients_alone() {
     let options = Options { watch: Watch::ClientsOnly, ..Options::default() };
     // What a node tells its manager, and how many checkpoints it takes, no client sees.
-    let seen =
-        |bug: &&colo_protocol::Bug| !matches!(bug.breaks[0], Property::ExitReason | Property::Coalescing);
+    let seen = |bug: &&Bug| !matches!(bug.breaks[0], Property::ExitReason | Property::Coalescing);
     for bug in common::simulated().filter(seen) {
         let found = first(&load_rules(bug.name).unwrap(), Broken::ClientHistory, &options);
         assert!(found.is_some(), "{}", bug.name);

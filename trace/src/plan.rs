@@ -34,7 +34,7 @@ pub struct Plan {
     /// The version of the format.
     pub schema: u32,
     /// The faults.
-    #[serde(default, rename = "fault")]
+    #[serde(default, rename = "fault", skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
     /// The gates.
     #[serde(default, rename = "gate", skip_serializing_if = "Vec::is_empty")]

@@ -93,17 +93,15 @@ impl PairState {
             (Kind::Fault, _) => self.fault(record),
             (Kind::Input, Some(node)) => self.input(rules, node, record),
             (Kind::Effect, Some(node)) => self.effect(rules, node, record),
-            (Kind::Note, None) => self.note(record),
+            (Kind::Note, _) => self.note(record),
             _ => {}
         }
     }
 
-    /// A survivor is the primary of a new pair, whatever it was before.
+    /// Where a survivor is protected again, it is the primary's side of the new pair, whatever it was.
     fn note(&mut self, record: &Record) {
-        let new_pair = |name: NodeName| format!("the {name} that survived is the primary of a new pair");
-        let Some(survivor) = NodeName::ALL.into_iter().find(|name| record.name == new_pair(*name)) else {
-            return;
-        };
+        let survived = |node: &NodeName| record.name == new_pair(*node);
+        let Some(survivor) = NodeName::ALL.into_iter().find(survived) else { return };
         if survivor == NodeName::Secondary {
             self.nodes.swap(0, 1);
         }
@@ -152,6 +150,9 @@ impl PairState {
         if kind == InputKind::DiskFailed && state.node.queue().first().is_some_and(Effect::is_of_the_disk) {
             let _ = state.node.next_effect(rules);
         }
+        if !state.node.has_room_for(rules, input) {
+            return self.deviate(record, "more waits to be carried out than a node can have");
+        }
         // What was wrong with it has a record of its own.
         let _ = state.node.input(rules, input);
     }
@@ -186,6 +187,16 @@ impl PairState {
     fn deviate(&mut self, record: &Record, problem: &str) {
         self.deviation.get_or_insert_with(|| format!("{} at {} us: {problem}", record.name, record.time_us));
     }
+}
+
+/// Whether a record is the remark that a new pair begins.
+pub(crate) fn is_new_pair(record: &Record) -> bool {
+    record.kind == Kind::Note && NodeName::ALL.into_iter().any(|survivor| record.name == new_pair(survivor))
+}
+
+/// The remark that a new pair begins with this survivor, in every trace.
+pub fn new_pair(survivor: NodeName) -> String {
+    format!("the {survivor} that survived is the primary of a new pair")
 }
 
 /// Something has come: what was sent before it has come as well.
@@ -295,6 +306,16 @@ mod tests {
         assert!(states[4].nodes[0].to_string().contains("waiting resume-vm, arm-checkpoint-timer"));
         assert_eq!(states[5].nodes[0].to_string(), "dead");
         assert_eq!(states[6].link().to_string(), "both ends closed; so far crash of the primary");
+    }
+
+    #[test]
+    fn a_survivor_is_the_primary_of_the_next_pair() {
+        let mut records = records();
+        records.push(Record::other(8, None, 0, Kind::Note, new_pair(NodeName::Secondary)));
+        let (_, state) = Steps::new(&Rules::V12, &records).last().unwrap();
+        assert_eq!(state.link().to_string(), "both ends open; so far crash of the primary");
+        assert!(state.nodes[0].to_string().starts_with("error, checkpoint 0"), "{}", state.nodes[0]);
+        assert!(state.nodes[1].to_string().starts_with("incoming, checkpoint 0"), "{}", state.nodes[1]);
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub(crate) struct Row {
     /// The liveness properties for which nothing ever called.
     pub(crate) vacuous: Vec<&'static str>,
     pub(crate) cost: Option<CheckpointCost>,
-    /// Medians; none where the simulator cannot go.
+    /// Medians; none after Ctrl-C.
     pub(crate) times: Option<CheckpointTimes>,
 }
 
@@ -135,10 +135,9 @@ fn violations(check: &Check) -> Vec<Violation> {
         .collect()
 }
 
-/// The medians over the checkpoints of some runs in which nothing fails. The simulated guests have one execution only,
-/// so there are none of hybrid rules.
+/// The medians over the checkpoints of some runs in which nothing fails; none after Ctrl-C.
 fn virtual_times(rules: &NamedRules, jobs: usize) -> Option<CheckpointTimes> {
-    if rules.rules.is_hybrid() || interrupt::watch().load(Ordering::Relaxed) {
+    if interrupt::watch().load(Ordering::Relaxed) {
         return None;
     }
     let options = Options {
@@ -203,6 +202,7 @@ mod tests {
         assert!(remus.pause_us * 2 < v12.pause_us, "{remus:?} {v12:?}");
         assert!(v12.release_us < late.release_us, "{v12:?} {late:?}");
         assert!(v12.release_us < v12.transaction_us, "{v12:?}");
-        assert_eq!(times("qemu", Rules::QEMU), None);
+        // Output that both VMs send alike leaves before any checkpoint covers it; what a checkpoint takes it takes here, too.
+        assert!(times("qemu", Rules::QEMU).is_some_and(|qemu| qemu.pause_us > 0));
     }
 }

@@ -132,7 +132,7 @@ fn notes(rows: &[Row]) -> Vec<(&'static str, String)> {
     let timeless: Vec<_> =
         rows.iter().filter(|row| row.times.is_none()).map(|row| row.name.as_str()).collect();
     if !timeless.is_empty() {
-        let why = "the simulator runs no hybrid rules, and nothing after Ctrl-C";
+        let why = "nothing is simulated after Ctrl-C";
         notes.push(("no times", format!("{}: {why}", timeless.join(", "))));
     }
     notes

@@ -77,7 +77,7 @@ pub(crate) struct Arguments {
     /// Go on with the sweep whose lines are in this file, where it ended or was cut off.
     #[arg(long, value_name = "FILE", requires = "seeds", conflicts_with = "out")]
     pub(super) resume: Option<PathBuf>,
-    /// Write a report in JUnit's format.
+    /// Write a report in JUnit's format, of the runs of this command.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "enumerate"])]
     pub(super) junit: Option<PathBuf>,
     /// Where to write the plans of runs that broke something.

@@ -5,8 +5,8 @@ use super::keep::keep_regression;
 use super::progress::progress_bar;
 use super::told::again;
 use crate::report::{Exit, Failure, counted, grouped, paragraph, print, print_json};
-use colo_sim::{Enumeration, Options, Outcome, Trial, enumerate};
-use colo_trace::{Head, NamedRules, Regression};
+use colo_sim::{Enumeration, Options, enumerate, regression};
+use colo_trace::{NamedRules, Regression};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -33,7 +33,9 @@ pub(super) fn every_point(
         bar.inc(1);
         bar.inc_length(1);
         if outcome.property.is_some() && outcome.claimed {
-            let regression = regression(rules, (trial, outcome), options, failed.len());
+            let number = failed.len() + 1;
+            let found_by = format!("{} --enumerate, failure {number}", again(rules, seed, options));
+            let regression = regression(rules, options, outcome, trial.plan(), found_by);
             let stem = regression.file_name().replace(".toml", "");
             let file = arguments.plan_dir.join(format!("{stem}.point-{}.toml", failed.len() + 1));
             failed.push(Failed { file: keep_regression(&regression, &file), regression });
@@ -46,26 +48,6 @@ pub(super) fn every_point(
         print(&told(rules, seed, (&enumeration, &failed)))?;
     }
     Ok(if failed.is_empty() { Exit::Holds } else { Exit::Violated })
-}
-
-fn regression(
-    rules: &NamedRules,
-    (trial, outcome): (&Trial, &Outcome),
-    options: &Options,
-    before: usize,
-) -> Regression {
-    let head = Head {
-        rules: rules.name.clone(),
-        seed: outcome.seed,
-        checkpoints: options.checkpoints,
-        clients: options.clients,
-        interval_us: options.interval_us,
-        replacements: options.replacements,
-        property: outcome.property.map_or("nothing", colo_sim::Broken::name).to_owned(),
-        explanation: outcome.explanation.clone().unwrap_or_default(),
-        found_by: format!("{} --enumerate, failure {}", again(rules, outcome.seed, options), before + 1),
-    };
-    Regression { head, plan: trial.plan() }
 }
 
 fn document(

@@ -100,12 +100,7 @@ impl Lines {
         let (Some(rules), Some(sweep)) = (&line.rules, &line.sweep) else {
             return Err("it does not say of which rules and which sweep it is".to_owned());
         };
-        let runs = self.runs.get_or_insert_with(|| Runs {
-            rules: rules.to_string(),
-            sweep: sweep.to_string(),
-            summary: Summary::default(),
-            seeds: SeedSet::default(),
-        });
+        let runs = self.runs.get_or_insert_with(|| Runs::none(rules, sweep));
         runs.expect_sweep(rules, sweep)?;
         if !runs.seeds.insert(line.seed) {
             return Err(format!("seed {} was run already", line.seed));
@@ -118,13 +113,7 @@ impl Lines {
     fn end(&mut self, ending: Ending) -> Result<(), String> {
         expect_schema(ending.schema)?;
         let Ending { rules, sweep, summary, complete, .. } = ending;
-        let seeds = SeedSet::default();
-        let runs = self.runs.get_or_insert_with(|| Runs {
-            rules: rules.clone(),
-            sweep: sweep.clone(),
-            summary: Summary::default(),
-            seeds,
-        });
+        let runs = self.runs.get_or_insert_with(|| Runs::none(&rules, &sweep));
         runs.expect_sweep(&rules, &sweep)?;
         for path in summary.sometimes.into_keys() {
             runs.summary.sometimes.entry(path).or_default();
@@ -138,6 +127,11 @@ impl Lines {
 }
 
 impl Runs {
+    fn none(rules: &str, sweep: &str) -> Self {
+        let (rules, sweep) = (rules.to_owned(), sweep.to_owned());
+        Self { rules, sweep, summary: Summary::default(), seeds: SeedSet::default() }
+    }
+
     fn expect_sweep(&self, rules: &str, sweep: &str) -> Result<(), String> {
         if self.sweep == sweep {
             return Ok(());

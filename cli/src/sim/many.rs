@@ -133,7 +133,7 @@ impl<'a> Sweep<'a> {
         let all = self.bounded && self.runs.seeds.missing_from(seeds).is_empty();
         self.stopped &= !all;
         let complete = all || !(self.bounded || self.stopped);
-        let first = self.runs.summary.first_claimed;
+        let first = self.runs.summary.first_violation;
         let kept = first.filter(|_| !self.arguments.no_shrink).and_then(|seed| self.shrunk(seed));
         let ending = Ending {
             shrunk: kept.as_ref().map(Kept::document),

@@ -36,7 +36,7 @@ pub(super) fn merge(arguments: &Arguments) -> Result<Exit, Failure> {
         print(&summed_up(&runs.rules, &runs.summary, &runs.seeds, None))?;
     }
     let never = arguments.require_sometimes && runs.summary.never().next().is_some();
-    Ok(match (runs.summary.first_claimed, never, complete) {
+    Ok(match (runs.summary.first_violation, never, complete) {
         (Some(_), _, _) | (_, true, _) => Exit::Violated,
         (_, _, false) => Exit::Incomplete,
         _ => Exit::Holds,

@@ -1,5 +1,6 @@
 //! How far a sweep is: one line on stderr, where that is a terminal.
 
+use crate::report::grouped;
 use colo_sim::Summary;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::{Duration, Instant};
@@ -52,10 +53,10 @@ impl Progress {
         let rate = |count: u64| count.saturating_mul(1_000) / millis;
         format!(
             "{} runs/s, {} events/s, {} faults, {} failures",
-            rate(summary.runs - self.before.0),
-            rate(summary.events - self.before.1),
-            summary.all_faults(),
-            summary.violated
+            grouped(rate(summary.runs - self.before.0)),
+            grouped(rate(summary.events - self.before.1)),
+            grouped(summary.all_faults()),
+            grouped(summary.violated)
         )
     }
 

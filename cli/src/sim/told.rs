@@ -108,12 +108,13 @@ pub(super) fn summed_up(rules: &str, summary: &Summary, seeds: &SeedSet, seconds
         grouped(summary.pairs.saturating_sub(summary.runs)),
         counted(summary.unprotected, "run", "runs"),
     );
-    let never = summary.never_struck().count();
-    for path in summary.never().chain(summary.never_struck().take(MOST_NEVER)) {
+    let never: Vec<_> = summary.never().chain(summary.never_struck()).collect();
+    for path in never.iter().take(MOST_NEVER) {
         let _ = writeln!(out, "never      {path}");
     }
-    if let Some(more) = never.checked_sub(MOST_NEVER).filter(|more| *more > 0) {
-        let _ = writeln!(out, "never      {more} more of {} (--json has them all)", summary.occasions.len());
+    if let Some(more) = never.len().checked_sub(MOST_NEVER).filter(|more| *more > 0) {
+        let counters = summary.sometimes.len() + summary.occasions.len();
+        let _ = writeln!(out, "never      {more} more of {counters} (--json has them all)");
     }
     for (property, runs) in &summary.properties {
         let _ = writeln!(out, "VIOLATED   {property}: {}", counted(*runs, "run", "runs"));
@@ -121,7 +122,7 @@ pub(super) fn summed_up(rules: &str, summary: &Summary, seeds: &SeedSet, seconds
     for (property, runs) in &summary.not_claimed {
         let _ = writeln!(out, "violated   {property}, not claimed: {}", counted(*runs, "run", "runs"));
     }
-    if summary.first_claimed.is_none() {
+    if summary.first_violation.is_none() {
         let _ = writeln!(out, "verdict    holds in every run");
     }
     out
@@ -134,11 +135,14 @@ pub(super) fn shortest(rules: &NamedRules, kept: &Kept) -> String {
     let mut out = String::new();
     let _ = writeln!(
         out,
-        "\nThe shortest plan that breaks the same, found in {}{}: {} and {}, {}, {}\n",
+        "\nThe shortest plan that breaks the same, found in {}{}: {}{}, {}, {}\n",
         counted(shrunk.runs, "run", "runs"),
         if shrunk.complete { "" } else { ", the most that are tried" },
         counted(regression.plan.faults.len() as u64, "fault", "faults"),
-        counted(regression.plan.gates.len() as u64, "gate", "gates"),
+        match regression.plan.gates.len() {
+            0 => String::new(),
+            gates => format!(", {}", counted(gates as u64, "gate", "gates")),
+        },
         counted(head.checkpoints, "checkpoint", "checkpoints"),
         counted(head.clients.into(), "client", "clients"),
     );

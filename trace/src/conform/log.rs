@@ -6,6 +6,7 @@
 use super::sight::{Sight, Sort};
 use super::word::{How, Word};
 use crate::record::{Kind, Record, Trace, Way};
+use crate::steps::is_new_pair;
 use colo_protocol::{Effect, EffectKind, Input, InputKind, NodeName};
 use thiserror::Error;
 
@@ -176,8 +177,15 @@ impl Log {
             apart,
             ends: [end; TRACKS],
         };
+        // A new pair begins where that is remarked: what strikes it before its primary is told strikes the new pair.
+        let mut begins = None;
         for (index, record) in trace.records.iter().enumerate() {
-            log.take(index, record)?;
+            if is_new_pair(record) {
+                begins = Some(index);
+            }
+            let protects = record.as_input() == Some(Input::Protect);
+            let place_in_order = if protects { begins.take().unwrap_or(index) } else { index };
+            log.take((index, place_in_order), record)?;
         }
         Ok(log)
     }
@@ -213,7 +221,7 @@ impl Log {
         self.tracks[WORLD].iter().any(|event| matches!(event.what, What::Trouble(_)))
     }
 
-    fn take(&mut self, index: usize, record: &Record) -> Result<(), LogError> {
+    fn take(&mut self, (index, order): (usize, usize), record: &Record) -> Result<(), LogError> {
         // The header is line 1.
         let line = index + 2;
         let unknown = |kind| LogError::Name { line, kind, name: record.name.clone() };
@@ -238,13 +246,13 @@ impl Log {
             }
             _ => WORLD,
         };
-        self.tracks[track].push(self.observed(what, index, record));
+        self.tracks[track].push(self.observed(what, (index, order), record));
         Ok(())
     }
 
     /// One clock alone makes an order of all events: that of the lines.
-    fn observed(&self, what: What, index: usize, record: &Record) -> Observed {
-        let rank = if self.apart { record.time_us } else { index as u64 };
+    fn observed(&self, what: What, (index, order): (usize, usize), record: &Record) -> Observed {
+        let rank = if self.apart { record.time_us } else { order as u64 };
         let place = Place { spot: Spot::Index(index), time_us: Some(record.time_us) };
         Observed { what, checkpoint: Some(record.checkpoint), rank: Some(rank), place }
     }
