@@ -112,7 +112,7 @@ impl Simulation<'_> {
 
     fn failover_under_way(&self, node: NodeName) -> Option<Remains> {
         match self.side(node).node.machine().failover() {
-            _ if !self.side(node).alive => None,
+            _ if self.side(node).is_over() => None,
             Failover::None | Failover::Completed => None,
             Failover::Relaunch => Some(Remains::DeferredFailover(node)),
             Failover::Require | Failover::Active => Some(Remains::Failover(node)),

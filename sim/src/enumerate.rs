@@ -9,7 +9,7 @@ use crate::outcome::{Outcome, Verdict};
 use crate::run;
 use crate::sweep::in_order;
 use colo_protocol::{EffectKind, InputKind, NodeName, Rules};
-use colo_trace::{Event, Fault, FaultAction, Moment, NamedRules, Plan, Point, points_in};
+use colo_trace::{Event, Fault, FaultAction, FaultKind, Moment, NamedRules, Plan, Point, points_in};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -78,6 +78,8 @@ pub fn faults_to_try(rules: &Rules) -> Vec<FaultAction> {
     faults.extend(once.into_iter().chain(stalls));
     faults.extend(of_each(|node| FaultAction::HalfClose { node }));
     faults.extend(of_each(|node| FaultAction::FailDisk { node }));
+    faults.extend(of_each(|node| FaultAction::GuestReset { node }));
+    faults.extend(of_each(|node| FaultAction::GuestShutdown { node }));
     if rules.has_manager() {
         faults.extend(of_each(|node| FaultAction::LostHeartbeat { node }));
     }
@@ -178,9 +180,21 @@ fn trials(rules: &NamedRules, points: Vec<(Vec<Fault>, Point)>) -> Vec<Trial> {
     let at = |(lead, at): (Vec<Fault>, Point)| {
         let sensible = faults.iter().filter(|action| has_an_object(&lead, **action));
         let trial = |action: &FaultAction| Trial { lead: lead.clone(), fault: Fault { at, action: *action } };
-        sensible.map(trial).collect::<Vec<_>>()
+        let mut trials: Vec<_> = sensible.map(trial).collect();
+        trials.extend(over_a_silent_link(&trials));
+        trials
     };
     points.into_iter().flat_map(at).collect()
+}
+
+/// A failover that a manager asks for is tried over a silent link as well: nothing that is being sent ends there.
+fn over_a_silent_link(trials: &[Trial]) -> Vec<Trial> {
+    let told = |trial: &&Trial| trial.fault.action.kind() == FaultKind::LostHeartbeat;
+    let silenced = |Trial { lead, fault }: &Trial| {
+        let silence = Fault { action: FaultAction::Blackhole, ..*fault };
+        Trial { lead: [lead.as_slice(), &[silence]].concat(), fault: *fault }
+    };
+    trials.iter().filter(told).map(silenced).collect()
 }
 
 /// Whether what a fault strikes is still there: nobody dies twice, and the dead are told nothing.
@@ -244,12 +258,14 @@ mod tests {
             | FaultAction::HalfClose { .. }
             | FaultAction::Stall { .. }
             | FaultAction::FailDisk { .. }
+            | FaultAction::GuestReset { .. }
+            | FaultAction::GuestShutdown { .. }
             | FaultAction::LostHeartbeat { .. }
             | FaultAction::PeerSilent { .. }
             | FaultAction::FailSave
             | FaultAction::FailLoad => true,
-            // A reset is a cut that is noticed sooner; what damage does is up to the bit; of silence there is the stall that
-            // outlasts patience; the others are drawn.
+            // A reset is a cut that is noticed sooner; what damage does is up to the bit; silence comes with a failover, and
+            // as the stall that outlasts patience; the others are drawn.
             FaultAction::Reset
             | FaultAction::Blackhole
             | FaultAction::Partition { .. }
@@ -257,8 +273,6 @@ mod tests {
             | FaultAction::Corrupt { .. }
             | FaultAction::ClockJump { .. }
             | FaultAction::SlowDisk { .. }
-            | FaultAction::GuestReset { .. }
-            | FaultAction::GuestShutdown { .. }
             | FaultAction::CheckpointNow => false,
         }
     }
@@ -266,7 +280,7 @@ mod tests {
     #[test]
     fn every_sort_of_fault_is_tried() {
         let under = |rules: Rules| faults_to_try(&rules);
-        assert_eq!(under(Rules::V12).len(), 13);
+        assert_eq!(under(Rules::V12).len(), 17);
         assert!(under(Rules::V12).into_iter().chain(under(Rules::STRICT)).all(is_tried));
         let silent = FaultAction::PeerSilent { node: NodeName::Primary };
         assert!(under(Rules::STRICT).contains(&silent) && !under(Rules::V12).contains(&silent));

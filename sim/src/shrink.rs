@@ -100,7 +100,7 @@ impl Search<'_> {
         }
         self.options = options;
         self.options.plan = Some(outcome.plan.clone());
-        self.best = outcome;
+        self.best = Outcome { unreached: Vec::new(), ..outcome };
         true
     }
 

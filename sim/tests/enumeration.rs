@@ -9,10 +9,14 @@ use colo_sim::{Enumeration, Options, Trial, Verdict, enumerate, run};
 use colo_trace::{NamedRules, load_rules};
 use std::collections::BTreeSet;
 
-/// All that is tried, with what broke something.
+/// A short run, in which a state is more than the link takes at once.
+const SEED: u64 = 8;
+const CHECKPOINTS: u64 = 2;
+
+/// All that is tried, with what broke something. (`.ci/run` goes through longer runs.)
 fn enumerated(rules: &NamedRules, seed: u64, jobs: usize) -> (Enumeration, Vec<(Trial, String)>) {
     let mut broken = Vec::new();
-    let options = Options { checkpoints: 5, ..Options::default() };
+    let options = Options { checkpoints: CHECKPOINTS, ..Options::default() };
     let enumeration = enumerate(rules, seed, &options, jobs, |trial, outcome| {
         if let (Some(property), true) = (outcome.property, outcome.claimed) {
             broken.push((trial.clone(), format!("{property}: {:?}", outcome.explanation)));
@@ -42,9 +46,9 @@ const OF_OTHER_GUESTS: [(NodeName, &str); 6] = [
 fn good_rules_survive_a_fault_at_every_point_and_every_effect_of_both_machines_is_covered() {
     for preset in PRESETS.iter().filter(|preset| !preset.rules.is_hybrid()) {
         let rules = load_rules(preset.name).unwrap();
-        let (enumeration, broken) = enumerated(&rules, 1, 2);
+        let (enumeration, broken) = enumerated(&rules, SEED, 2);
         assert_eq!(broken, [], "{}", preset.name);
-        assert!(enumeration.points > 300 && enumeration.failover_points > 50, "{enumeration:?}");
+        assert!(enumeration.points > 150 && enumeration.failover_points > 50, "{enumeration:?}");
         assert!(enumeration.unreached * 20 < enumeration.runs, "{enumeration:?}");
         println!(
             "{} {} {} {} {:?}",
@@ -74,9 +78,9 @@ fn good_rules_survive_a_fault_at_every_point_and_every_effect_of_both_machines_i
 fn every_known_bug_breaks_at_a_point_at_least() {
     for bug in common::simulated() {
         let rules = load_rules(bug.name).unwrap();
-        let (enumeration, broken) = enumerated(&rules, 1, 2);
+        let (enumeration, broken) = enumerated(&rules, SEED, 2);
         assert_eq!(enumeration.violated, broken.len() as u64);
-        assert!(enumeration.properties.contains_key(bug.breaks[0].name()), "{}: {enumeration:?}", bug.name);
+        assert!(enumeration.properties.contains_key(bug.named_for()), "{}: {enumeration:?}", bug.name);
     }
 }
 
@@ -87,7 +91,7 @@ fn a_failing_trial_is_a_plan_that_fails_again_and_jobs_change_nothing() {
     let (enumeration, broken) = enumerated(&rules, 3, 1);
     assert_eq!((&enumeration, &broken), (&enumerated(&rules, 3, 3).0, &enumerated(&rules, 3, 3).1));
     for (trial, told) in broken {
-        let again = Options { plan: Some(trial.plan()), ..Options::default() };
+        let again = Options { plan: Some(trial.plan()), checkpoints: CHECKPOINTS, ..Options::default() };
         let outcome = run(&rules, 3, &again);
         assert_eq!(outcome.verdict, Verdict::Violated, "{told}");
     }

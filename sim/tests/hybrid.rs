@@ -3,7 +3,7 @@
 
 use colo_protocol::PRESETS;
 use colo_sim::{Broken, Options, Summary, Verdict, Watch, run, sweep, sweep_until};
-use colo_trace::{NamedRules, load_rules};
+use colo_trace::{NamedRules, Plan, load_rules};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
@@ -80,4 +80,25 @@ fn the_recorded_plan_is_the_same_run() {
             assert_eq!(run(&rules, seed, &Options { plan, ..Options::default() }), drawn, "seed {seed}");
         }
     }
+}
+
+/// It has nothing to take over with any more: its failover is over, though it did not complete.
+#[test]
+fn a_guest_may_power_off_while_it_is_suspended_for_a_failover() {
+    let plan = Plan::from_toml(
+        r#"
+        schema = 1
+        [[fault]]
+        at = "secondary checkpoint 1 during effect suspend-vm"
+        action = "cut"
+        [[fault]]
+        at = "secondary checkpoint 0 after effect begin-failover"
+        action = "guest-shutdown"
+        node = "secondary"
+        "#,
+    );
+    let options = Options { plan: Some(plan.unwrap()), replacements: Some(0), ..Options::default() };
+    let outcomes: Vec<_> = (0..200).map(|seed| run(&hybrid(), seed, &options)).collect();
+    assert!(outcomes.iter().all(|outcome| outcome.verdict == Verdict::Holds), "{outcomes:?}");
+    assert!(outcomes.iter().any(|outcome| outcome.unreached.is_empty() && outcome.failovers == 0));
 }
