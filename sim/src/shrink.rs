@@ -7,7 +7,7 @@ use crate::options::Options;
 use crate::outcome::{Broken, Outcome, Verdict};
 use crate::run;
 use colo_protocol::CheckpointNumber;
-use colo_trace::{Fault, FaultAction, Gate, Moment, NamedRules, Plan, Point};
+use colo_trace::{Fault, FaultAction, FaultKind, Gate, Moment, NamedRules, Plan, Point};
 
 /// The most runs that one shrinking takes.
 const MOST_RUNS: u64 = 5_000;
@@ -73,6 +73,7 @@ impl Search<'_> {
             Self::fewer_faults,
             Self::fewer_gates,
             Self::smaller,
+            Self::plainer,
             Self::earlier,
             Self::simpler_points,
             Self::shorter,
@@ -177,6 +178,15 @@ impl Search<'_> {
         })
     }
 
+    /// Each fault by itself as one that everybody knows, and that real machines can have as well.
+    fn plainer(&mut self) -> bool {
+        (0..self.faults().len()).fold(false, |shrunk, index| {
+            let Some(fault) = self.faults().get(index).copied() else { return shrunk };
+            let plain = plainer(fault).any(|action| self.replaces(index, Fault { action, ..fault }));
+            plain || shrunk
+        })
+    }
+
     /// Each fault by itself at a simpler point.
     fn simpler_points(&mut self) -> bool {
         (0..self.faults().len()).fold(false, |shrunk, index| {
@@ -209,6 +219,14 @@ impl Search<'_> {
 fn below(number: u64) -> impl Iterator<Item = u64> {
     let next = |last: &u64| Some(last + (last / 4).max(1));
     std::iter::successors(Some(1), next).take_while(move |candidate| *candidate < number)
+}
+
+/// A node that dies, or a link that is cut, in the place of what is less plain.
+fn plainer(fault: Fault) -> impl Iterator<Item = FaultAction> {
+    let is_plain = matches!(fault.action.kind(), FaultKind::Crash | FaultKind::Cut);
+    let node = fault.action.node().unwrap_or(fault.at.node);
+    let plain = [FaultAction::Crash { node }, FaultAction::Cut];
+    plain.into_iter().filter(move |_| !is_plain)
 }
 
 /// The same for a shorter time, if it takes time.
@@ -264,6 +282,7 @@ fn simpler(at: Point) -> impl Iterator<Item = Point> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use colo_protocol::NodeName;
 
     #[test]
     fn small_numbers_come_first() {
@@ -277,6 +296,19 @@ mod tests {
         let stalls = shorter(FaultAction::Stall { for_ms: 3 });
         assert!(stalls.eq([1, 2].map(|for_ms| FaultAction::Stall { for_ms })));
         assert_eq!(shorter(FaultAction::FailLoad).count(), 0);
+    }
+
+    #[test]
+    fn what_is_plain_stays_as_it_is() {
+        let plain = |action| {
+            let at = "secondary checkpoint 1 after effect lock-vm".parse().unwrap();
+            plainer(Fault { at, action }).map(|action| action.to_string()).collect::<Vec<_>>()
+        };
+        let primary = NodeName::Primary;
+        assert_eq!(plain(FaultAction::Reset), ["crash of the secondary", "cut of the link"]);
+        let of_the_primary = plain(FaultAction::FailDisk { node: primary });
+        assert_eq!(of_the_primary, ["crash of the primary", "cut of the link"]);
+        assert!(plain(FaultAction::Cut).is_empty() && plain(FaultAction::Crash { node: primary }).is_empty());
     }
 
     #[test]
