@@ -5,15 +5,15 @@
 //! the run fail. `-- --test` takes one turn of the small size only, and says nothing about limits by its exit code.
 #![allow(missing_docs, reason = "criterion's benchmarks are crates of their own")]
 
-mod peers;
 mod processor_time;
+mod searches;
 mod table;
 
 use colo_model::{Pair, Scope};
 use colo_protocol::{Liveness, PRESETS};
 use criterion::{BenchmarkGroup, Criterion, SamplingMode};
-use peers::{Ours, safety_and, safety_and_all, stateright, timed};
 use processor_time::ProcessorTime;
+use searches::{Ours, safety_and, safety_and_all, stateright, timed};
 use std::process::ExitCode;
 use std::time::Duration;
 use table::{Row, Table};

@@ -23,6 +23,12 @@ pub(crate) struct Path {
 }
 
 impl Path {
+    /// A path that takes so long, loses nothing, and has room for all.
+    pub(crate) const fn of_latency(latency: Span) -> Self {
+        let jitter = Span { low: 0, high: 0 };
+        Self { latency, jitter_one_in: 1, jitter, bytes_per_us: u64::MAX, lost: 0, retransmission_us: 0 }
+    }
+
     fn draw(draws: &mut Draws) -> Self {
         let lost = if draws.one_in(4) { [1, 20, 300, 2_000][index(draws.below(4))] } else { 0 };
         Self {
@@ -203,6 +209,13 @@ impl Knobs {
             clock_percent: [(); 2].map(|()| if draws.one_in(3) { 50 + draws.below(151) } else { 100 }),
             datagrams: options.datagrams.then(|| Datagrams::draw(&mut draws)),
         }
+    }
+
+    /// The same with these datagrams, whole, in the place of a stream.
+    pub(crate) fn over_datagrams(self, path: &Path, fate: Datagrams) -> Self {
+        let whole = Span { low: u64::MAX, high: u64::MAX };
+        let paths = [path.clone(), path.clone()];
+        Self { paths, datagrams: Some(fate), segment_bytes: whole, ..self }
     }
 
     /// The direction of the link to this end.

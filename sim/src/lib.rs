@@ -47,6 +47,8 @@ mod line;
 mod link;
 mod manager;
 mod marks;
+#[doc(hidden)]
+pub mod network;
 mod occasions;
 mod operations;
 mod options;

@@ -24,8 +24,11 @@ struct Stream {
     head: usize,
     /// When each piece of them arrives, and how long it is.
     pieces: VecDeque<(u64, usize)>,
-    /// Datagrams on their way, by number; taken when they arrive.
-    datagrams: Vec<Option<Vec<u8>>>,
+    /// Datagrams on their way, by number from `first_datagram` on; taken when they arrive.
+    datagrams: VecDeque<Option<Vec<u8>>>,
+    first_datagram: u32,
+    /// Where datagrams were that have arrived: room for others.
+    spare: Vec<Vec<u8>>,
     /// Grows when bytes in flight are lost: pieces that were planned before mean nothing.
     epoch: u32,
     /// When the last byte will have left the sender.
@@ -47,6 +50,7 @@ impl Stream {
         self.head = 0;
         self.pieces.clear();
         self.datagrams.clear();
+        self.first_datagram = 0;
         self.epoch += 1;
         lost
     }
@@ -244,11 +248,10 @@ impl Link {
         into: &mut Vec<u8>,
     ) -> Fate {
         let stream = &mut self.streams[to as usize];
-        let slot = stream.datagrams.get_mut(number as usize).filter(|_| stream.epoch == epoch);
-        match slot.and_then(Option::take) {
-            None => return Fate::Whole,
-            Some(datagram) => into.extend_from_slice(&datagram),
-        }
+        let Some(mut datagram) = stream.datagram(epoch, number) else { return Fate::Whole };
+        into.extend_from_slice(&datagram);
+        datagram.clear();
+        stream.spare.push(datagram);
         stream.flipped(into)
     }
 }
@@ -280,11 +283,12 @@ impl Stream {
         fate: &Datagrams,
         (agenda, draws): (&mut Agenda, &mut Draws),
     ) -> bool {
-        let dropped = draws.below(10_000) < fate.dropped;
-        let copies = if dropped { 0 } else { 1 + usize::from(draws.below(10_000) < fate.doubled) };
+        let mut happens = |of_ten_thousand| of_ten_thousand > 0 && draws.below(10_000) < of_ten_thousand;
+        let copies = if happens(fate.dropped) { 0 } else { 1 + usize::from(happens(fate.doubled)) };
         let mut disturbed = copies != 1;
         for _ in 0..copies {
-            let late_us = if draws.below(10_000) < fate.late { draws.within(fate.late_by) } else { 0 };
+            let late = fate.late > 0 && draws.below(10_000) < fate.late;
+            let late_us = if late { draws.within(fate.late_by) } else { 0 };
             let crossing_us = path.crossing_us(draws);
             let arrival_us = (self.sent_us + crossing_us).max(self.arrival_us) + late_us;
             // What comes late does not hold up what was sent behind it.
@@ -292,11 +296,26 @@ impl Stream {
                 self.arrival_us = arrival_us;
             }
             disturbed |= late_us > 0;
-            let number = u32::try_from(self.datagrams.len()).unwrap_or(u32::MAX);
-            self.datagrams.push(Some(piece.to_vec()));
+            let number = self.first_datagram + u32::try_from(self.datagrams.len()).unwrap_or(u32::MAX);
+            let mut datagram = self.spare.pop().unwrap_or_default();
+            datagram.extend_from_slice(piece);
+            self.datagrams.push_back(Some(datagram));
             agenda.at(arrival_us, Event::Datagram { to, epoch: self.epoch, number });
         }
         disturbed
+    }
+
+    /// Takes a datagram off the link, unless it was lost.
+    fn datagram(&mut self, epoch: u32, number: u32) -> Option<Vec<u8>> {
+        if self.epoch != epoch {
+            return None;
+        }
+        let place = number.checked_sub(self.first_datagram)?;
+        let datagram = self.datagrams.get_mut(usize::try_from(place).ok()?)?.take();
+        while self.datagrams.pop_front_if(|datagram| datagram.is_none()).is_some() {
+            self.first_datagram += 1;
+        }
+        datagram
     }
 
     fn flipped(&mut self, piece: &mut [u8]) -> Fate {
