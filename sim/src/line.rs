@@ -58,6 +58,7 @@ pub fn sweep_name(rules: &NamedRules, options: &Options) -> String {
         plan,
         faults,
         datagrams,
+        manager,
         watch,
         record: _,
     } = options;
@@ -65,7 +66,8 @@ pub fn sweep_name(rules: &NamedRules, options: &Options) -> String {
     print.bytes(format!("{:?}", rules.rules).as_bytes());
     print.bytes(
         format!(
-            "{checkpoints} {clients} {interval_us:?} {replacements:?} {plan:?} {faults} {datagrams} {watch:?}"
+            "{checkpoints} {clients} {interval_us:?} {replacements:?} {plan:?} {faults} {datagrams} {manager} \
+             {watch:?}"
         )
         .as_bytes(),
     );

@@ -13,7 +13,7 @@ use colo_trace::Kind;
 impl Simulation<'_> {
     /// Something has failed: the manager looks after a while, unless it is about to look anyway.
     pub(crate) fn manager_hears(&mut self) {
-        if self.rules.has_manager() && self.looks == 0 {
+        if self.options.manager && self.rules.has_manager() && self.looks == 0 {
             self.looks += 1;
             let delay_us = self.manager.within(self.knobs.manager);
             self.agenda.after(delay_us, Event::ManagerLook);

@@ -39,6 +39,8 @@ pub struct Options {
     pub faults: bool,
     /// Whether the link is no stream but datagrams, which get lost, come twice, and overtake each other.
     pub datagrams: bool,
+    /// Whether somebody outside tells a node that its peer is gone, where the rules need somebody who does.
+    pub manager: bool,
     /// Who looks on.
     pub watch: Watch,
     /// Whether the run's trace is kept.
@@ -55,6 +57,7 @@ impl Default for Options {
             plan: None,
             faults: true,
             datagrams: false,
+            manager: true,
             watch: Watch::Everything,
             record: false,
         }

@@ -9,12 +9,15 @@ use colo_trace::{Head, NamedRules, Plan, Regression};
 impl Options {
     /// The options with which a regression was found.
     pub fn of(regression: &Regression) -> Self {
-        let Head { checkpoints, clients, interval_us, replacements, .. } = regression.head;
+        let Head { checkpoints, clients, interval_us, replacements, datagrams, no_manager, .. } =
+            regression.head;
         Self {
             checkpoints,
             clients,
             interval_us,
             replacements,
+            datagrams,
+            manager: !no_manager,
             plan: Some(regression.plan.clone()),
             ..Self::default()
         }
@@ -43,6 +46,8 @@ pub fn regression(
         clients: options.clients,
         interval_us: options.interval_us,
         replacements: options.replacements,
+        datagrams: options.datagrams,
+        no_manager: !options.manager,
         property: outcome.property.map_or("nothing", crate::Broken::name).to_owned(),
         explanation: outcome.explanation.clone().unwrap_or_default(),
         found_by: found_by.into(),

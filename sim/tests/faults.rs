@@ -258,6 +258,26 @@ fn a_failover_does_not_wait_for_a_link_that_is_silent() {
     assert!(found("bug:no-abort") && !found("v12"));
 }
 
+/// Section 4.3 D of the protocol book: who needs to be told, and is not, waits for ever.
+#[test]
+fn without_a_manager_nobody_recovers_who_needs_one() {
+    let options = Options { manager: false, ..Options::default() };
+    let waits = |name: &str| {
+        let mut waits = 0;
+        sweep(&load_rules(name).unwrap(), 0..500, 2, &options, |outcome| {
+            let waited = outcome.property == Some(Broken::NotDrained(Liveness::UnattendedRecovery));
+            waits += u64::from(waited);
+            let told = (name, outcome.seed, outcome.explanation);
+            assert!(outcome.verdict == Verdict::Holds || !outcome.claimed, "{told:?}");
+        });
+        waits
+    };
+    assert_eq!(waits("strict"), 0);
+    for name in ["v12", "late-release", "remus", "bug:waits-for-a-manager"] {
+        assert!(waits(name) > 50, "{name}: {}", waits(name));
+    }
+}
+
 #[test]
 fn over_datagrams_the_protocol_fails_safe() {
     for preset in PRESETS.iter().filter(|preset| !preset.rules.is_hybrid()) {

@@ -29,6 +29,12 @@ pub struct Head {
     /// Replacements at hand; none for as many as the seed draws.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replacements: Option<u64>,
+    /// Whether the link carries datagrams.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub datagrams: bool,
+    /// Whether no manager tells a node that its peer is gone.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub no_manager: bool,
     /// The property that breaks.
     pub property: String,
     /// How, in a sentence.
@@ -100,6 +106,11 @@ impl Regression {
         let plain = |text: &str| text.replace([' ', ':'], "-");
         format!("{}.{}.{}.toml", plain(&stem), plain(&self.head.property), self.head.seed)
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// A number of TOML has a sign: what is larger stands in quotes.

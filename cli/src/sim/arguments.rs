@@ -53,6 +53,9 @@ pub(crate) struct Arguments {
     /// The link carries datagrams, which get lost, come twice, and overtake each other: no stream, and no COLO's.
     #[arg(long)]
     datagrams: bool,
+    /// Nobody tells a node that its peer is gone, as it is with QEMU alone.
+    #[arg(long)]
+    no_manager: bool,
     /// Draw no faults.
     #[arg(long, conflicts_with = "plan")]
     no_faults: bool,
@@ -107,6 +110,7 @@ impl Arguments {
             plan,
             faults: !self.no_faults,
             datagrams: self.datagrams,
+            manager: !self.no_manager,
             ..Options::default()
         })
     }

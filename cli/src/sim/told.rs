@@ -79,6 +79,9 @@ pub(super) fn again(rules: &NamedRules, seed: u64, options: &Options) -> String 
     if options.datagrams {
         command.push_str(" --datagrams");
     }
+    if !options.manager {
+        command.push_str(" --no-manager");
+    }
     command
 }
 
