@@ -126,7 +126,8 @@ pub(super) fn summed_up(rules: &str, summary: &Summary, seeds: &SeedSet, seconds
         let _ = writeln!(out, "violated   {property}, not claimed: {}", counted(*runs, "run", "runs"));
     }
     if summary.first_violation.is_none() {
-        let _ = writeln!(out, "verdict    holds in every run");
+        let what = if summary.unclaimed == 0 { "" } else { "what these rules claim " };
+        let _ = writeln!(out, "verdict    {what}holds in every run");
     }
     out
 }
