@@ -215,7 +215,9 @@ fn on_sim(source: Source, file: &Path, seed: Option<u64>) -> Result<Report, Fail
     let outcome = known.map(|property| watched(Watch::Only(property)));
     let outcome = outcome.filter(|outcome| outcome.verdict == Verdict::Violated);
     let mut report = simulated(&rules, outcome.unwrap_or_else(|| watched(Watch::Everything)));
-    report.unfinished.extend(stalled.map(not_judged));
+    let seen = |stalled: &Liveness| report.broken.iter().any(|(name, _)| *name == stalled.name());
+    let unseen = stalled.filter(|stalled| !seen(stalled));
+    report.unfinished.extend(unseen.map(not_seen));
     Ok(report)
 }
 
@@ -229,9 +231,12 @@ fn last_violation(trace: &Trace) -> Option<&str> {
     broken.map(|record| record.name.as_str())
 }
 
-/// A run that stalls for ever holds as long as anybody looks on.
-fn not_judged(property: Liveness) -> String {
-    format!("\"{}\" is broken by a run without an end, which no simulation sees: --on model", property.name())
+/// The counterexample goes round for ever, and in the simulator something got it out of that.
+fn not_seen(property: Liveness) -> String {
+    format!(
+        "\"{}\" is broken by a run without an end, which this simulation is not: --on model",
+        property.name()
+    )
 }
 
 fn simulated(rules: &NamedRules, outcome: Outcome) -> Report {

@@ -362,14 +362,15 @@ impl Rules {
     /// Whether a protocol of these rules stands for a liveness property, when links may or may not go silent. Where a
     /// manager finds out that a node is gone, nothing is claimed of what happens without one. Over a silent link
     /// nothing is claimed to end unless the nodes watch for silence by themselves: no manager sees it, nor does a node
-    /// that waits for the link to be closed.
+    /// that waits for the link to be closed. Such a node does not recover by itself either when it was its own error
+    /// that closed the link: nobody closes it once more.
     pub fn claims_liveness(&self, property: Liveness, silent_links: bool) -> bool {
         match property {
             Liveness::FailoverCompletes | Liveness::DeferredFailoverCompletes | Liveness::SurvivorGoesOn => {
                 true
             }
             _ if self.watches_silence() => true,
-            Liveness::UnattendedRecovery if self.has_manager() => false,
+            Liveness::UnattendedRecovery => false,
             _ => !silent_links,
         }
     }

@@ -56,6 +56,9 @@ impl Simulation<'_> {
         let side = self.side_mut(node);
         side.patient_until_us = moved(side.patient_until_us);
         let due_us = side.timer_due_us.map(moved);
+        if by_ms < 0 {
+            side.trouble.clock_until_us = side.patient_until_us.max(due_us.unwrap_or_default());
+        }
         if let Some(due_us) = due_us {
             self.plan_timer(node, due_us);
         }

@@ -166,7 +166,7 @@ impl Campaign {
     /// Runs it.
     pub fn run(&self) -> Result<Summary, CampaignError> {
         self.rerun_regressions()?;
-        let mut summary = Summary::of(&self.rules.rules);
+        let mut summary = Summary::of(&self.rules.rules, &self.options);
         let mut broken = None;
         let seeds = self.seeds.clone();
         sweep_checked(&self.rules, seeds, self.jobs, &self.options, self.self_check, |outcome| {

@@ -18,9 +18,17 @@ fn content(guest: &Guest, devices: &[u8]) -> u64 {
 }
 
 impl Simulation<'_> {
-    /// Something on the link is not, or may not be, as it was sent.
-    pub(crate) fn damaged(&mut self) {
-        self.judge.damaged = true;
+    /// Something on its way to this node is not, or may not be, as it was sent.
+    pub(crate) fn damaged(&mut self, to: NodeName) {
+        let staged = self.side(to).checkpoint().0.saturating_add(1);
+        self.judge.damaged = self.judge.damaged.max(Some(CheckpointNumber(staged)));
+    }
+
+    /// Whether a node may wait for ever for bytes that a length announced and that nobody sends. Who closes the link
+    /// waits no more.
+    pub(crate) fn damage_lasts(&self) -> bool {
+        let whole = self.link.takes_both_ways() && self.sides.iter().all(|side| side.alive && side.open);
+        self.judge.damaged.is_some() && whole
     }
 
     /// A state has been captured. All of its bytes matter only where something may damage them.
@@ -39,9 +47,8 @@ impl Simulation<'_> {
         checkpoint: CheckpointNumber,
         devices: &[u8],
     ) -> bool {
-        let Some(captured) = self.judge.contents.get(&checkpoint).filter(|_| self.judge.damaged) else {
-            return true;
-        };
+        let may_be = self.judge.damaged.is_some_and(|last| checkpoint <= last);
+        let Some(captured) = self.judge.contents.get(&checkpoint).filter(|_| may_be) else { return true };
         if *captured == content(&self.side(node).guest, devices) {
             return true;
         }

@@ -30,6 +30,8 @@ pub(crate) enum Remains {
     Checkpoint,
     /// The pair is whole, and no secondary holds a checkpoint.
     Unprotected,
+    /// A replacement is at hand, and the survivor takes none.
+    TakesNone(NodeName),
     /// The guest wants to power off.
     PowerOff(NodeName),
 }
@@ -44,7 +46,7 @@ impl Remains {
             Self::StandsStill(_) => Liveness::SurvivorGoesOn,
             Self::Withheld(_) => Liveness::Release,
             Self::Checkpoint => Liveness::CheckpointEnds,
-            Self::Unprotected => Liveness::ProtectionAgain,
+            Self::Unprotected | Self::TakesNone(_) => Liveness::ProtectionAgain,
             Self::PowerOff(_) => Liveness::Shutdown,
         }
     }
@@ -58,6 +60,7 @@ impl Remains {
             Self::Withheld(node) => format!("the {node} withholds output"),
             Self::Checkpoint => "a checkpoint is under way".to_owned(),
             Self::Unprotected => "the pair is whole, and the secondary holds no checkpoint".to_owned(),
+            Self::TakesNone(node) => format!("the {node} serves alone, and takes no replacement"),
             Self::PowerOff(node) => format!("the {node}'s guest wants to power off"),
         }
     }
@@ -84,7 +87,7 @@ impl Simulation<'_> {
     /// has not ended.
     pub(crate) fn drains_until_quiet(&mut self) {
         self.drained_us = self.agenda.now_us().max(self.standstill_ends_us());
-        self.drained_at = self.side(NodeName::Primary).checkpoint();
+        self.drained_at = self.checkpoints;
         self.agenda.at(self.drained_us + self.drain_us(), Event::Deadline);
     }
 
@@ -119,11 +122,6 @@ impl Simulation<'_> {
         }
     }
 
-    /// Whether a failover is under way.
-    pub(crate) fn fails_over(&self) -> bool {
-        NodeName::ALL.into_iter().any(|node| self.failover_under_way(node).is_some())
-    }
-
     /// The first thing that has not ended.
     pub(crate) fn remains(&self) -> Option<Remains> {
         let under_way = NodeName::ALL.into_iter().find_map(|node| self.failover_under_way(node));
@@ -145,7 +143,10 @@ impl Simulation<'_> {
             return Some(Remains::Withheld(node));
         }
         // The disk, too, has to be the survivor's own.
-        side.node.queue().first().is_some().then_some(Remains::Failover(node))
+        if side.node.queue().first().is_some() {
+            return Some(Remains::Failover(node));
+        }
+        (!side.node.can_be_protected()).then_some(Remains::TakesNone(node))
     }
 
     fn pair_remains(&self, node: NodeName) -> Option<Remains> {
@@ -153,7 +154,7 @@ impl Simulation<'_> {
         // Where the VM runs on while its state is on the way, one checkpoint may follow the other without a pause.
         let ended = match side.node.machine() {
             Machine::Primary(primary) => {
-                primary.phase() == PrimaryPhase::Running || primary.checkpoint() > self.drained_at
+                primary.phase() == PrimaryPhase::Running || self.checkpoints > self.drained_at
             }
             Machine::Secondary(_) => false,
         };
@@ -185,7 +186,7 @@ impl Simulation<'_> {
             let linked = self.link.takes_both_ways() && side.open && peer.open;
             // A replacement to which nothing has come has no VM.
             let has_vm = side.guest.devices_of.is_some();
-            !side.is_over() && has_vm && peer.powered_off && linked && !self.judge.damaged
+            !side.is_over() && has_vm && peer.powered_off && linked && !self.damage_lasts()
         };
         let wanting = self.server().filter(wants);
         wanting.or_else(|| NodeName::ALL.into_iter().find(left_on)).map(Remains::PowerOff)

@@ -2,14 +2,16 @@
 //!
 //! The undisturbed run shows the points of a pair that is whole. Each run with a fault shows more, those of its
 //! failover: a second fault goes to every one of these, behind the first fault that leads there. What a node does
-//! behind two faults only gets a third. Nothing is drawn.
+//! behind two faults only gets a third, and so on. Nothing is drawn.
 
 use crate::options::Options;
 use crate::outcome::{Outcome, Verdict};
 use crate::run;
 use crate::sweep::in_order;
 use colo_protocol::{EffectKind, InputKind, NodeName, Rules};
-use colo_trace::{Event, Fault, FaultAction, FaultKind, Moment, NamedRules, Plan, Point, points_in};
+use colo_trace::{
+    Event, Fault, FaultAction, FaultKind, Moment, NamedRules, Plan, Point, Record, new_pair, points_in,
+};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -103,16 +105,16 @@ pub fn enumerate(
     let points = taken_points(&mut undisturbed);
     let mut enumeration = Enumeration { points: points.len() as u64, ..Enumeration::default() };
     let mut ways = Ways::new(&points);
-    let mut next: Vec<_> = points.into_iter().map(|point| (Vec::new(), point)).collect();
+    let mut next: Vec<_> = points.into_iter().map(|found| Way { lead: Vec::new(), found }).collect();
     while !next.is_empty() {
-        for (_, point) in &next {
-            enumeration.count_point(*point);
+        for way in &next {
+            enumeration.count_point(way.found.point);
         }
         let trials = trials(rules, std::mem::take(&mut next));
         let known = ways.points.clone();
         let one = |trial: &Trial| {
             let mut outcome = run(rules, seed, &recorded(trial.plan()));
-            let new = taken_points(&mut outcome).into_iter().filter(|point| !known.contains(point));
+            let new = taken_points(&mut outcome).into_iter().filter(|found| !known.contains(&found.point));
             (new.collect::<Vec<_>>(), outcome)
         };
         let mut tried = trials.iter();
@@ -129,6 +131,19 @@ pub fn enumerate(
     enumeration
 }
 
+/// A point, and whether the pair that comes to it is one with a replacement.
+#[derive(Clone, Copy)]
+struct Found {
+    point: Point,
+    replaced: bool,
+}
+
+/// The faults that lead to a point.
+struct Way {
+    lead: Vec<Fault>,
+    found: Found,
+}
+
 /// The points that are known, and how many faults it takes to come to those that are new.
 struct Ways {
     points: BTreeSet<Point>,
@@ -138,8 +153,8 @@ struct Ways {
 }
 
 impl Ways {
-    fn new(points: &[Point]) -> Self {
-        let points: BTreeSet<_> = points.iter().copied().collect();
+    fn new(points: &[Found]) -> Self {
+        let points: BTreeSet<_> = points.iter().map(|found| found.point).collect();
         let happenings = happenings(&points);
         Self { points, happenings, round: 1 }
     }
@@ -151,11 +166,13 @@ impl Ways {
 
     /// The ways that a trial has opened. Behind one fault every point is another place for the next; behind two it has
     /// to be something that has not happened anywhere.
-    fn behind(&mut self, trial: &Trial, new: Vec<Point>) -> Vec<(Vec<Fault>, Point)> {
-        let wanted = |point: &Point| self.round == 1 || !self.happenings.contains(&(point.node, point.event));
+    fn behind(&mut self, trial: &Trial, new: Vec<Found>) -> Vec<Way> {
+        let wanted = |Found { point, .. }: &Found| {
+            self.round == 1 || !self.happenings.contains(&(point.node, point.event))
+        };
         let new: Vec<_> = new.into_iter().filter(wanted).collect();
-        let first = new.into_iter().filter(|point| self.points.insert(*point));
-        first.map(|point| (trial.faults(), point)).collect()
+        let first = new.into_iter().filter(|found| self.points.insert(found.point));
+        first.map(|found| Way { lead: trial.faults(), found }).collect()
     }
 }
 
@@ -164,27 +181,31 @@ fn happenings(points: &BTreeSet<Point>) -> BTreeSet<Happening> {
 }
 
 /// The points of a run that are tried; its trace is not needed any more.
-fn taken_points(outcome: &mut Outcome) -> Vec<Point> {
+fn taken_points(outcome: &mut Outcome) -> Vec<Found> {
     let records = outcome.trace.take().map(|trace| trace.records).unwrap_or_default();
-    let mut points = points_in(&records);
-    points.retain(|point| point.occurrence <= REPETITIONS || !repeats(point.event));
-    points
+    let is_new_pair = |record: &Record| NodeName::ALL.into_iter().any(|node| record.name == new_pair(node));
+    let first_pair = records.iter().position(is_new_pair).unwrap_or(records.len());
+    let before: BTreeSet<_> = points_in(&records[..first_pair]).into_iter().collect();
+    let taken = |point: &Point| point.occurrence <= REPETITIONS || !repeats(point.event);
+    let found = |point: Point| Found { point, replaced: !before.contains(&point) };
+    points_in(&records).into_iter().filter(taken).map(found).collect()
 }
 
 const fn repeats(event: Event) -> bool {
     matches!(event, Event::Input(InputKind::GuestOutput) | Event::Effect(EffectKind::Release))
 }
 
-fn trials(rules: &NamedRules, points: Vec<(Vec<Fault>, Point)>) -> Vec<Trial> {
+fn trials(rules: &NamedRules, ways: Vec<Way>) -> Vec<Trial> {
     let faults = faults_to_try(&rules.rules);
-    let at = |(lead, at): (Vec<Fault>, Point)| {
-        let sensible = faults.iter().filter(|action| has_an_object(&lead, **action));
+    let at = |Way { lead, found: Found { point: at, replaced } }: Way| {
+        // Who died before has been replaced.
+        let sensible = faults.iter().filter(|action| replaced || has_an_object(&lead, **action));
         let trial = |action: &FaultAction| Trial { lead: lead.clone(), fault: Fault { at, action: *action } };
         let mut trials: Vec<_> = sensible.map(trial).collect();
         trials.extend(over_a_silent_link(&trials));
         trials
     };
-    points.into_iter().flat_map(at).collect()
+    ways.into_iter().flat_map(at).collect()
 }
 
 /// A failover that a manager asks for is tried over a silent link as well: nothing that is being sent ends there.

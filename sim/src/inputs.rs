@@ -60,8 +60,9 @@ impl Simulation<'_> {
             self.marks.hit(Mark::FailoverRefused);
         }
         // Who stands still may be taken for dead too early, and a command that comes too early is refused.
-        let excused =
-            self.judge.damaged || self.faults.excuse_errors() || (error.is_refusal() && self.faults.any());
+        let excused = self.judge.damaged.is_some()
+            || self.faults.excuse_errors()
+            || (error.is_refusal() && self.faults.any());
         if !excused {
             let sentence = format!("nothing has failed, and the {node} objects: {error}");
             self.violated(Property::NoErrorWithoutFault, sentence);

@@ -48,8 +48,9 @@ pub(crate) struct Judge {
     committed: OutputOffset,
     /// A living node was taken for dead, and nobody has seen to it that it is.
     pub(crate) unfenced: bool,
-    /// Bytes were damaged, or lost without a trace: what they said may never be known.
-    pub(crate) damaged: bool,
+    /// Bytes were damaged, or lost without a trace: what they said may never be known. Of the pair's states, those up to
+    /// this one may be what that has made of them.
+    pub(crate) damaged: Option<CheckpointNumber>,
     /// All bytes of captured states are looked at, because something may damage them.
     pub(crate) careful: bool,
     /// Of each captured state, a fingerprint of them.
@@ -74,7 +75,7 @@ impl Judge {
     pub(crate) fn begin_generation(&mut self) {
         self.captured.clear();
         self.contents.clear();
-        (self.served, self.committed) = ([false; 2], OutputOffset::default());
+        (self.served, self.committed, self.damaged) = ([false; 2], OutputOffset::default(), None);
     }
 
     /// The state of this checkpoint was captured.
@@ -85,15 +86,16 @@ impl Judge {
 
 impl Simulation<'_> {
     pub(crate) fn violated(&mut self, property: Property, sentence: String) {
-        if self.options.watch == Watch::ClientsOnly {
-            return;
-        }
         self.broken(Broken::Property(property), sentence);
     }
 
     pub(crate) fn broken(&mut self, broken: Broken, sentence: String) {
-        let ignored = |only| broken != Broken::Property(only);
-        if self.judge.has_judged() || matches!(self.options.watch, Watch::Only(only) if ignored(only)) {
+        let ignored = match self.options.watch {
+            Watch::Everything => false,
+            Watch::ClientsOnly => broken != Broken::ClientHistory,
+            Watch::Only(only) => broken != Broken::Property(only),
+        };
+        if ignored || self.judge.has_judged() {
             return;
         }
         self.tape.other(self.place(None), Kind::Violation, broken.name(), Some(sentence.clone()));
@@ -105,8 +107,8 @@ impl Simulation<'_> {
     fn is_claimed(&self, broken: Broken) -> bool {
         match broken {
             Broken::Property(Property::SingleServer) => !self.judge.unfenced,
-            Broken::ClientHistory => !self.judge.unfenced && !self.judge.damaged,
-            Broken::NotDrained(property) => self.rules.claims_liveness(property, self.judge.damaged),
+            Broken::ClientHistory => !self.judge.unfenced,
+            Broken::NotDrained(property) => self.rules.claims_liveness(property, self.damage_lasts()),
             Broken::SilentDamage => false,
             Broken::Property(_) => true,
         }

@@ -1,5 +1,6 @@
 //! Coverage marks: which rare paths a run took. A path that no run of many takes is a test that tests nothing.
 
+use crate::options::Options;
 use colo_protocol::{Fencing, Rules};
 use std::collections::BTreeMap;
 
@@ -46,11 +47,12 @@ pub(crate) enum Mark {
 
 impl Mark {
     /// Whether the surroundings that belong to the rules have this path at all.
-    fn is_possible(self, rules: &Rules) -> bool {
+    fn is_possible(self, rules: &Rules, options: &Options) -> bool {
         match self {
-            Self::NodeFenced | Self::PausedNodeFenced | Self::FailoverRefused => rules.has_manager(),
-            // A node's own patience outlasts every load.
-            Self::FailoverDeferred => rules.has_manager(),
+            Self::NodeFenced | Self::PausedNodeFenced => rules.has_manager() && options.manager,
+            // Of a patience that ends in the middle of a load, the draws are too few.
+            Self::FailoverRefused | Self::FailoverDeferred => rules.has_manager(),
+            Self::SegmentSentAgain => !options.datagrams,
             Self::ArbiterChosePeer => rules.fencing == Fencing::Arbiter,
             Self::OutputsMatched | Self::OutputsDiffered | Self::OutputHeldTooLong => rules.is_hybrid(),
             _ => true,
@@ -116,9 +118,9 @@ impl Marks {
     }
 
     /// The paths that a run of these rules can take, with how often it took them.
-    pub(crate) fn counted(&self, rules: &Rules) -> BTreeMap<&'static str, u64> {
+    pub(crate) fn counted(&self, rules: &Rules, options: &Options) -> BTreeMap<&'static str, u64> {
         let counts = ALL.into_iter().zip(self.counts);
-        let possible = counts.filter(|((mark, _), _)| mark.is_possible(rules));
+        let possible = counts.filter(|((mark, _), _)| mark.is_possible(rules, options));
         possible.map(|((_, name), count)| (name, count)).collect()
     }
 }

@@ -80,7 +80,7 @@ impl Occasion {
             FaultKind::ClockJump => phase.in_session(rules),
             FaultKind::FailSave | FaultKind::CheckpointNow => phase.is_primary() && phase.in_session(rules),
             FaultKind::FailLoad => !phase.is_primary() && phase.in_session(rules),
-            FaultKind::FailDisk | FaultKind::SlowDisk => phase.in_session(rules) || phase.fails_over(rules),
+            FaultKind::FailDisk | FaultKind::SlowDisk => phase.in_session(rules) || phase.fails_over(),
             FaultKind::GuestReset | FaultKind::GuestShutdown => phase.executes(rules),
             FaultKind::PeerSilent => rules.watches_silence() && phase.can_go_on(rules),
             FaultKind::Crash | FaultKind::Pause | FaultKind::LostHeartbeat => phase.can_go_on(rules),
@@ -109,7 +109,7 @@ impl Phase {
     }
 
     /// A failover that takes more than a step: by an operation in hand, a load, or the arbiter.
-    const fn fails_over(self, _: &Rules) -> bool {
+    const fn fails_over(self) -> bool {
         matches!(self, Self::Primary(PrimaryPhase::TakingOver) | Self::Secondary(SecondaryPhase::TakingOver))
     }
 

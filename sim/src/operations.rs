@@ -70,7 +70,13 @@ impl Simulation<'_> {
     }
 
     pub(crate) fn operation_end(&mut self, node: NodeName, token: u32) {
-        let Some(InHand { operation, effect, .. }) = self.side(node).operation(token) else { return };
+        let Some(InHand { operation, effect, half_done, .. }) = self.side(node).operation(token) else {
+            return;
+        };
+        if !half_done {
+            // The first half was put off until this very moment: it is behind this end in the order of planning.
+            return self.agenda.after(0, Planned::OperationEnd { node, token });
+        }
         let input = match operation {
             Operation::SuspendVm if self.waits_for_writes(node) => return,
             Operation::SuspendVm => {

@@ -22,7 +22,7 @@ impl Simulation<'_> {
                 self.marks.hit(Mark::SegmentSentAgain);
             }
             if treatment.disturbed {
-                self.damaged();
+                self.damaged(to);
             }
         }
     }
@@ -46,7 +46,7 @@ impl Simulation<'_> {
 
     fn piece_arrives(&mut self, to: NodeName, piece: Vec<u8>, fate: Fate) {
         if fate == Fate::Damaged {
-            self.damaged();
+            self.damaged(to);
         }
         if !piece.is_empty() {
             self.hears(to);
@@ -79,7 +79,7 @@ impl Simulation<'_> {
                     self.give(to, input, Basis::Link);
                 }
                 Ok(None) => break,
-                Err(_) if self.judge.damaged => {
+                Err(_) if self.judge.damaged.is_some() => {
                     self.marks.hit(Mark::DamageRefused);
                     self.give(to, Input::BadStream, Basis::Link);
                     break;

@@ -231,14 +231,7 @@ fn plainer(fault: Fault) -> impl Iterator<Item = FaultAction> {
 
 /// The same for a shorter time, if it takes time.
 fn shorter(action: FaultAction) -> impl Iterator<Item = FaultAction> {
-    let whole_ms = match action {
-        FaultAction::Stall { for_ms }
-        | FaultAction::Pause { for_ms, .. }
-        | FaultAction::SlowDisk { for_ms, .. } => for_ms,
-        FaultAction::ClockJump { by_ms, .. } => by_ms.unsigned_abs(),
-        _ => 0,
-    };
-    let times_ms = below(u64::from(whole_ms)).filter_map(|for_ms| u32::try_from(for_ms).ok());
+    let times_ms = below(action.lasts_ms()).filter_map(|for_ms| u32::try_from(for_ms).ok());
     times_ms.map(move |for_ms| lasting(action, for_ms))
 }
 

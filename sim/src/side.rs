@@ -55,12 +55,21 @@ pub(crate) struct Trouble {
     pub(crate) asleep_until_us: u64,
     /// Its disk does nothing.
     pub(crate) disk_until_us: u64,
+    /// Its timer, or its patience, does not end before, because its clock was put back.
+    pub(crate) clock_until_us: u64,
     /// What it next asks of its disk fails.
     pub(crate) fail_disk: bool,
     /// The next capture fails.
     pub(crate) fail_save: bool,
     /// The next load fails.
     pub(crate) fail_load: bool,
+}
+
+impl Trouble {
+    /// When what has an end by itself has ended.
+    pub(crate) fn ends_us(&self) -> u64 {
+        self.asleep_until_us.max(self.disk_until_us).max(self.clock_until_us)
+    }
 }
 
 /// A node.

@@ -72,8 +72,8 @@ pub(crate) struct Simulation<'a> {
     pub(crate) draining: bool,
     /// When faults and new requests stopped.
     pub(crate) drained_us: u64,
-    /// The checkpoint that had begun then.
-    pub(crate) drained_at: CheckpointNumber,
+    /// How many checkpoints there were then.
+    pub(crate) drained_at: u64,
     pub(crate) expired: bool,
     pub(crate) checkpoints: u64,
     pub(crate) failovers: u64,
@@ -115,7 +115,7 @@ impl<'a> Simulation<'a> {
             marks: Marks::default(),
             draining: false,
             drained_us: 0,
-            drained_at: CheckpointNumber::default(),
+            drained_at: 0,
             expired: false,
             checkpoints: 0,
             failovers: 0,
@@ -200,7 +200,7 @@ impl<'a> Simulation<'a> {
         if self.draining {
             return (self.clients.all_idle() || self.server().is_none()) && ended();
         }
-        self.nobody_can_serve() && !self.fails_over()
+        self.nobody_can_serve()
     }
 
     /// Whether no node will ever serve again.
@@ -235,7 +235,7 @@ impl<'a> Simulation<'a> {
             plan: faults.plan,
             unreached: faults.unreached,
             closed,
-            sometimes: self.marks.counted(self.rules),
+            sometimes: self.marks.counted(self.rules, self.options),
             occasions: faults.occasions.into_iter().map(Occasion::name).collect(),
             trace: self.tape.into_records().map(|records| Trace { header: header(rules, seed), records }),
         }

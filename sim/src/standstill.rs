@@ -51,8 +51,8 @@ impl Simulation<'_> {
     /// An event waits.
     pub(crate) fn put_off(&mut self, event: Event, until_us: u64) {
         // What has its place in a stream keeps it; a datagram may be overtaken while it waits.
-        if matches!(event, Event::Datagram { .. }) {
-            self.damaged();
+        if let Event::Datagram { to, .. } = event {
+            self.damaged(to);
         }
         if until_us == UNTIL_HEALED {
             self.until_healed.push(event);
@@ -115,7 +115,7 @@ impl Simulation<'_> {
     /// When all that stands still, and does so for a known time, goes on, and what is in flight has arrived.
     pub(crate) fn standstill_ends_us(&self) -> u64 {
         let sides = self.sides.iter().filter(|side| side.alive);
-        let ends = sides.map(|side| side.trouble.asleep_until_us.max(side.trouble.disk_until_us));
+        let ends = sides.map(|side| side.trouble.ends_us());
         ends.fold(self.link.quiet_us(), u64::max)
     }
 }

@@ -3,6 +3,7 @@
 use crate::line::Line;
 use crate::marks::Marks;
 use crate::occasions::Occasion;
+use crate::options::Options;
 use crate::outcome::Outcome;
 use colo_protocol::Rules;
 use serde::{Deserialize, Serialize};
@@ -49,9 +50,9 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// No runs yet, and the rare paths that runs of these rules can take.
-    pub fn of(rules: &Rules) -> Self {
-        let paths = Marks::default().counted(rules).into_keys();
+    /// No runs yet, and the rare paths that runs of these rules and options can take.
+    pub fn of(rules: &Rules, options: &Options) -> Self {
+        let paths = Marks::default().counted(rules, options).into_keys();
         let occasions = Occasion::possible(rules).map(Occasion::name);
         Self { sometimes: zeros(paths), occasions: zeros(occasions), ..Self::default() }
     }
@@ -141,11 +142,11 @@ mod tests {
     fn lines_add_up_to_what_their_runs_do_in_any_order() {
         let rules = load_rules("bug:release-at-suspend").unwrap();
         let outcomes: Vec<_> = (0..60).map(|seed| run(&rules, seed, &Options::default())).collect();
-        let mut whole = Summary::of(&rules.rules);
+        let mut whole = Summary::of(&rules.rules, &Options::default());
         for outcome in &outcomes {
             whole.add(outcome);
         }
-        let mut backwards = Summary::of(&rules.rules);
+        let mut backwards = Summary::of(&rules.rules, &Options::default());
         for outcome in outcomes.iter().rev() {
             backwards.add_line(&outcome.line(None));
         }

@@ -200,6 +200,42 @@ fn a_paused_node_does_nothing_until_it_wakes() {
     assert_eq!(asleep.count(), 0);
 }
 
+/// The first half of an operation that a pause puts off comes before the end, also when both are due at once.
+#[test]
+fn an_operation_never_ends_without_its_first_half() {
+    let fault = "primary checkpoint 2 after effect release: pause node=\"secondary\" for_ms=1";
+    for seed in [1_845, 1_846, 1_847] {
+        let outcome = struck("remus", seed, &[fault]);
+        assert_eq!(outcome.verdict, Verdict::Holds, "{:?}", outcome.explanation);
+    }
+}
+
+/// A clock that was put back is waited for, as a pause is.
+#[test]
+fn a_clock_that_was_put_back_only_takes_longer() {
+    let faults = [
+        "primary checkpoint 1 after effect arm-checkpoint-timer: crash node=\"primary\"",
+        "secondary checkpoint 1 after input link-down: clock-jump node=\"secondary\" by_ms=-60000",
+    ];
+    for seed in 1..6 {
+        let outcome = struck("strict", seed, &faults);
+        assert_eq!((outcome.verdict, outcome.failovers), (Verdict::Holds, 1), "{:?}", outcome.explanation);
+    }
+}
+
+/// Who has refused damaged bytes has closed the link: what happens then is claimed as ever.
+#[test]
+fn damage_that_was_refused_excuses_nothing() {
+    let faults = [
+        "primary checkpoint 1 before input vm-suspended: guest-shutdown node=\"primary\"",
+        "primary checkpoint 1 before effect vmstate-send: corrupt node=\"secondary\" bit=7",
+    ];
+    let outcomes: Vec<_> = (1..13).map(|seed| struck("bug:forgotten-shutdown", seed, &faults)).collect();
+    let forgotten = |outcome: &&Outcome| outcome.property == Some(Broken::NotDrained(Liveness::Shutdown));
+    let forgotten: Vec<_> = outcomes.iter().filter(forgotten).collect();
+    assert!(forgotten.len() > 5 && forgotten.iter().all(|outcome| outcome.claimed), "{outcomes:?}");
+}
+
 /// In every page there are bytes that nobody reads before they are loaded. The wire has no checksum, so nobody can
 /// tell, and no rules claim that somebody could; the judge says what it is.
 #[test]
@@ -305,7 +341,7 @@ fn every_kind_of_fault_strikes_in_a_sweep_and_a_short_one_says_what_it_never_saw
         assert!(summary.faults[kind.name()] > 20, "{kind:?}: {:?}", summary.faults);
     }
     assert!(summary.occasions["crash of the primary in saving"] > 0);
-    let mut short = Summary::of(&rules.rules);
+    let mut short = Summary::of(&rules.rules, &Options::default());
     short.add(&run(&rules, 0, &Options { faults: false, ..Options::default() }));
     assert!(short.never_struck().any(|name| name == "crash of the primary in saving"));
 }

@@ -17,6 +17,9 @@ const MAX_PLAN_BYTES: usize = 1 << 20;
 /// The version of the plan format.
 const PLAN_SCHEMA: u32 = 1;
 
+/// The longest that all of a plan's faults last together, milliseconds: an hour, longer than any run is of use.
+const MAX_LASTING_MS: u64 = 3_600_000;
+
 /// One fault of a plan.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Fault {
@@ -50,6 +53,9 @@ pub enum PlanError {
     /// Written for another version of this tool.
     #[error("a fault plan of schema {0}, expected {PLAN_SCHEMA}")]
     Schema(u32),
+    /// Faults that last longer than any run.
+    #[error("faults that last {0} ms together, expected at most {MAX_LASTING_MS}")]
+    TooLong(u64),
     /// Larger than any sensible plan.
     #[error("a fault plan of {0} bytes, expected at most {MAX_PLAN_BYTES}")]
     TooLarge(usize),
@@ -79,7 +85,12 @@ impl Plan {
             return Err(PlanError::TooLarge(text.len()));
         }
         let plan: Self = toml::from_str(text).map_err(|error| PlanError::Syntax(error.to_string()))?;
-        if plan.schema == PLAN_SCHEMA { Ok(plan) } else { Err(PlanError::Schema(plan.schema)) }
+        let lasting_ms = plan.faults.iter().map(|fault| fault.action.lasts_ms()).sum();
+        match lasting_ms {
+            _ if plan.schema != PLAN_SCHEMA => Err(PlanError::Schema(plan.schema)),
+            0..=MAX_LASTING_MS => Ok(plan),
+            _ => Err(PlanError::TooLong(lasting_ms)),
+        }
     }
 
     /// Writes the plan as TOML.
@@ -250,6 +261,10 @@ until = "secondary checkpoint 3 after input lost-heartbeat"
             (
                 "schema = 1\n[[fault]]\nat = \"primary checkpoint 1 after effect release\"\naction = \"explode\"",
                 "unknown variant `explode`",
+            ),
+            (
+                &TEXT.replace("for_ms = 40", "for_ms = 3600001"),
+                "faults that last 3600001 ms together, expected at most 3600000",
             ),
             ("\0", "not a fault plan"),
         ] {

@@ -76,7 +76,7 @@ impl<'a> Sweep<'a> {
         let runs = Runs {
             rules: rules.name.clone(),
             sweep: sweep_name(rules, options),
-            summary: Summary::of(&rules.rules),
+            summary: Summary::of(&rules.rules, options),
             seeds: SeedSet::default(),
         };
         let (runs, out) = match (&arguments.resume, &arguments.out) {
