@@ -3,7 +3,7 @@
 //! Bytes only; what they mean is the codec's and the core's business.
 
 use serde::{Deserialize, Serialize};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -126,11 +126,11 @@ impl Link {
         })
     }
 
-    /// Writes what there is room for.
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> Moved {
+    /// Writes what there is room for of these parts, one behind the other.
+    pub(crate) fn write(&mut self, parts: &[IoSlice<'_>]) -> Moved {
         moved(match self {
-            Self::Unix(stream) => stream.write(bytes),
-            Self::Tcp(stream) => stream.write(bytes),
+            Self::Unix(stream) => stream.write_vectored(parts),
+            Self::Tcp(stream) => stream.write_vectored(parts),
         })
     }
 

@@ -3,7 +3,8 @@
 //! An operation advances in stages, and before each the harness is listened to, so that a command that comes while
 //! state is being loaded finds it half loaded, as it would in QEMU. No decision of the protocol is taken here.
 
-use super::outgoing::Outgoing;
+use super::inbound::Inbound;
+use super::outgoing::{Outgoing, Pieces};
 use super::silence::Silence;
 use super::staging::{RAM_BLOCK, StagedDevices, Staging};
 use super::vcpu::VcpuThread;
@@ -45,9 +46,7 @@ pub(super) struct Driver {
     pub(super) link: Option<Link>,
     pub(super) stalled_until: Option<Instant>,
     pub(super) decoder: Decoder,
-    pub(super) inbound: Vec<u8>,
-    /// How much of `inbound` has been decoded.
-    pub(super) decoded: usize,
+    pub(super) inbound: Inbound,
     pub(super) encoder: Encoder,
     pub(super) block: BlockName,
     pub(super) outgoing: Outgoing,
@@ -74,8 +73,8 @@ pub(super) struct Driver {
 /// The state that has been captured last, in buffers that are used again and again.
 pub(super) struct Saved {
     pub(super) pages: Vec<u64>,
-    /// The pages as they go over the link: a copy, so that the VM may run again before they are sent.
-    pub(super) ram: Vec<u8>,
+    /// The pages as they go over the link, until they do.
+    pub(super) ram: Pieces,
     pub(super) cpu: Box<CpuState>,
     pub(super) blob: Vec<u8>,
     pub(super) output: Vec<u8>,
@@ -109,7 +108,7 @@ impl Driver {
             BlockName::new(RAM_BLOCK.as_bytes()).map_err(|error| NodeError::Internal(error.to_string()))?;
         let saved = Saved {
             pages: Vec::new(),
-            ram: Vec::new(),
+            ram: Pieces::default(),
             cpu: Box::new(machine.cpu_state()),
             blob: Vec::new(),
             output: Vec::new(),
@@ -123,8 +122,7 @@ impl Driver {
             link: Some(link),
             stalled_until: None,
             decoder: Decoder::new(stream),
-            inbound: Vec::new(),
-            decoded: 0,
+            inbound: Inbound::default(),
             encoder: Encoder::new(config.rules.dialect, DEFAULT_RAM_SECTION_ID),
             block,
             outgoing: Outgoing::default(),
@@ -172,7 +170,7 @@ impl Driver {
                 None => self.advance(in_hand, control),
             };
         }
-        if self.decoded < self.inbound.len() {
+        if self.inbound.is_pending() {
             return self.decode(control);
         }
         self.wait(control)
@@ -263,7 +261,7 @@ impl Driver {
         if link_out {
             self.pump(control)?;
         }
-        if link_in && self.decoded >= self.inbound.len() {
+        if link_in && !self.inbound.is_pending() {
             self.read_link(control)?;
         }
         if self.timer.is_some_and(|timer| Instant::now() >= timer) {

@@ -46,7 +46,9 @@ impl Driver {
                 self.staging.clear();
                 self.staged = None;
             }
-            Effect::ApplyRam(_) => self.vcpu.while_still(|machine| self.staging.apply_ram(machine))?,
+            Effect::ApplyRam(_) => {
+                self.vcpu.while_still(|machine| self.staging.apply_ram(&self.inbound, machine))?;
+            }
             // The guest has no disk.
             Effect::StartReplication
             | Effect::CheckpointDisk(_)
@@ -94,8 +96,13 @@ impl Driver {
         self.pump(control)
     }
 
+    /// The VM executes. What is still to be sent of its memory is copied before.
     fn resume(&mut self) -> Result<(), NodeError> {
-        self.vcpu.machine().tick()?;
+        let mut machine = self.vcpu.machine();
+        self.saved.ram.copy_pages(&machine)?;
+        self.outgoing.copy_pages(&machine)?;
+        machine.tick()?;
+        drop(machine);
         self.vcpu.resume();
         self.times.resumed = Some(Instant::now());
         Ok(())

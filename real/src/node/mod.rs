@@ -7,6 +7,7 @@
 //!     |-- stream      the end of the link
 //!     |-- vcpu        the guest's thread, suspended and resumed
 //!     |-- outgoing    bytes on their way to the link
+//!     |-- inbound     bytes that have come in, kept while they are staged
 //!     |-- silence     patience with the peer
 //!     `-- staging     the checkpoint that is coming in
 //! ```
@@ -15,6 +16,7 @@
 
 mod driver;
 mod effects;
+mod inbound;
 mod operations;
 mod outgoing;
 mod silence;

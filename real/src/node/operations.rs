@@ -5,11 +5,14 @@ use super::staging::StagedDevices;
 use super::{Control, NodeError};
 use crate::abi::{PAGE_BYTES, Reply, Slot};
 use crate::control::FromNode;
-use crate::vm::{Machine, encode};
+use crate::vm::{Machine, Page, encode};
 use colo_protocol::wire::{BlockName, Encoder};
 use colo_protocol::{Input, Operation, OutputBuffer, OutputOffset};
 use colo_trace::{Event, Kind, Moment};
 use std::time::Instant;
+
+/// A page that need not be sent.
+const ZERO_PAGE: Page = [0; size_of::<Page>()];
 
 /// The bytes of a withheld unit of output.
 const UNIT_BYTES: usize = size_of::<Slot>();
@@ -35,15 +38,11 @@ impl Driver {
                 Ok(())
             }
             Operation::SendRam => {
-                let start = self.outgoing.buffer().len();
-                self.outgoing.append(&mut self.saved.ram);
-                self.outgoing.mark_transfer(start);
+                self.outgoing.transfer(&mut self.saved.ram);
                 self.pump(control)
             }
             Operation::SendDeviceState => {
-                let start = self.outgoing.buffer().len();
-                self.outgoing.buffer().extend_from_slice(&self.saved.blob);
-                self.outgoing.mark_transfer(start);
+                self.outgoing.transfer_bytes(&self.saved.blob);
                 self.pump(control)
             }
         }
@@ -85,7 +84,7 @@ impl Driver {
             }
             Operation::LoadState => {
                 if let Some((pages, _)) = &self.loading {
-                    self.vcpu.while_still(|machine| pages.apply_ram(machine))?;
+                    self.vcpu.while_still(|machine| pages.apply_ram(&self.inbound, machine))?;
                 }
                 self.in_hand = Some(InHand { halfway: true, ..in_hand });
                 self.during(in_hand.operation, control)
@@ -110,7 +109,8 @@ impl Driver {
         self.give(input, control)
     }
 
-    /// Captures the VM: a copy of the dirty pages, and the device state with the withheld output. Its length, bytes.
+    /// Captures the VM: which pages are dirty, and the device state with the withheld output. Its length, bytes. The pages
+    /// stay where they are until the VM is to execute.
     fn save(&mut self) -> Result<u64, String> {
         let mut machine = self.vcpu.machine();
         machine.harvest(&mut self.saved.pages).map_err(|error| error.to_string())?;
@@ -145,27 +145,28 @@ impl Driver {
     }
 }
 
-/// Copies the dirty pages, in the link's format.
+/// The dirty pages, in the link's format.
 fn encode_ram(
     machine: &Machine,
     encoder: &mut Encoder,
     block: &BlockName,
     saved: &mut Saved,
 ) -> Result<(), String> {
-    let out = &mut saved.ram;
-    out.clear();
-    encoder.ram_section_start(out);
+    saved.ram.clear();
+    encoder.ram_section_start(saved.ram.bytes());
     for page in &saved.pages {
         let address = page * PAGE_BYTES;
         let content = machine.page(*page).map_err(|error| error.to_string())?;
-        let zero = content.iter().all(|byte| *byte == 0);
-        let written = if zero {
-            encoder.zero_page(out, address, block, 0)
-        } else {
-            encoder.page(out, address, block, content)
-        };
-        written.map_err(|error| error.to_string())?;
+        if *content == ZERO_PAGE {
+            let written = encoder.zero_page(saved.ram.bytes(), address, block, 0);
+            written.map_err(|error| error.to_string())?;
+            continue;
+        }
+        let header = encoder.page_header(saved.ram.bytes(), address, block);
+        header.map_err(|error| error.to_string())?;
+        saved.ram.push_page(*page);
     }
+    let out = saved.ram.bytes();
     encoder.end_of_records(out);
     encoder.section_footer(out);
     encoder.end_of_ram(out);

@@ -1,15 +1,116 @@
 //! Bytes on their way to the link: buffered, written as the socket takes them, with the middle of a transfer marked.
+//!
+//! Pages of the guest's memory are not copied: they go from there to the socket, while the guest stands still. Whoever
+//! lets it execute before they are gone has them copied first ([`Pieces::copy_pages`]).
 
 use crate::link::{Link, Moved};
+use crate::vm::{Machine, Page};
+use std::io::IoSlice;
+
+/// The most parts of one write: what Linux takes (`IOV_MAX`).
+const MAX_PARTS: usize = 1_024;
+
+/// Bytes of a page.
+const PAGE: usize = size_of::<Page>();
+
+/// Bytes in their order, some of them pages that are where the guest has them.
+#[derive(Default)]
+pub(super) struct Pieces {
+    bytes: Vec<u8>,
+    /// Behind how many of `bytes` which page comes, ascending.
+    pages: Vec<(usize, u64)>,
+}
+
+/// How much of some pieces has been written.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    bytes: usize,
+    pages: usize,
+    /// Of the page that is next.
+    of_page: usize,
+}
+
+/// A part of some pieces that lies in one place.
+enum Part<'a> {
+    Bytes(&'a [u8]),
+    /// Of this page, from here to there.
+    Page(u64, usize, usize),
+}
+
+impl Pieces {
+    /// Where to append bytes.
+    pub(super) fn bytes(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Appends a page of the guest's memory.
+    pub(super) fn push_page(&mut self, page: u64) {
+        self.pages.push((self.bytes.len(), page));
+    }
+
+    /// Forgets all of it.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.pages.clear();
+    }
+
+    fn len(&self) -> usize {
+        self.bytes.len() + self.pages.len() * PAGE
+    }
+
+    /// Appends all of `other` and leaves it empty; when there is nothing yet, without copying.
+    fn append(&mut self, other: &mut Self) {
+        if self.len() == 0 {
+            std::mem::swap(self, other);
+            return;
+        }
+        let before = self.bytes.len();
+        self.pages.extend(other.pages.drain(..).map(|(behind, page)| (before + behind, page)));
+        self.bytes.append(&mut other.bytes);
+    }
+
+    /// Puts a copy in the place of each page: from now on the guest may execute.
+    pub(super) fn copy_pages(&mut self, machine: &Machine) -> crate::Result<()> {
+        if self.pages.is_empty() {
+            return Ok(());
+        }
+        let mut copied = Vec::with_capacity(self.len());
+        let mut from = 0;
+        for (behind, page) in self.pages.drain(..) {
+            copied.extend_from_slice(&self.bytes[from..behind]);
+            copied.extend_from_slice(machine.page(page)?);
+            from = behind;
+        }
+        copied.extend_from_slice(&self.bytes[from..]);
+        self.bytes = copied;
+        Ok(())
+    }
+
+    /// The next part behind `place`, of at most `room` bytes; moves `place` behind it.
+    fn next(&self, place: &mut Place, room: usize) -> Option<Part<'_>> {
+        let page = self.pages.get(place.pages).copied();
+        let end = page.map_or(self.bytes.len(), |(behind, _)| behind);
+        if place.bytes < end {
+            let from = place.bytes;
+            place.bytes = end.min(from + room);
+            return Some(Part::Bytes(&self.bytes[from..place.bytes]));
+        }
+        let from = place.of_page;
+        let to = PAGE.min(from + room);
+        (place.pages, place.of_page) = if to == PAGE { (place.pages + 1, 0) } else { (place.pages, to) };
+        page.map(|(_, page)| Part::Page(page, from, to))
+    }
+}
 
 /// What waits to be written.
 #[derive(Default)]
 pub(super) struct Outgoing {
-    bytes: Vec<u8>,
+    pieces: Pieces,
+    place: Place,
     written: usize,
     /// Bytes ever written.
     total: u64,
-    /// Where the middle of the transfer in hand is, as a place in `bytes`, until it has been reached.
+    /// Where the middle of the transfer in hand is, until it has been reached.
     middle: Option<usize>,
 }
 
@@ -29,26 +130,36 @@ pub(super) enum Progress {
 impl Outgoing {
     /// Where to append.
     pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
-        &mut self.bytes
+        self.pieces.bytes()
     }
 
-    /// Appends all of `bytes` and leaves it empty; when nothing waits, without copying.
-    pub(super) fn append(&mut self, bytes: &mut Vec<u8>) {
-        if self.bytes.is_empty() {
-            std::mem::swap(&mut self.bytes, bytes);
-        } else {
-            self.bytes.append(bytes);
-        }
+    /// Appends all of `pieces`, as a transfer of its own, and leaves them empty.
+    pub(super) fn transfer(&mut self, pieces: &mut Pieces) {
+        let start = self.pieces.len();
+        self.pieces.append(pieces);
+        self.mark_transfer(start);
+    }
+
+    /// Appends these bytes, as a transfer of its own.
+    pub(super) fn transfer_bytes(&mut self, bytes: &[u8]) {
+        let start = self.pieces.len();
+        self.buffer().extend_from_slice(bytes);
+        self.mark_transfer(start);
     }
 
     /// Everything appended since `start` is one transfer: `pump` stops once in its middle.
-    pub(super) fn mark_transfer(&mut self, start: usize) {
-        self.middle = Some(start.midpoint(self.bytes.len()));
+    fn mark_transfer(&mut self, start: usize) {
+        self.middle = Some(start.midpoint(self.pieces.len()));
     }
 
     /// Whether there is anything to write.
     pub(super) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.pieces.len() == 0
+    }
+
+    /// Whether pages are still to be written from where the guest has them.
+    pub(super) fn needs_memory(&self) -> bool {
+        self.place.pages < self.pieces.pages.len()
     }
 
     /// Bytes ever written.
@@ -58,28 +169,64 @@ impl Outgoing {
 
     /// Forgets what has not been written.
     pub(super) fn clear(&mut self) {
-        (self.written, self.middle) = (0, None);
-        self.bytes.clear();
+        (self.place, self.written, self.middle) = (Place::default(), 0, None);
+        self.pieces.clear();
     }
 
-    /// Writes what the socket takes.
-    pub(super) fn pump(&mut self, link: &mut Link) -> Progress {
-        while self.written < self.bytes.len() {
-            let end = self.middle.map_or(self.bytes.len(), |middle| middle.max(self.written));
+    /// Copies the pages that have not been written.
+    pub(super) fn copy_pages(&mut self, machine: &Machine) -> crate::Result<()> {
+        if !self.needs_memory() {
+            return Ok(());
+        }
+        self.pieces.copy_pages(machine)?;
+        self.place = Place { bytes: self.written, ..Place::default() };
+        Ok(())
+    }
+
+    /// Writes what the socket takes; `machine` is needed while pages are to be written.
+    pub(super) fn pump(&mut self, link: &mut Link, machine: Option<&Machine>) -> crate::Result<Progress> {
+        while self.written < self.pieces.len() {
+            let end = self.middle.map_or(self.pieces.len(), |middle| middle.max(self.written));
             if end == self.written {
                 self.middle = None;
-                return Progress::Middle;
+                return Ok(Progress::Middle);
             }
-            match link.write(&self.bytes[self.written..end]) {
-                Moved::Bytes(count) => {
-                    self.written += count;
-                    self.total += count as u64;
-                }
-                Moved::WouldBlock => return Progress::WouldBlock,
-                Moved::Gone => return Progress::Gone,
+            match link.write(&self.parts(end - self.written, machine)?) {
+                Moved::Bytes(count) => self.advance(count),
+                Moved::WouldBlock => return Ok(Progress::WouldBlock),
+                Moved::Gone => return Ok(Progress::Gone),
             }
         }
         self.clear();
-        Progress::Done
+        Ok(Progress::Done)
+    }
+
+    /// What comes next, of at most `room` bytes, as one write takes it.
+    fn parts<'a>(&'a self, mut room: usize, machine: Option<&'a Machine>) -> crate::Result<Vec<IoSlice<'a>>> {
+        let mut parts = Vec::with_capacity(MAX_PARTS.min(2 * self.pieces.pages.len() + 1));
+        let mut place = self.place;
+        while room > 0 && parts.len() < MAX_PARTS {
+            let bytes = match (self.pieces.next(&mut place, room), machine) {
+                (Some(Part::Bytes(bytes)), _) => bytes,
+                (Some(Part::Page(page, from, to)), Some(machine)) => &machine.page(page)?[from..to],
+                (Some(Part::Page(..)) | None, _) => break,
+            };
+            room -= bytes.len();
+            parts.push(IoSlice::new(bytes));
+        }
+        Ok(parts)
+    }
+
+    fn advance(&mut self, count: usize) {
+        let mut left = count;
+        while left > 0 {
+            left -= match self.pieces.next(&mut self.place, left) {
+                Some(Part::Bytes(bytes)) => bytes.len(),
+                Some(Part::Page(_, from, to)) => to - from,
+                None => unreachable!("no more is written than there is"),
+            };
+        }
+        self.written += count;
+        self.total += count as u64;
     }
 }

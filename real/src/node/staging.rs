@@ -1,11 +1,14 @@
-//! The checkpoint that is coming in: staged whole, outside of the guest's memory, until the core says to load it.
+//! The checkpoint that is coming in: staged whole, outside of the guest's memory, until the core says to load it. A page
+//! stays in the buffer that it was read to, if it lies there in one piece.
 //!
 //! What comes from the peer is checked here as far as it can be without applying it: addresses, block, sizes, the
 //! device state's checksum.
 
+use super::inbound::Inbound;
 use crate::abi::PAGE_BYTES;
 use crate::vm::{BLOB_BYTES_MAX, CpuState, Machine, Page, decode};
 use colo_protocol::wire::{BlockName, Body};
+use std::ops::Range;
 
 /// Bytes of a page.
 const PAGE: usize = size_of::<Page>();
@@ -16,10 +19,21 @@ pub(super) const RAM_BLOCK: &str = "pc.ram";
 /// A checkpoint's state, as far as it has arrived.
 #[derive(Default)]
 pub(super) struct Staging {
-    /// Page numbers, in the order in which they came; a page's content stands at the same place in `contents`.
-    pages: Vec<u64>,
-    contents: Vec<u8>,
+    /// Page numbers, in the order in which they came, and where their contents are.
+    pages: Vec<(u64, Content)>,
+    /// Pages that came in several pieces.
+    contents: Vec<Page>,
     blob: Vec<u8>,
+}
+
+/// Where a page's content is.
+enum Content {
+    /// In what has been read.
+    Inbound(Range<usize>),
+    /// In `contents`.
+    Own(usize),
+    /// Nowhere: it is this byte throughout.
+    Fill(u8),
 }
 
 /// A device state that has been found whole.
@@ -40,23 +54,41 @@ impl Staging {
         self.blob.clear();
     }
 
-    /// Takes in a piece of the stream; `memory_pages` is the size of the guest's memory.
-    pub(super) fn take(&mut self, body: &Body<'_>, memory_pages: u64) -> Result<(), String> {
+    /// Whether nothing is staged.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pages.is_empty() && self.blob.is_empty()
+    }
+
+    /// Takes in a piece of the stream, perhaps a part of `inbound`; `memory_pages` is the size of the guest's memory.
+    pub(super) fn take(
+        &mut self,
+        body: &Body<'_>,
+        inbound: &Inbound,
+        memory_pages: u64,
+    ) -> Result<(), String> {
         match *body {
-            Body::Page { address, block, data } => self.page(address, block, data, memory_pages),
-            Body::ZeroPage { address, block, fill } => self.page(address, block, &[fill; PAGE], memory_pages),
+            Body::Page { address, block, data } => {
+                self.page(address, block, memory_pages)?;
+                let content =
+                    inbound.place_of(data).map_or(Content::Own(self.contents.len()), Content::Inbound);
+                if let Content::Own(_) = content {
+                    self.contents.push(*data);
+                }
+                self.pages.push((address / PAGE_BYTES, content));
+                Ok(())
+            }
+            Body::ZeroPage { address, block, fill } => {
+                self.page(address, block, memory_pages)?;
+                self.pages.push((address / PAGE_BYTES, Content::Fill(fill)));
+                Ok(())
+            }
             Body::DeviceState { bytes, .. } => self.devices(bytes),
             _ => Ok(()),
         }
     }
 
-    fn page(
-        &mut self,
-        address: u64,
-        block: &BlockName,
-        data: &Page,
-        memory_pages: u64,
-    ) -> Result<(), String> {
+    /// Whether there may be such a page.
+    fn page(&self, address: u64, block: &BlockName, memory_pages: u64) -> Result<(), String> {
         if block.as_bytes() != RAM_BLOCK.as_bytes() {
             return Err(format!("a page of RAM block {block}, expected {RAM_BLOCK}"));
         }
@@ -70,8 +102,6 @@ impl Staging {
         if self.pages.len() as u64 >= memory_pages {
             return Err(format!("more pages in one checkpoint than the memory has ({memory_pages})"));
         }
-        self.pages.push(page);
-        self.contents.extend_from_slice(data);
         Ok(())
     }
 
@@ -91,8 +121,13 @@ impl Staging {
     }
 
     /// Writes the staged pages into the guest's memory.
-    pub(super) fn apply_ram(&self, machine: &mut Machine) -> crate::Result<()> {
-        let (contents, _) = self.contents.as_chunks::<PAGE>();
-        self.pages.iter().zip(contents).try_for_each(|(page, content)| machine.write_page(*page, content))
+    pub(super) fn apply_ram(&self, inbound: &Inbound, machine: &mut Machine) -> crate::Result<()> {
+        self.pages.iter().try_for_each(|(page, content)| match content {
+            Content::Inbound(place) => machine.write(page * PAGE_BYTES, inbound.part(place)),
+            Content::Own(index) => {
+                self.contents.get(*index).map_or(Ok(()), |own| machine.write_page(*page, own))
+            }
+            Content::Fill(fill) => machine.write_page(*page, &[*fill; PAGE]),
+        })
     }
 }

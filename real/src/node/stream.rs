@@ -10,9 +10,6 @@ use colo_protocol::wire::Body;
 use colo_trace::Kind;
 use std::time::Instant;
 
-/// How much is read from the link at once, bytes.
-const READ_BYTES: usize = 1 << 18;
-
 impl Driver {
     /// The node's end of the link is gone, and what was being sent over it.
     pub(super) fn disconnect(&mut self) {
@@ -21,8 +18,8 @@ impl Driver {
             self.silence.link_lost(Instant::now());
         }
         self.outgoing.clear();
-        self.inbound.clear();
-        self.decoded = 0;
+        self.saved.ram.clear();
+        self.inbound.skip();
         self.in_hand = self.in_hand.filter(|in_hand| !in_hand.operation.needs_link());
     }
 
@@ -33,7 +30,9 @@ impl Driver {
             let transfer =
                 self.in_hand.map(|in_hand| in_hand.operation).filter(|operation| operation.needs_link());
             let before = self.outgoing.total();
-            let progress = self.outgoing.pump(link);
+            let machine = self.outgoing.needs_memory().then(|| self.vcpu.machine());
+            let progress = self.outgoing.pump(link, machine.as_deref())?;
+            drop(machine);
             if self.outgoing.total() > before {
                 // A peer that is silent because it is being sent to shows so that it is there: the socket holds little.
                 self.silence.heard(Instant::now());
@@ -68,10 +67,10 @@ impl Driver {
 
     pub(super) fn read_link(&mut self, control: &mut Control) -> Result<(), NodeError> {
         let Some(link) = &mut self.link else { return Ok(()) };
-        self.inbound.resize(READ_BYTES, 0);
-        self.decoded = 0;
-        let moved = link.read(&mut self.inbound);
-        self.inbound.truncate(if let Moved::Bytes(count) = moved { count } else { 0 });
+        if self.staging.is_empty() && self.loading.is_none() {
+            self.inbound.clear();
+        }
+        let moved = self.inbound.read(link);
         if let Moved::Bytes(_) = moved {
             self.silence.heard(Instant::now());
         }
@@ -86,8 +85,7 @@ impl Driver {
             Ok(None) => Ok(()),
             Err(problem) => {
                 // Whatever follows is as little to be read.
-                self.inbound.clear();
-                self.decoded = 0;
+                self.inbound.skip();
                 self.record(|time| self.note(time, Kind::Error, problem), control)?;
                 self.give(Input::BadStream, control)
             }
@@ -95,11 +93,11 @@ impl Driver {
     }
 
     fn decode_input(&mut self) -> Result<Option<Input>, String> {
-        let mut rest = &self.inbound[self.decoded..];
+        let mut rest = self.inbound.pending();
         let mut found = None;
         while found.is_none() {
             let Some(frame) = self.decoder.next(&mut rest).map_err(|error| error.to_string())? else { break };
-            self.staging.take(&frame.body, self.memory_pages)?;
+            self.staging.take(&frame.body, &self.inbound, self.memory_pages)?;
             found = match frame.body {
                 Body::Message(message) => Some(Input::Message(message)),
                 Body::EndOfRam => Some(Input::RamReceived),
@@ -107,7 +105,8 @@ impl Driver {
                 _ => None,
             };
         }
-        self.decoded = self.inbound.len() - rest.len();
+        let rest = rest.len();
+        self.inbound.leave(rest);
         if found == Some(Input::DeviceStateReceived) {
             self.staged = Some(self.staging.whole_devices()?);
         }
