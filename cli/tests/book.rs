@@ -371,6 +371,35 @@ fn the_walk_to_a_rule_is_carried_out() {
     assert_shows(&without_figures(&chapter), "colo compare", &printed);
 }
 
+/// The first try breaks "disk", and nothing else that it claims; what mends it is the preset.
+#[test]
+fn the_faster_protocol_is_found_and_proven() {
+    let (chapter, directory) = (chapter("extending.md"), tempfile::tempdir().unwrap());
+    let examples = directory.path().join("examples");
+    std::fs::create_dir(&examples).unwrap();
+    for file in ["fast-first-try.toml", "fast.toml"] {
+        let text = std::fs::read_to_string(root().join("examples").join(file)).unwrap();
+        assert_eq!(between_markers(&chapter, file), text);
+        write_file(&examples, &chapter, file);
+    }
+    let broken = |file: &str| -> Vec<String> {
+        let arguments = ["check", file, "--json"];
+        let check: Value = serde_json::from_str(&printed_in(directory.path(), &arguments)).unwrap();
+        assert!(check["scopes"].as_array().unwrap().iter().all(|scope| scope["complete"] == true), "{check}");
+        let broken = |property: &&Value| property["claimed"] == true && property["verdict"] != "holds";
+        let properties = check["properties"].as_array().unwrap().iter().filter(broken);
+        properties.map(|property| property["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let (first, second) = ("examples/fast-first-try.toml", "examples/fast.toml");
+    assert_eq!((broken(first), broken(second)), (vec!["disk".to_owned()], vec![]));
+    let loaded = colo_trace::load_rules(examples.join("fast.toml").to_str().unwrap()).unwrap();
+    assert_eq!(loaded.rules, Rules::FAST);
+    let printed = printed_in(directory.path(), &["check", first]);
+    assert_shows(&chapter, "colo check fast-first-try.toml", &printed);
+    let printed = without_figures(&printed_in(directory.path(), &["compare", "v12", "fast", "remus"]));
+    assert_shows(&without_figures(&chapter), "colo compare v12 fast remus", &printed);
+}
+
 #[test]
 fn the_walk_to_a_fault_is_carried_out() {
     let (chapter, directory) = (chapter("extending.md"), tempfile::tempdir().unwrap());

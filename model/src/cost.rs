@@ -127,7 +127,8 @@ mod tests {
     #[test]
     fn every_preset_costs_what_its_protocol_says() {
         // Remus' VM runs before the first byte of the state is sent; the others wait for an answer to it.
-        let in_pause = [("v12", 1), ("late-release", 1), ("remus", 0), ("strict", 1), ("qemu", 1)];
+        let in_pause =
+            [("v12", 1), ("late-release", 1), ("remus", 0), ("fast", 1), ("strict", 1), ("qemu", 1)];
         assert_eq!(in_pause.map(|(name, _)| name).as_slice(), names().as_slice());
         for (preset, (name, in_pause)) in PRESETS.iter().zip(in_pause) {
             let cost = cost(&preset.rules);

@@ -105,6 +105,14 @@ pub const PRESETS: &[Preset] = &[
         rules: Rules::REMUS,
     },
     Preset {
+        name: "fast",
+        summary: "synchronous: the primary runs on when the secondary has the state, before that is loaded",
+        breaks: &[],
+        stalls: LEFT_TO_A_MANAGER,
+        vacuous: &[],
+        rules: Rules::FAST,
+    },
+    Preset {
         name: "strict",
         summary: "silence is noticed without a manager, and an arbiter lets one node serve alone",
         breaks: &[],

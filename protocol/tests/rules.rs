@@ -19,10 +19,11 @@ fn difference(rules: Rules) -> String {
     fields.join(", ")
 }
 
-const VARIANTS: [(&str, &str); 18] = [
+const VARIANTS: [(&str, &str); 19] = [
     ("v12", ""),
     ("late-release", "release: AfterLoaded, deferral: WhileLoading"),
     ("remus", "resume: AfterStaged, disk: ByEpoch"),
+    ("fast", "resume: AfterReceived, disk: ByEpoch"),
     ("strict", "detection: Timeout, fencing: Arbiter"),
     (
         "qemu",

@@ -159,7 +159,7 @@ fn silence_leads_to_the_arbiter_and_its_answer_to_one_of_two_ends() {
 
 #[test]
 fn silence_means_nothing_to_those_who_do_not_watch() {
-    for name in ["v12", "late-release", "remus", "qemu"] {
+    for name in ["v12", "late-release", "remus", "fast", "qemu"] {
         for (node, start, phase) in
             [(NodeName::Primary, RUNNING, "running"), (NodeName::Secondary, "state-loaded 0", "wait-request")]
         {

@@ -206,6 +206,56 @@ fn every_checkpoint_is_told_of_when_the_next_is_due_at_once() {
     assert!(numbers.len() >= 8);
 }
 
+/// Of each whole checkpoint, which of the two the primary does first.
+fn first_of(outcome: &RunOutcome, either: &str, or: &str) -> Vec<String> {
+    let mut seen = std::collections::BTreeMap::new();
+    let records = &outcome.trace.as_ref().unwrap().records;
+    let here = |record: &&Record| record.node == Some(NodeName::Primary) && record.checkpoint > 0;
+    for record in records.iter().filter(here) {
+        if [either, or].contains(&record.name.as_str()) {
+            seen.entry(record.checkpoint).or_insert_with(Vec::new).push(record.name.clone());
+        }
+    }
+    seen.into_values().filter(|names| names.len() == 2).map(|mut names| names.swap_remove(0)).collect()
+}
+
+#[test]
+fn a_fast_primary_runs_on_before_its_state_is_loaded() {
+    if !kvm_or_skip("a_fast_primary_runs_on_before_its_state_is_loaded") {
+        return;
+    }
+    for (name, rules, first) in [("v12", Rules::V12, "vmstate-loaded"), ("fast", Rules::FAST, "resume-vm")] {
+        let outcome = run(&options(name, rules)).unwrap();
+        assert_eq!((&outcome.violation, outcome.failovers), (&None, 0), "{name}");
+        let firsts = first_of(&outcome, "resume-vm", "vmstate-loaded");
+        assert!(firsts.len() >= 5 && firsts.iter().all(|it| it == first), "{name}: {firsts:?}");
+    }
+}
+
+#[test]
+fn a_fast_pair_survives_the_death_of_either_node_around_the_load() {
+    if !kvm_or_skip("a_fast_pair_survives_the_death_of_either_node_around_the_load") {
+        return;
+    }
+    let options = options("fast", Rules::FAST);
+    for at in [
+        "primary checkpoint 3 during effect send-ram",
+        "secondary checkpoint 3 after effect vmstate-received",
+        "primary checkpoint 3 after effect release",
+        "primary checkpoint 3 after effect resume-vm",
+        "secondary checkpoint 3 during effect load-state",
+        "secondary checkpoint 3 before effect commit-disk-epoch",
+        "secondary checkpoint 3 after effect commit-disk-epoch",
+        "primary checkpoint 3 after input vmstate-loaded",
+    ] {
+        for killed in NodeName::ALL {
+            let outcome = run_into(&options, at, FaultAction::Crash { node: killed });
+            assert_one_failover(&outcome, killed.peer(), &format!("the {killed} died at {at}"));
+            assert!(outcome.claimed);
+        }
+    }
+}
+
 #[test]
 fn a_cut_in_the_middle_of_a_transfer_leaves_it_half_sent() {
     if !kvm_or_skip("a_cut_in_the_middle_of_a_transfer_leaves_it_half_sent") {

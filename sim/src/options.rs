@@ -23,6 +23,7 @@ pub enum Watch {
 
 /// How a run is to be.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a choice of its own, and all combinations occur")]
 pub struct Options {
     /// At most [`MAX_CHECKPOINTS`] checkpoints until faults and new requests stop and the run drains.
     pub checkpoints: u64,

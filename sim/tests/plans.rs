@@ -48,7 +48,7 @@ fn a_fault_at_every_point_is_survived() {
         FaultAction::LostHeartbeat { node: NodeName::Primary },
         FaultAction::LostHeartbeat { node: NodeName::Secondary },
     ];
-    for name in ["v12", "late-release", "remus", "strict"] {
+    for name in ["v12", "late-release", "remus", "fast", "strict"] {
         let rules = load_rules(name).unwrap();
         let mut reached = 0;
         for at in points() {

@@ -129,7 +129,7 @@ fn every_kept_regression_breaks_what_it_says_and_holds_under_good_rules() {
             (0, Some(regression.head.explanation.clone())),
             "{file}"
         );
-        for good in ["v12", "late-release", "remus", "strict"] {
+        for good in ["v12", "late-release", "remus", "fast", "strict"] {
             let outcome = rerun(&regression, &load_rules(good).unwrap());
             assert_eq!(outcome.verdict, Verdict::Holds, "{file} under {good}: {:?}", outcome.explanation);
         }
