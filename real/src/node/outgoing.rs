@@ -19,6 +19,8 @@ pub(super) struct Pieces {
     bytes: Vec<u8>,
     /// Behind how many of `bytes` which page comes, ascending.
     pages: Vec<(usize, u64)>,
+    /// Room for copies, used before: what is touched for the first time costs more than to copy it.
+    room: Vec<u8>,
 }
 
 /// How much of some pieces has been written.
@@ -74,7 +76,9 @@ impl Pieces {
         if self.pages.is_empty() {
             return Ok(());
         }
-        let mut copied = Vec::with_capacity(self.len());
+        let mut copied = std::mem::take(&mut self.room);
+        copied.clear();
+        copied.reserve(self.len());
         let mut from = 0;
         for (behind, page) in self.pages.drain(..) {
             copied.extend_from_slice(&self.bytes[from..behind]);
@@ -82,7 +86,7 @@ impl Pieces {
             from = behind;
         }
         copied.extend_from_slice(&self.bytes[from..]);
-        self.bytes = copied;
+        self.room = std::mem::replace(&mut self.bytes, copied);
         Ok(())
     }
 
