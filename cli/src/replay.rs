@@ -215,8 +215,8 @@ fn on_sim(source: Source, file: &Path, seed: Option<u64>) -> Result<Report, Fail
     let outcome = known.map(|property| watched(Watch::Only(property)));
     let outcome = outcome.filter(|outcome| outcome.verdict == Verdict::Violated);
     let mut report = simulated(&rules, outcome.unwrap_or_else(|| watched(Watch::Everything)));
-    let seen = |stalled: &Liveness| report.broken.iter().any(|(name, _)| *name == stalled.name());
-    let unseen = stalled.filter(|stalled| !seen(stalled));
+    let is_broken = |stalled: &Liveness| report.broken.iter().any(|(name, _)| *name == stalled.name());
+    let unseen = stalled.filter(|stalled| !is_broken(stalled));
     report.unfinished.extend(unseen.map(not_seen));
     Ok(report)
 }

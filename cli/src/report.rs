@@ -137,9 +137,31 @@ pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
+/// A word of a command as a shell takes it.
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=+,@%".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_would_split_them() {
+        for (word, as_typed) in [
+            ("bug:ram-first", "bug:ram-first"),
+            ("regressions/bug-ram-first.disk.1.toml", "regressions/bug-ram-first.disk.1.toml"),
+            ("my rules.toml", "'my rules.toml'"),
+            ("it's", "'it'\\''s'"),
+            ("", "''"),
+        ] {
+            assert_eq!(quoted(word), as_typed);
+        }
+    }
 
     #[test]
     fn digits_are_grouped_by_three() {

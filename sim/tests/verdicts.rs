@@ -3,7 +3,7 @@
 
 mod common;
 
-use colo_protocol::{Bug, Detection, FailedLoad, FailoverDeferral, Fencing, Liveness, PRESETS, Property};
+use colo_protocol::{Bug, Detection, FailedLoad, FailoverDeferral, Fencing, PRESETS, Property};
 use colo_sim::{Broken, Options, Outcome, Summary, Verdict, Watch, run, sweep, sweep_until};
 use colo_trace::{NamedRules, load_rules};
 use std::ops::ControlFlow;

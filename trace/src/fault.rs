@@ -20,15 +20,6 @@ macro_rules! faults {
         pub enum FaultKind { $($kind),+ }
 
         impl FaultAction {
-    /// How long it lasts, milliseconds; 0 for what happens at once, or has no end of its own.
-    pub fn lasts_ms(self) -> u64 {
-        match self {
-            Self::Stall { for_ms } | Self::Pause { for_ms, .. } | Self::SlowDisk { for_ms, .. } => for_ms.into(),
-            Self::ClockJump { by_ms, .. } => by_ms.unsigned_abs().into(),
-            _ => 0,
-        }
-    }
-
             /// The fault without what it carries.
             pub const fn kind(self) -> FaultKind {
                 match self { $(Self::$kind { .. } => FaultKind::$kind),+ }
@@ -134,6 +125,19 @@ faults! {
         /// The node that takes its peer for dead.
         node: NodeName
     },
+}
+
+impl FaultAction {
+    /// How long it lasts, milliseconds; 0 for what happens at once, or has no end of its own.
+    pub fn lasts_ms(self) -> u64 {
+        match self {
+            Self::Stall { for_ms } | Self::Pause { for_ms, .. } | Self::SlowDisk { for_ms, .. } => {
+                for_ms.into()
+            }
+            Self::ClockJump { by_ms, .. } => by_ms.unsigned_abs().into(),
+            _ => 0,
+        }
+    }
 }
 
 impl FaultKind {

@@ -85,12 +85,32 @@ impl Plan {
             return Err(PlanError::TooLarge(text.len()));
         }
         let plan: Self = toml::from_str(text).map_err(|error| PlanError::Syntax(error.to_string()))?;
+        plan.expect_known_fields(text)?;
         let lasting_ms = plan.faults.iter().map(|fault| fault.action.lasts_ms()).sum();
         match lasting_ms {
             _ if plan.schema != PLAN_SCHEMA => Err(PlanError::Schema(plan.schema)),
             0..=MAX_LASTING_MS => Ok(plan),
             _ => Err(PlanError::TooLong(lasting_ms)),
         }
+    }
+
+    /// That a fault has no field that its action does not have: a reader of flattened fields passes over those.
+    fn expect_known_fields(&self, text: &str) -> Result<(), PlanError> {
+        let syntax = |problem: String| PlanError::Syntax(problem);
+        let given: toml::Table = text.parse().map_err(|error: toml::de::Error| syntax(error.to_string()))?;
+        let faults = given.get("fault").and_then(toml::Value::as_array);
+        for (fault, given) in self.faults.iter().zip(faults.into_iter().flatten()) {
+            let known = toml::Table::try_from(fault).map_err(|error| syntax(error.to_string()))?;
+            let unknown =
+                given.as_table().and_then(|given| given.keys().find(|key| !known.contains_key(*key)));
+            if let Some(unknown) = unknown {
+                let (at, name) = (fault.at, fault.action.kind().name());
+                let known: Vec<&str> = known.keys().map(String::as_str).collect();
+                let known = known.join(", ");
+                return Err(syntax(format!("unknown field `{unknown}` of {name} at {at}, expected {known}")));
+            }
+        }
+        Ok(())
     }
 
     /// Writes the plan as TOML.
@@ -265,6 +285,10 @@ until = "secondary checkpoint 3 after input lost-heartbeat"
             (
                 &TEXT.replace("for_ms = 40", "for_ms = 3600001"),
                 "faults that last 3600001 ms together, expected at most 3600000",
+            ),
+            (
+                &TEXT.replace("\"stall\"\nfor_ms = 40", "\"cut\"\ncolour = \"red\""),
+                "unknown field `colour` of cut at secondary checkpoint 2 before effect lock-vm, expected action, at",
             ),
             ("\0", "not a fault plan"),
         ] {

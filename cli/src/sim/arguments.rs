@@ -2,12 +2,13 @@
 
 use super::merge;
 use super::seeds::{Shard, parse_seeds, parse_shard, parse_time};
-use crate::report::Failure;
-use crate::run::read_plan;
+use crate::report::{Failure, quoted};
+use crate::run::read_plan_file;
 use colo_sim::{Options, SELF_CHECK};
+use colo_trace::{Plan, PlanFile};
 use std::num::NonZeroU64;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Simulate pairs on a virtual clock, with faults drawn from seeds.
@@ -102,7 +103,7 @@ pub(super) enum Command {
 
 impl Arguments {
     pub(super) fn options(&self) -> Result<Options, Failure> {
-        let plan = self.plan.as_deref().map(read_plan).transpose()?;
+        let plan = self.plan.as_deref().map(own_plan).transpose()?;
         Ok(Options {
             checkpoints: self.checkpoints,
             clients: self.clients,
@@ -123,4 +124,16 @@ impl Arguments {
     pub(super) const fn self_check(&self) -> Option<NonZeroU64> {
         NonZeroU64::new(self.self_check)
     }
+}
+
+/// A plan, and no regression: that has rules, a seed and a size of its own.
+fn own_plan(file: &Path) -> Result<Plan, Failure> {
+    let PlanFile { head, plan } = read_plan_file(file)?;
+    if head.is_none() {
+        return Ok(plan);
+    }
+    let file = quoted(&file.display().to_string());
+    Err(Failure::Input(format!(
+        "{file} is a regression, with rules and a seed of its own, expected a plan; try colo replay {file} --on sim"
+    )))
 }

@@ -4,7 +4,7 @@ use super::arguments::Arguments;
 use super::keep::keep_regression;
 use super::progress::progress_bar;
 use super::told::again;
-use crate::report::{Exit, Failure, counted, grouped, paragraph, print, print_json};
+use crate::report::{Exit, Failure, counted, grouped, paragraph, print, print_json, quoted};
 use colo_sim::{Enumeration, Options, enumerate, regression};
 use colo_trace::{NamedRules, Regression};
 use serde_json::{Value, json};
@@ -116,7 +116,9 @@ fn told(rules: &NamedRules, seed: u64, (enumeration, failed): (&Enumeration, &[F
     let _ = match failed.iter().find_map(|failed| failed.file.as_ref()) {
         None if failed.is_empty() => writeln!(out, "verdict    holds, whatever fails wherever"),
         None => Ok(()),
-        Some(file) => writeln!(out, "again      colo replay {file} --on sim\nplan       {file}"),
+        Some(file) => {
+            writeln!(out, "again      colo replay {} --on sim\nplan       {file}", quoted(file))
+        }
     };
     out
 }

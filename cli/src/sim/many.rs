@@ -7,9 +7,9 @@ use super::lines::{Ending, Lines, Runs, read};
 use super::progress::Progress;
 use super::told::{again, shortest, summed_up, told};
 use crate::interrupt;
-use crate::report::{Exit, Failure, print, print_json, unwritable};
+use crate::report::{Exit, Failure, counted, print, print_json, unwritable};
 use colo_sim::{
-    Line, Options, Outcome, SeedSet, Summary, Unlike, run as simulate, sweep_checked, sweep_name,
+    Line, Options, Outcome, SeedSet, Summary, Unlike, Verdict, run as simulate, sweep_checked, sweep_name,
 };
 use colo_trace::NamedRules;
 use std::fs::{File, OpenOptions};
@@ -19,6 +19,9 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+/// The most plans that a sweep writes.
+const MOST_PLANS: usize = 100;
+
 /// A sweep under way.
 struct Sweep<'a> {
     rules: &'a NamedRules,
@@ -27,6 +30,8 @@ struct Sweep<'a> {
     runs: Runs,
     out: Option<BufWriter<File>>,
     junit: Option<Junit>,
+    /// Plans that have been written.
+    plans: usize,
     progress: Progress,
     begun: Instant,
     /// Why the lines cannot be written any more.
@@ -89,6 +94,10 @@ impl<'a> Sweep<'a> {
         };
         let left = bounded.then(|| seeds.end - seeds.start - runs.summary.runs);
         let progress = Progress::new(left, &runs.summary);
+        // What cannot be written in the end is known before the first run.
+        if let Some(file) = &arguments.junit {
+            File::create(file).map_err(|error| unwritable(file, &error))?;
+        }
         let junit = arguments.junit.as_ref().map(|_| Junit::new(&rules.name));
         let (out, begun) = (out.map(BufWriter::new), Instant::now());
         Ok(Self {
@@ -98,6 +107,7 @@ impl<'a> Sweep<'a> {
             runs,
             out,
             junit,
+            plans: 0,
             progress,
             begun,
             failure: None,
@@ -107,7 +117,7 @@ impl<'a> Sweep<'a> {
     }
 
     fn take(&mut self, outcome: &Outcome) {
-        let plan = keep_plan(self.rules, outcome, &self.arguments.plan_dir);
+        let plan = self.kept_plan(outcome);
         let runs = &mut self.runs;
         let line = Line {
             rules: Some((&runs.rules).into()),
@@ -123,6 +133,18 @@ impl<'a> Sweep<'a> {
         let written = self.out.as_mut().map_or(Ok(()), |out| write_line(out, &line));
         let printed = if self.arguments.json { print_json(&line) } else { Ok(()) };
         self.failure = written.and(printed).err();
+    }
+
+    /// The file of a run's plan. Of runs that broke what is not claimed, and of those beyond the first many, there is none:
+    /// their seeds draw them again.
+    fn kept_plan(&mut self, outcome: &Outcome) -> Option<String> {
+        if outcome.verdict == Verdict::Holds || !outcome.claimed || self.plans == MOST_PLANS {
+            return None;
+        }
+        let plan = keep_plan(self.rules, outcome, &self.arguments.plan_dir);
+        // A directory that takes one of them takes all.
+        self.plans = if plan.is_some() { self.plans + 1 } else { MOST_PLANS };
+        plan
     }
 
     fn end(mut self, seeds: &Range<u64>, steady: Result<(), Unlike>) -> Result<Exit, Failure> {
@@ -172,6 +194,10 @@ impl<'a> Sweep<'a> {
         let Runs { rules, summary, seeds, .. } = &self.runs;
         let seconds = self.begun.elapsed().as_secs_f64();
         print(&summed_up(rules, summary, seeds, Some(seconds)))?;
+        let never = summary.never().count() as u64;
+        if self.arguments.require_sometimes && never > 0 {
+            print(&format!("required   {} taken by no run\n", counted(never, "rare path", "rare paths")))?;
+        }
         if self.stopped {
             print("stopped    before the last seed: what is said is of these runs only\n")?;
         }
@@ -195,7 +221,10 @@ fn write_line(out: &mut impl Write, line: &impl serde::Serialize) -> Result<(), 
 /// The runs that are in the file, and the file, to be written on behind the last whole one of them.
 fn resumed(runs: Runs, seeds: &Range<u64>, file: &Path) -> Result<(Runs, Option<File>), Failure> {
     let bad = |problem: String| Failure::Input(format!("{}: {problem}", file.display()));
-    let Lines { runs, whole_bytes, .. } = read(file, Some(runs))?;
+    let Lines { runs, whole_bytes, cut_off, .. } = read(file, Some(runs))?;
+    if whole_bytes == 0 && cut_off {
+        return Err(bad("there is no whole line in it, expected those of a sweep".to_owned()));
+    }
     let runs = runs.ok_or_else(|| bad("there is no run in it".to_owned()))?;
     let foreign = runs.seeds.ranges().find(|range| range.start < seeds.start || range.end > seeds.end);
     if let Some(Range { start, end }) = foreign {

@@ -1,7 +1,7 @@
 //! What simulated runs came to, for a person.
 
 use super::keep::Kept;
-use crate::report::{counted, grouped};
+use crate::report::{counted, grouped, quoted};
 use colo_sim::{Options, Outcome, SeedSet, Summary, Verdict, knobs, run as simulate};
 use colo_trace::{NamedRules, diagram};
 use std::fmt::Write;
@@ -54,11 +54,14 @@ pub(super) fn told(rules: &NamedRules, outcome: &Outcome, options: &Options, pla
             let claimed = if outcome.claimed { "VIOLATED" } else { "violated, but not claimed" };
             writeln!(out, "verdict    {claimed}: {property}: {explanation}")
         }
-        (None, _) => writeln!(out, "verdict    holds"),
+        (None, _) if outcome.unreached.is_empty() && outcome.closed.is_empty() => {
+            writeln!(out, "verdict    holds")
+        }
+        (None, _) => writeln!(out, "verdict    incomplete: some of the plan never came to pass"),
     };
     if let Some(plan) = plan {
         let _ = writeln!(out, "plan       {plan}");
-        let _ = writeln!(out, "again      {} --plan {plan}", again(rules, outcome.seed, options));
+        let _ = writeln!(out, "again      {} --plan {}", again(rules, outcome.seed, options), quoted(plan));
     }
     out
 }
@@ -66,7 +69,7 @@ pub(super) fn told(rules: &NamedRules, outcome: &Outcome, options: &Options, pla
 /// The command that makes a run again.
 pub(super) fn again(rules: &NamedRules, seed: u64, options: &Options) -> String {
     let usual = Options::default();
-    let mut command = format!("colo sim {} --seed {seed}", rules.name);
+    let mut command = format!("colo sim {} --seed {seed}", quoted(&rules.name));
     if options.checkpoints != usual.checkpoints {
         let _ = write!(command, " --checkpoints {}", options.checkpoints);
     }
@@ -111,13 +114,15 @@ pub(super) fn summed_up(rules: &str, summary: &Summary, seeds: &SeedSet, seconds
         grouped(summary.pairs.saturating_sub(summary.runs)),
         counted(summary.unprotected, "run", "runs"),
     );
-    let never: Vec<_> = summary.never().chain(summary.never_struck()).collect();
-    for path in never.iter().take(MOST_NEVER) {
-        let _ = writeln!(out, "never      {path}");
+    let never = summary.never().map(|path| format!("never      {path}"));
+    let unstruck = summary.never_struck().map(|occasion| format!("unstruck   {occasion}"));
+    let never: Vec<_> = never.chain(unstruck).collect();
+    for line in never.iter().take(MOST_NEVER) {
+        let _ = writeln!(out, "{line}");
     }
     if let Some(more) = never.len().checked_sub(MOST_NEVER).filter(|more| *more > 0) {
         let counters = summary.sometimes.len() + summary.occasions.len();
-        let _ = writeln!(out, "never      {more} more of {counters} (--json has them all)");
+        let _ = writeln!(out, "           and {more} more of {counters} (--json has them all)");
     }
     for (property, runs) in &summary.properties {
         let _ = writeln!(out, "VIOLATED   {property}: {}", counted(*runs, "run", "runs"));
@@ -162,7 +167,7 @@ pub(super) fn shortest(rules: &NamedRules, kept: &Kept) -> String {
     }
     let _ = writeln!(out, "verdict    VIOLATED: {}: {}", head.property, head.explanation);
     if let Some(file) = file {
-        let _ = writeln!(out, "again      colo replay {file} --on sim");
+        let _ = writeln!(out, "again      colo replay {} --on sim", quoted(file));
         let _ = writeln!(out, "regression {file}");
     }
     out

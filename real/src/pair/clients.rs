@@ -11,6 +11,10 @@ use std::time::{Duration, Instant};
 /// After how long a client asks again.
 const RETRY_AFTER: Duration = Duration::from_millis(20);
 
+/// How long output may be missing in front of output that has come. The two nodes are heard by two threads, and on a busy
+/// machine the one may be heard long after the other, though it spoke before.
+const MISSING_FOR: Duration = Duration::from_secs(2);
+
 /// Keys that the clients share.
 const KEYS: u64 = 16;
 
@@ -20,6 +24,8 @@ pub(super) struct Clients {
     all: Vec<Client>,
     receiver: OutputReceiver,
     checker: Checker,
+    /// Output that came before what is in front of it, and when.
+    early: Vec<(Instant, u64, Vec<RawReply>)>,
     /// No new requests: the run is to drain.
     draining: bool,
     /// Replies seen, each once.
@@ -42,6 +48,7 @@ impl Clients {
             all: clients,
             receiver: OutputReceiver::default(),
             checker: Checker::new(),
+            early: Vec::new(),
             draining: false,
             seen: 0,
         }
@@ -61,6 +68,27 @@ impl Clients {
 
     /// Output has left the service; says how much of it is new. An error says what is wrong with it.
     pub(super) fn output(&mut self, first: u64, units: &[RawReply]) -> Result<u64, RunViolation> {
+        if first > self.receiver.next().0 {
+            self.early.push((Instant::now(), first, units.to_vec()));
+            return Ok(0);
+        }
+        let mut new = self.take(first, units)?;
+        while let Some(next) = self.early.iter().position(|(_, first, _)| *first <= self.receiver.next().0) {
+            let (_, first, units) = self.early.swap_remove(next);
+            new += self.take(first, &units)?;
+        }
+        Ok(new)
+    }
+
+    /// Whether what is missing in front of output that has come will not come any more.
+    pub(super) fn missing(&self, now: Instant) -> Result<(), RunViolation> {
+        let late = self.early.iter().filter(|(came, ..)| now.duration_since(*came) > MISSING_FOR);
+        late.map(|(_, first, _)| OutputOffset(*first))
+            .min()
+            .map_or(Ok(()), |got| Err(Violation::Gap { expected: self.receiver.next(), got }.into()))
+    }
+
+    fn take(&mut self, first: u64, units: &[RawReply]) -> Result<u64, RunViolation> {
         let mut new = 0;
         for (place, unit) in (first..).zip(units) {
             let offset = OutputOffset(place);
@@ -97,9 +125,9 @@ impl Clients {
         self.draining = true;
     }
 
-    /// Whether every request has been answered.
+    /// Whether every request has been answered, and nothing is missing.
     pub(super) fn all_answered(&self) -> bool {
-        self.all.iter().all(|client| client.open.is_none())
+        self.early.is_empty() && self.all.iter().all(|client| client.open.is_none())
     }
 
     /// Judges the whole history of a run that was drained.
@@ -145,4 +173,26 @@ fn raw_request(request: Request) -> RawRequest {
         Operation::Add { delta, .. } => (OP_ADD, delta),
     };
     [request.client.into(), request.sequence, operation, request.operation.key(), value]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn units(count: u64) -> Vec<RawReply> {
+        (0..count).map(|_| [0, 1, 0, STATUS_OK + 1, 0]).collect()
+    }
+
+    /// What is said of units is not the matter here: they are refused when they are taken, and not before.
+    #[test]
+    fn output_that_is_heard_too_early_waits_for_what_is_in_front_of_it() {
+        let mut clients = Clients::new(1);
+        assert_eq!(clients.output(3, &units(2)), Ok(0));
+        assert!(!clients.all_answered());
+        let now = Instant::now();
+        assert_eq!(clients.missing(now), Ok(()));
+        let missing = clients.missing(now + MISSING_FOR + RETRY_AFTER).map_err(|error| error.to_string());
+        assert_eq!(missing, Err("lost: the output goes on at 3 where it had come to 0 only".to_owned()));
+        assert!(matches!(clients.output(0, &units(3)), Err(RunViolation::Refused { .. })));
+    }
 }

@@ -172,6 +172,9 @@ impl<'a> Pair<'a> {
         let patience = self.options.patience();
         while !self.is_done() && self.outcome.violation.is_none() {
             self.ask();
+            if let Err(violation) = self.clients.missing(Instant::now()) {
+                self.violate(violation);
+            }
             if self.manager.is_due(Instant::now()) {
                 self.manage();
             }
