@@ -172,7 +172,7 @@ fn the_first_failure_of_a_sweep_is_shrunk_and_replayed_by_the_command_that_is_pr
     let replayed = run(&directory, again, 1);
     assert!(replayed.contains("VIOLATED   output commit"), "{replayed}");
     run(&directory, &format!("replay {file} --on sim --rules v12"), 0);
-    run(&directory, &format!("sim v12 --seed 7 --plan {file}"), 0);
+    run(&directory, &format!("sim v12 --seed 7 --plan {file}"), 2);
     run(&directory, &format!("replay {file} --on model"), 1);
     let json = run(&directory, "sim bug:release-at-suspend --seeds 12..60 --json", 1);
     let shrunk = &ending(&json)["shrunk"];
