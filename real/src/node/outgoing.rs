@@ -234,3 +234,51 @@ impl Outgoing {
         self.total += count as u64;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where each byte of the pieces comes from: itself, or a page and a place in it.
+    fn spelled(pieces: &Pieces, room: usize) -> Vec<(u64, usize)> {
+        let (mut place, mut spelled) = (Place::default(), Vec::new());
+        while let Some(part) = pieces.next(&mut place, room) {
+            match part {
+                Part::Bytes(bytes) => spelled.extend(bytes.iter().map(|byte| (u64::MAX, usize::from(*byte)))),
+                Part::Page(page, from, to) => spelled.extend((from..to).map(|at| (page, at))),
+            }
+        }
+        spelled
+    }
+
+    fn pieces() -> Pieces {
+        let mut pieces = Pieces::default();
+        pieces.push_page(7);
+        pieces.bytes().extend([1, 2, 3]);
+        pieces.push_page(9);
+        pieces.push_page(8);
+        pieces.bytes().extend([4]);
+        pieces
+    }
+
+    #[test]
+    fn pages_and_bytes_come_in_their_order_whatever_there_is_room_for() {
+        let page = |number| (0..PAGE).map(move |at| (number, at));
+        let bytes = |bytes: &'static [usize]| bytes.iter().map(|byte| (u64::MAX, *byte));
+        let expected: Vec<_> =
+            page(7).chain(bytes(&[1, 2, 3])).chain(page(9)).chain(page(8)).chain(bytes(&[4])).collect();
+        for room in [1, 2, 1_000, PAGE - 1, PAGE, PAGE + 1, usize::MAX / 2] {
+            assert_eq!(spelled(&pieces(), room), expected, "{room}");
+        }
+        assert_eq!(pieces().len(), expected.len());
+    }
+
+    #[test]
+    fn what_is_appended_comes_behind() {
+        let (mut both, mut second) = (pieces(), pieces());
+        both.append(&mut second);
+        let once = spelled(&pieces(), PAGE);
+        assert_eq!(spelled(&both, PAGE), [once.clone(), once].concat());
+        assert_eq!(second.len(), 0);
+    }
+}
