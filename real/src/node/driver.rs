@@ -86,7 +86,7 @@ pub(super) struct Times {
     pub(super) checkpoint: u64,
     pub(super) requested: Option<Instant>,
     pub(super) suspended: Option<Instant>,
-    pub(super) resumed: Option<Instant>,
+    pub(super) resumed: bool,
     pub(super) released: Option<Instant>,
     pub(super) loaded: Option<Instant>,
     /// Bytes ever sent, when the checkpoint was requested.
@@ -158,8 +158,8 @@ impl Driver {
         if let Some(command) = self.commands.pop_front() {
             return self.command(&command, control);
         }
-        if self.node.queue().first().is_none() {
-            self.tell_figures(control)?;
+        if let (None, Some(went_on)) = (self.node.queue().first(), self.vcpu.went_on()) {
+            self.tell_figures(went_on, control)?;
         }
         if self.node.queue().ready(self.in_hand.is_some()).is_some() {
             return self.carry_out(control);

@@ -82,7 +82,7 @@ impl Driver {
     pub(super) fn send(&mut self, message: Message, control: &mut Control) -> Result<(), NodeError> {
         if message == Message::CheckpointRequest {
             // When this one was due at once, nobody has told yet of the one before.
-            self.tell_figures(control)?;
+            self.tell_figures(self.vcpu.went_on().unwrap_or_else(Instant::now), control)?;
             self.times = Times {
                 checkpoint: self.node.machine().checkpoint().0,
                 requested: Some(Instant::now()),
@@ -104,7 +104,7 @@ impl Driver {
         machine.tick()?;
         drop(machine);
         self.vcpu.resume();
-        self.times.resumed = Some(Instant::now());
+        self.times.resumed = true;
         Ok(())
     }
 
@@ -116,12 +116,13 @@ impl Driver {
     }
 
     /// Tells the figures of a checkpoint that is over: the VM runs again, the secondary has loaded, output has left.
-    pub(super) fn tell_figures(&mut self, control: &mut Control) -> Result<(), NodeError> {
+    /// It does so since `went_on`.
+    pub(super) fn tell_figures(&mut self, went_on: Instant, control: &mut Control) -> Result<(), NodeError> {
         let Times {
             checkpoint,
             requested: Some(requested),
             suspended: Some(suspended),
-            resumed: Some(resumed),
+            resumed: true,
             released: Some(released),
             loaded: Some(loaded),
             bytes_before,
@@ -135,7 +136,7 @@ impl Driver {
             checkpoint,
             dirty_pages: self.saved.pages.len() as u64,
             bytes: self.outgoing.total() - bytes_before,
-            pause_us: micros(suspended, resumed),
+            pause_us: micros(suspended, went_on),
             transaction_us: micros(requested, loaded),
             release_us: micros(requested, released),
         }))

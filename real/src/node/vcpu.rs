@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 /// Requests that may wait for the guest; the network drops what comes beyond.
 const MAX_WAITING_REQUESTS: usize = 4096;
@@ -36,6 +37,8 @@ struct Switch {
     run: bool,
     quit: bool,
     stands_still: bool,
+    /// When the thread has gone on, since it was last let.
+    went_on: Option<Instant>,
     requests: VecDeque<Request>,
     replies: Vec<Reply>,
     failure: Option<String>,
@@ -72,8 +75,14 @@ impl VcpuThread {
     /// Lets the guest execute.
     pub(super) fn resume(&self) {
         let mut switch = lock(&self.shared.switch);
-        (switch.run, switch.stands_still) = (true, false);
+        (switch.run, switch.stands_still, switch.went_on) = (true, false, None);
         self.shared.changed.notify_all();
+    }
+
+    /// When the guest went on, since it was last let; nothing as long as its thread has not come to it. (Who lets it may
+    /// well be preempted by it, and so cannot tell.)
+    pub(super) fn went_on(&self) -> Option<Instant> {
+        lock(&self.shared.switch).went_on
     }
 
     /// Stops the guest, and waits until it stands still.
@@ -149,6 +158,7 @@ impl Shared {
         loop {
             switch.stands_still = switch.quit || !switch.run;
             if !switch.stands_still {
+                switch.went_on.get_or_insert_with(Instant::now);
                 return true;
             }
             // Also on the way out: whoever waits for it to stand still waits for that.
