@@ -8,7 +8,7 @@ mod limits;
 mod sample;
 
 use colo_protocol::Rules;
-use colo_real::{LinkKind, NodeCommand, RunError, RunOptions, kvm_usable, run_node, run_pair};
+use colo_real::{LinkKind, NodeCommand, RunOptions, kvm_usable, run_node, run_pair};
 use colo_trace::{NamedRules, Plan};
 use limits::Limits;
 use sample::Sample;
@@ -57,8 +57,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "microseconds of a pause are few")]
 /// All variants with one dirty set, in turns with the limits.
+#[expect(clippy::cast_precision_loss, reason = "microseconds of a pause are few")]
 fn row(mib: u64) -> Result<(), Box<dyn Error>> {
     let mut limits = Limits::new(MEMORY_MIB * PAGES_OF_A_MIB)?;
     let mut measured = VARIANTS.map(|_| Measured::default());
@@ -73,10 +73,13 @@ fn row(mib: u64) -> Result<(), Box<dyn Error>> {
     for ((name, rules), measured) in VARIANTS.iter().zip(&mut measured) {
         let (pause, transaction) = (measured.pause.median(), measured.transaction.median());
         let pages = measured.pages.median();
-        let limit = limit_of(rules, copy, transfer);
-        let ratio = pause as f64 / limit.max(1) as f64;
+        // Where next to nothing is dirty, neither copying nor sending is what a pause is made of.
+        let ratio = match limit_of(rules, copy, transfer) {
+            limit if mib > 0 => format!("{:.2}", pause as f64 / limit.max(1) as f64),
+            _ => "-".to_owned(),
+        };
         println!(
-            "{mib:9}  {pages:5}  {name:8}  {pause:10}  {transaction:11}  {copy:6}  {transfer:8}  {ratio:.2}"
+            "{mib:9}  {pages:5}  {name:8}  {pause:10}  {transaction:11}  {copy:6}  {transfer:8}  {ratio}"
         );
     }
     Ok(())
@@ -92,7 +95,7 @@ fn limit_of(rules: &Rules, copy: u64, transfer: u64) -> u64 {
     }
 }
 
-fn turn(name: &str, rules: Rules, mib: u64, measured: &mut Measured) -> Result<(), RunError> {
+fn turn(name: &str, rules: Rules, mib: u64, measured: &mut Measured) -> Result<(), Box<dyn Error>> {
     // Long enough for the guest to write to all of its pages.
     let checkpoint_delay_ms = 20 + u32::try_from(mib).unwrap_or(u32::MAX) * 5;
     let options = RunOptions {
@@ -108,6 +111,9 @@ fn turn(name: &str, rules: Rules, mib: u64, measured: &mut Measured) -> Result<(
     };
     let directory = tempfile::tempdir()?;
     let outcome = run_pair(&options, directory.path(), &mut |_| {})?;
+    if let Some(violation) = outcome.violation {
+        return Err(format!("{name}, {mib} MiB: {violation}").into());
+    }
     for figures in outcome.checkpoints.iter().skip(LEFT_OUT) {
         measured.pause.add(figures.pause_us);
         measured.transaction.add(figures.transaction_us);

@@ -4,7 +4,7 @@
 //! both are plans; a regression has rules, seed and size of its own. What a run means is said by whoever ran it, and nothing is judged here.
 
 use crate::look::Look;
-use crate::report::{Exit, Failure, mind_name, paragraph, print, print_json};
+use crate::report::{Exit, Failure, mind_name, paragraph, print, print_json, quoted};
 use colo_model::{
     Break, Followed, ForEver, PlanFollowed, Stuck, follow_plan, follow_trace, is_beyond_the_model,
 };
@@ -149,11 +149,9 @@ fn followed(run: Followed) -> Report {
 fn plan_on_model(rules: &NamedRules, plan: &Plan, file: &Path) -> Result<Report, Failure> {
     let mut beyond = plan.faults.iter().map(|fault| fault.action.kind());
     if let Some(kind) = beyond.find(|kind| is_beyond_the_model(*kind)) {
+        let (file, kind) = (quoted(&file.display().to_string()), kind.name());
         return Err(Failure::Input(format!(
-            "{}: the model has no step for {}, expected a plan without; try colo replay {} --on sim",
-            file.display(),
-            kind.name(),
-            file.display()
+            "{file}: the model has no step for {kind}, expected a plan without; try colo replay {file} --on sim"
         )));
     }
     let PlanFollowed { run, unreached, closed, complete } = follow_plan(rules, plan);

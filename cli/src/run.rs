@@ -1,7 +1,7 @@
 //! `colo run`: a real pair, checkpointed and failed over; and `colo node`, one of its processes.
 
 use crate::crash_points;
-use crate::report::{Exit, Failure, counted, grouped, only_periodic, print, print_json};
+use crate::report::{Exit, Failure, counted, grouped, only_periodic, print, print_json, quoted};
 use colo_protocol::NodeName;
 use colo_real::{
     CheckpointFigures, LinkKind, NodeCommand, RunError, RunOptions, RunOutcome, can_strike, kvm_usable,
@@ -210,11 +210,10 @@ fn real_plan(file: &std::path::Path) -> Result<Plan, Failure> {
         None if !plan.gates.is_empty() => "a gate",
         None => return Ok(plan),
     };
+    let file = quoted(&file.display().to_string());
     Err(Failure::Input(format!(
-        "{}: {beyond} cannot be carried out on real machines, expected a plan without; \
-         try colo replay {} --on sim",
-        file.display(),
-        file.display()
+        "{file}: {beyond} cannot be carried out on real machines, expected a plan without; \
+         try colo replay {file} --on sim"
     )))
 }
 

@@ -199,6 +199,9 @@ fn a_rare_path_that_no_run_took_is_named_and_can_be_required() {
     run(&directory, "sim --seeds 0..3 --require-sometimes", 1);
     run(&directory, "sim merge few.jsonl --require-sometimes", 1);
     run(&directory, "sim --seeds 0..2000 --require-sometimes", 0);
+    let text = run(&directory, "sim --seeds 0..2000 --require-occasions", 1);
+    assert!(text.contains("\nunstruck   ") && text.contains("\nrequired   "), "{text}");
+    run(&directory, "sim --seed 1 --require-sometimes", 2);
 }
 
 #[test]

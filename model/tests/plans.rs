@@ -1,5 +1,5 @@
 //! Plans in the model: each fault that it has a step for is carried out, and breaks nothing under good rules.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use colo_model::{follow_plan, is_beyond_the_model};
 use colo_trace::{FaultKind, Plan, load_rules};

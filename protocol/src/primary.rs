@@ -99,8 +99,13 @@ impl PrimaryPhase {
         }
     }
 
+    /// Whether the node has stopped for good.
+    pub(crate) const fn is_over(self) -> bool {
+        matches!(self, Self::Fenced | Self::ShutDown)
+    }
+
     /// Whether the node is in COLO: protected, or on the way there.
-    const fn in_session(self) -> bool {
+    pub(crate) const fn in_session(self) -> bool {
         !matches!(self, Self::Error | Self::TakingOver | Self::Alone | Self::Fenced | Self::ShutDown)
     }
 }
@@ -187,7 +192,7 @@ impl Primary {
 
     /// Whether the node has stopped for good.
     pub(crate) const fn is_over(&self) -> bool {
-        matches!(self.phase, PrimaryPhase::Fenced | PrimaryPhase::ShutDown)
+        self.phase.is_over()
     }
 
     /// Whether it serves alone and has nothing in hand.

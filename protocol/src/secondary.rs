@@ -103,8 +103,13 @@ impl SecondaryPhase {
         }
     }
 
+    /// Whether the node has stopped for good.
+    pub(crate) const fn is_over(self) -> bool {
+        matches!(self, Self::Failed | Self::Fenced | Self::ShutDown)
+    }
+
     /// Whether the node is in COLO: protected, or on the way there.
-    const fn in_session(self) -> bool {
+    pub(crate) const fn in_session(self) -> bool {
         !matches!(
             self,
             Self::Error | Self::TakingOver | Self::Alone | Self::Failed | Self::Fenced | Self::ShutDown
@@ -374,7 +379,7 @@ impl Secondary {
 
     /// Whether the node has stopped for good.
     pub(crate) const fn is_over(&self) -> bool {
-        matches!(self.phase, SecondaryPhase::Failed | SecondaryPhase::Fenced | SecondaryPhase::ShutDown)
+        self.phase.is_over()
     }
 
     /// Whether it is a replacement to which nothing has been given yet.

@@ -38,6 +38,22 @@ impl Phase {
         }
     }
 
+    /// Whether the node is in COLO: protected, or on the way there.
+    pub const fn in_session(self) -> bool {
+        match self {
+            Self::Primary(phase) => phase.in_session(),
+            Self::Secondary(phase) => phase.in_session(),
+        }
+    }
+
+    /// Whether the node has stopped for good.
+    pub const fn is_over(self) -> bool {
+        match self {
+            Self::Primary(phase) => phase.is_over(),
+            Self::Secondary(phase) => phase.is_over(),
+        }
+    }
+
     /// The phase's name.
     pub const fn name(self) -> &'static str {
         match self {

@@ -10,7 +10,7 @@ use crate::run;
 use crate::sweep::in_order;
 use colo_protocol::{EffectKind, InputKind, NodeName, Rules};
 use colo_trace::{
-    Event, Fault, FaultAction, FaultKind, Moment, NamedRules, Plan, Point, Record, new_pair, points_in,
+    Event, Fault, FaultAction, FaultKind, Moment, NamedRules, Plan, Point, is_new_pair, points_in,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -183,7 +183,6 @@ fn happenings(points: &BTreeSet<Point>) -> BTreeSet<Happening> {
 /// The points of a run that are tried; its trace is not needed any more.
 fn taken_points(outcome: &mut Outcome) -> Vec<Found> {
     let records = outcome.trace.take().map(|trace| trace.records).unwrap_or_default();
-    let is_new_pair = |record: &Record| NodeName::ALL.into_iter().any(|node| record.name == new_pair(node));
     let first_pair = records.iter().position(is_new_pair).unwrap_or(records.len());
     let before: BTreeSet<_> = points_in(&records[..first_pair]).into_iter().collect();
     let taken = |point: &Point| point.occurrence <= REPETITIONS || !repeats(point.event);

@@ -1,7 +1,10 @@
 //! In which phase of which machine a fault of which kind struck: what a sweep has to have seen all of.
 
-use colo_protocol::{Machine, NodeName, PrimaryPhase, Property, Rules, SecondaryPhase};
+use colo_protocol::{
+    InputKind, Machine, NodeName, Phase, PrimaryPhase, Property, Rules, SecondaryPhase, reach,
+};
 use colo_trace::FaultKind;
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 /// The phases of both machines, the primary's first.
@@ -14,21 +17,31 @@ pub(crate) struct Occasion {
     phase: Phase,
 }
 
-/// A phase of either machine.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Phase {
-    Primary(PrimaryPhase),
-    Secondary(SecondaryPhase),
+/// What the machines can come to under some rules, by the core's own account.
+struct Reach {
+    phases: BTreeSet<Phase>,
+    /// Those in which the guest may execute.
+    executing: BTreeSet<Phase>,
+}
+
+impl Reach {
+    fn of(rules: &Rules) -> Self {
+        let found = NodeName::ALL.map(|node| reach::transitions(node, rules, |_| true));
+        let all = || found.iter().flatten();
+        Self {
+            phases: all().flat_map(|transition| [transition.from, transition.to]).collect(),
+            executing: all()
+                .filter(|transition| transition.input == InputKind::GuestShutdown)
+                .map(|transition| transition.from)
+                .collect(),
+        }
+    }
 }
 
 impl Occasion {
     /// A fault of this kind strikes this machine, or the link at whose end it is.
     pub(crate) const fn of(kind: FaultKind, machine: &Machine) -> Self {
-        let phase = match machine {
-            Machine::Primary(primary) => Phase::Primary(primary.phase()),
-            Machine::Secondary(secondary) => Phase::Secondary(secondary.phase()),
-        };
-        Self { kind, phase }
+        Self { kind, phase: Phase::of(machine) }
     }
 
     fn all() -> impl Iterator<Item = Self> {
@@ -54,91 +67,44 @@ impl Occasion {
     }
 
     fn words(self) -> String {
-        let (node, phase) = match self.phase {
-            Phase::Primary(phase) => (NodeName::Primary, phase.name()),
-            Phase::Secondary(phase) => (NodeName::Secondary, phase.name()),
-        };
+        let (node, phase) = (self.phase.node(), self.phase.name());
         let preposition = if self.kind.is_of_the_link() { "with" } else { "of" };
         format!("{} {preposition} the {node} in {phase}", self.kind.name())
     }
 
     /// Every occasion that a run of these rules can have.
     pub(crate) fn possible(rules: &Rules) -> impl Iterator<Item = Self> {
-        Self::all().filter(|occasion| occasion.is_possible(rules))
+        let reach = Reach::of(rules);
+        Self::all().filter(move |occasion| occasion.is_possible(rules, &reach))
     }
 
     /// A node that has stopped for good has nothing left that could go wrong; a node that is out of COLO has no link.
-    fn is_possible(self, rules: &Rules) -> bool {
+    fn is_possible(self, rules: &Rules, reach: &Reach) -> bool {
         let Self { kind, phase } = self;
-        match kind {
-            FaultKind::Cut | FaultKind::Reset | FaultKind::HalfClose => {
-                phase.in_session(rules) && rules.claims(Property::SingleServer, false)
-            }
-            FaultKind::Stall | FaultKind::Blackhole | FaultKind::Partition | FaultKind::Corrupt => {
-                phase.in_session(rules)
-            }
-            FaultKind::ClockJump => phase.in_session(rules),
-            FaultKind::FailSave | FaultKind::CheckpointNow => phase.is_primary() && phase.in_session(rules),
-            FaultKind::FailLoad => !phase.is_primary() && phase.in_session(rules),
-            FaultKind::FailDisk | FaultKind::SlowDisk => phase.in_session(rules) || phase.fails_over(),
-            FaultKind::GuestReset | FaultKind::GuestShutdown => phase.executes(rules),
-            FaultKind::PeerSilent => rules.watches_silence() && phase.can_go_on(rules),
-            FaultKind::Crash | FaultKind::Pause | FaultKind::LostHeartbeat => phase.can_go_on(rules),
-        }
-    }
-}
-
-impl Phase {
-    const fn is_primary(self) -> bool {
-        matches!(self, Self::Primary(_))
-    }
-
-    /// In COLO, or on the way there: with a link.
-    fn in_session(self, rules: &Rules) -> bool {
-        use {PrimaryPhase as P, SecondaryPhase as S};
-        match self {
-            Self::Primary(P::Error | P::TakingOver | P::Alone | P::Fenced | P::ShutDown) => false,
-            Self::Primary(_) => true,
-            // There is nothing to suspend where the secondary's VM does not execute.
-            Self::Secondary(S::Suspending) => rules.is_hybrid(),
-            Self::Secondary(S::Error | S::TakingOver | S::Alone | S::Failed | S::Fenced | S::ShutDown) => {
-                false
-            }
-            Self::Secondary(_) => true,
-        }
-    }
-
-    /// A failover that takes more than a step: by an operation in hand, a load, or the arbiter.
-    const fn fails_over(self) -> bool {
-        matches!(self, Self::Primary(PrimaryPhase::TakingOver) | Self::Secondary(SecondaryPhase::TakingOver))
-    }
-
-    /// Not stopped for good.
-    fn can_go_on(self, rules: &Rules) -> bool {
-        use {PrimaryPhase as P, SecondaryPhase as S};
-        let out = matches!(
-            self,
-            Self::Primary(P::Error | P::TakingOver | P::Alone)
-                | Self::Secondary(S::Error | S::TakingOver | S::Alone)
+        let in_session = phase.in_session();
+        let of = |node: NodeName| in_session && phase.node() == node;
+        let fails_over = matches!(
+            phase,
+            Phase::Primary(PrimaryPhase::TakingOver) | Phase::Secondary(SecondaryPhase::TakingOver)
         );
-        out || self.in_session(rules)
-    }
-
-    /// Its VM may execute.
-    fn executes(self, rules: &Rules) -> bool {
-        use {PrimaryPhase as P, SecondaryPhase as S};
-        match self {
-            Self::Primary(
-                P::Running | P::WaitReply | P::Suspending | P::Error | P::TakingOver | P::Alone,
-            ) => true,
-            // What has been captured may be executed from.
-            Self::Primary(P::SendingRam | P::SendingDeviceState | P::WaitReceived) => {
-                rules.resume == colo_protocol::ResumePoint::AfterStaged
+        let makes_sense = match kind {
+            FaultKind::Cut | FaultKind::Reset | FaultKind::HalfClose => {
+                in_session && rules.claims(Property::SingleServer, false)
             }
-            Self::Primary(P::WaitLoaded) => rules.resume != colo_protocol::ResumePoint::AfterLoaded,
-            Self::Secondary(S::Alone) => true,
-            _ => false,
-        }
+            FaultKind::Stall
+            | FaultKind::Blackhole
+            | FaultKind::Partition
+            | FaultKind::Corrupt
+            | FaultKind::ClockJump => in_session,
+            FaultKind::FailSave | FaultKind::CheckpointNow => of(NodeName::Primary),
+            FaultKind::FailLoad => of(NodeName::Secondary),
+            // A failover that takes more than a step: by an operation in hand, a load, or the arbiter.
+            FaultKind::FailDisk | FaultKind::SlowDisk => in_session || fails_over,
+            FaultKind::GuestReset | FaultKind::GuestShutdown => reach.executing.contains(&phase),
+            FaultKind::PeerSilent => rules.watches_silence() && !phase.is_over(),
+            FaultKind::Crash | FaultKind::Pause | FaultKind::LostHeartbeat => !phase.is_over(),
+        };
+        makes_sense && reach.phases.contains(&phase)
     }
 }
 

@@ -1,5 +1,5 @@
 //! Each fault by itself: a plan of one or two, and what has to come of it. And all of them, over many seeds.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use colo_protocol::{Liveness, PRESETS};
 use colo_sim::{Broken, Options, Outcome, Summary, Verdict, run, sweep};

@@ -85,13 +85,12 @@ impl Plan {
             return Err(PlanError::TooLarge(text.len()));
         }
         let plan: Self = toml::from_str(text).map_err(|error| PlanError::Syntax(error.to_string()))?;
+        if plan.schema != PLAN_SCHEMA {
+            return Err(PlanError::Schema(plan.schema));
+        }
         plan.expect_known_fields(text)?;
         let lasting_ms = plan.faults.iter().map(|fault| fault.action.lasts_ms()).sum();
-        match lasting_ms {
-            _ if plan.schema != PLAN_SCHEMA => Err(PlanError::Schema(plan.schema)),
-            0..=MAX_LASTING_MS => Ok(plan),
-            _ => Err(PlanError::TooLong(lasting_ms)),
-        }
+        if lasting_ms > MAX_LASTING_MS { Err(PlanError::TooLong(lasting_ms)) } else { Ok(plan) }
     }
 
     /// That a fault has no field that its action does not have: a reader of flattened fields passes over those.

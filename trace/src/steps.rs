@@ -190,7 +190,7 @@ impl PairState {
 }
 
 /// Whether a record is the remark that a new pair begins.
-pub(crate) fn is_new_pair(record: &Record) -> bool {
+pub fn is_new_pair(record: &Record) -> bool {
     record.kind == Kind::Note && NodeName::ALL.into_iter().any(|survivor| record.name == new_pair(survivor))
 }
 

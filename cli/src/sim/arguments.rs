@@ -1,6 +1,7 @@
 //! The flags of `colo sim`.
 
 use super::merge;
+use super::required::Required;
 use super::seeds::{Shard, parse_seeds, parse_shard, parse_time};
 use crate::report::{Failure, quoted};
 use crate::run::read_plan_file;
@@ -69,9 +70,8 @@ pub(crate) struct Arguments {
     /// Run one seed in N twice, and compare; 0 for none.
     #[arg(long, value_name = "N", default_value_t = SELF_CHECK.map_or(0, NonZeroU64::get))]
     self_check: u64,
-    /// Fail when a rare path that the runs can take was taken by none.
-    #[arg(long, conflicts_with = "seed")]
-    pub(super) require_sometimes: bool,
+    #[command(flatten)]
+    pub(super) required: Required,
     /// Write the trace of a single run.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "time"])]
     pub(super) trace: Option<PathBuf>,

@@ -1,6 +1,7 @@
 //! A sweep as a report in JUnit's format, which CI systems show: a case for each run that broke something, for each
 //! thousand that did not, and for each rare path.
 
+use super::required::Required;
 use crate::report::{Failure, unwritable};
 use colo_sim::{Line, Summary, Verdict};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
@@ -49,16 +50,19 @@ impl Junit {
         self.suite.add_test_case(case);
     }
 
-    /// Writes it; `required` says whether a rare path has to be taken.
-    pub(super) fn write(mut self, summary: &Summary, required: bool, file: &Path) -> Result<(), Failure> {
+    /// Writes it; occasions are in it where they are required, because there are hundreds of them.
+    pub(super) fn write(mut self, summary: &Summary, required: Required, file: &Path) -> Result<(), Failure> {
         self.close_block();
+        let status = |seen: u64, required: bool| match (seen, required) {
+            (0, true) => failure("never", format!("in no run of {}", summary.runs)),
+            (0, false) => TestCaseStatus::skipped(),
+            _ => TestCaseStatus::success(),
+        };
         for (path, runs) in &summary.sometimes {
-            let status = match (runs, required) {
-                (0, true) => failure("never", format!("no run of {} took this path", summary.runs)),
-                (0, false) => TestCaseStatus::skipped(),
-                _ => TestCaseStatus::success(),
-            };
-            self.add(format!("sometimes: {path}"), status);
+            self.add(format!("sometimes: {path}"), status(*runs, required.sometimes));
+        }
+        for (occasion, faults) in summary.occasions.iter().filter(|_| required.occasions) {
+            self.add(format!("occasion: {occasion}"), status(*faults, true));
         }
         let mut report = Report::new("colo sim");
         report.add_test_suite(self.suite);

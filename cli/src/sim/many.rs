@@ -165,7 +165,7 @@ impl<'a> Sweep<'a> {
             write_line(out, &ending)?;
             out.flush()?;
         }
-        let required = self.arguments.require_sometimes;
+        let required = self.arguments.required;
         if let (Some(junit), Some(file)) = (self.junit.take(), &self.arguments.junit) {
             junit.write(&self.runs.summary, required, file)?;
         }
@@ -175,7 +175,7 @@ impl<'a> Sweep<'a> {
             self.tell(first, kept.as_ref())?;
         }
         steady.map_err(|unlike| Failure::Incomplete(unlike.to_string()))?;
-        let never = required && self.runs.summary.never().next().is_some();
+        let never = required.missing(&self.runs.summary) > 0;
         Ok(match (first, never, self.stopped) {
             (Some(_), ..) => Exit::Violated,
             (None, _, true) => Exit::Incomplete,
@@ -194,9 +194,9 @@ impl<'a> Sweep<'a> {
         let Runs { rules, summary, seeds, .. } = &self.runs;
         let seconds = self.begun.elapsed().as_secs_f64();
         print(&summed_up(rules, summary, seeds, Some(seconds)))?;
-        let never = summary.never().count() as u64;
-        if self.arguments.require_sometimes && never > 0 {
-            print(&format!("required   {} taken by no run\n", counted(never, "rare path", "rare paths")))?;
+        let missing = self.arguments.required.missing(summary);
+        if missing > 0 {
+            print(&format!("required   {} in no run\n", counted(missing, "thing", "things")))?;
         }
         if self.stopped {
             print("stopped    before the last seed: what is said is of these runs only\n")?;

@@ -1,6 +1,7 @@
 //! `colo sim merge`: what the shards of a sweep came to, added up.
 
 use super::lines::{Ending, Lines, Runs, read};
+use super::required::Required;
 use super::told::summed_up;
 use crate::report::{Exit, Failure, print, print_json};
 use colo_sim::LINE_SCHEMA;
@@ -12,9 +13,8 @@ pub(crate) struct Arguments {
     /// The shards' JSON lines, as --out and --json write them.
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Fail when a rare path that the runs can take was taken by none.
-    #[arg(long)]
-    require_sometimes: bool,
+    #[command(flatten)]
+    required: Required,
     /// Print the summary as a line of JSON.
     #[arg(long)]
     json: bool,
@@ -35,7 +35,7 @@ pub(super) fn merge(arguments: &Arguments) -> Result<Exit, Failure> {
     } else {
         print(&summed_up(&runs.rules, &runs.summary, &runs.seeds, None))?;
     }
-    let never = arguments.require_sometimes && runs.summary.never().next().is_some();
+    let never = arguments.required.missing(&runs.summary) > 0;
     Ok(match (runs.summary.first_violation, never, complete) {
         (Some(_), _, _) | (_, true, _) => Exit::Violated,
         (_, _, false) => Exit::Incomplete,

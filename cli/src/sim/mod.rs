@@ -9,6 +9,7 @@ mod many;
 mod merge;
 mod one;
 mod progress;
+mod required;
 mod seeds;
 mod told;
 
@@ -32,6 +33,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
             return Err(Failure::Input("--shard: there is no seed in this part".to_owned()));
         }
         return many::many(&rules, (&seeds, true), &options, arguments);
+    }
+    if arguments.required.any() && arguments.time.is_none() {
+        let problem = "--require-sometimes and --require-occasions: a single run, expected --seeds or --time";
+        return Err(Failure::Input(problem.to_owned()));
     }
     let seed = arguments.seed.unwrap_or_else(drawn_seed);
     if arguments.enumerate {

@@ -93,6 +93,13 @@ pub(super) struct Times {
     pub(super) bytes_before: u64,
 }
 
+impl Times {
+    /// Whether all steps were taken: then only when the guest went on is to be asked.
+    const fn are_whole(&self) -> bool {
+        self.resumed && self.released.is_some() && self.loaded.is_some()
+    }
+}
+
 impl Driver {
     /// A node with its initial state in place: the primary's VM stands still, the secondary has just loaded.
     pub(super) fn new(config: NodeConfig, machine: Machine, link: Link) -> Result<Self, NodeError> {
@@ -158,8 +165,11 @@ impl Driver {
         if let Some(command) = self.commands.pop_front() {
             return self.command(&command, control);
         }
-        if let (None, Some(went_on)) = (self.node.queue().first(), self.vcpu.went_on()) {
-            self.tell_figures(went_on, control)?;
+        if self.times.are_whole() && self.node.queue().first().is_none() {
+            // Told later, if the guest's thread has not come to it.
+            if let Some(went_on) = self.vcpu.went_on() {
+                self.tell_figures(went_on, control)?;
+            }
         }
         if self.node.queue().ready(self.in_hand.is_some()).is_some() {
             return self.carry_out(control);

@@ -115,8 +115,8 @@ impl Driver {
         control.tell(&FromNode::Halted)
     }
 
-    /// Tells the figures of a checkpoint that is over: the VM runs again, the secondary has loaded, output has left.
-    /// It does so since `went_on`.
+    /// Tells the figures of a checkpoint that is over: the VM runs again, since `went_on`; the secondary has loaded;
+    /// output has left.
     pub(super) fn tell_figures(&mut self, went_on: Instant, control: &mut Control) -> Result<(), NodeError> {
         let Times {
             checkpoint,

@@ -64,9 +64,10 @@ impl Inbound {
         (to <= self.filled).then_some(from..to)
     }
 
-    /// What is there.
+    /// What is there: a place that `place_of` has told since the last `clear`.
     pub(super) fn part(&self, place: &Range<usize>) -> &[u8] {
-        self.bytes.get(place.clone()).unwrap_or_default()
+        assert!(place.end <= self.filled, "what is staged is kept");
+        &self.bytes[place.clone()]
     }
 }
 

@@ -99,10 +99,11 @@ impl Pieces {
             place.bytes = end.min(from + room);
             return Some(Part::Bytes(&self.bytes[from..place.bytes]));
         }
+        let (_, page) = page?;
         let from = place.of_page;
         let to = PAGE.min(from + room);
         (place.pages, place.of_page) = if to == PAGE { (place.pages + 1, 0) } else { (place.pages, to) };
-        page.map(|(_, page)| Part::Page(page, from, to))
+        Some(Part::Page(page, from, to))
     }
 }
 
@@ -210,10 +211,11 @@ impl Outgoing {
         let mut parts = Vec::with_capacity(MAX_PARTS.min(2 * self.pieces.pages.len() + 1));
         let mut place = self.place;
         while room > 0 && parts.len() < MAX_PARTS {
-            let bytes = match (self.pieces.next(&mut place, room), machine) {
-                (Some(Part::Bytes(bytes)), _) => bytes,
-                (Some(Part::Page(page, from, to)), Some(machine)) => &machine.page(page)?[from..to],
-                (Some(Part::Page(..)) | None, _) => break,
+            let Some(part) = self.pieces.next(&mut place, room) else { break };
+            let bytes = match (part, machine) {
+                (Part::Bytes(bytes), _) => bytes,
+                (Part::Page(page, from, to), Some(machine)) => &machine.page(page)?[from..to],
+                (Part::Page(..), None) => unreachable!("whoever has pages to write brings the memory"),
             };
             room -= bytes.len();
             parts.push(IoSlice::new(bytes));

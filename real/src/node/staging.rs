@@ -124,9 +124,7 @@ impl Staging {
     pub(super) fn apply_ram(&self, inbound: &Inbound, machine: &mut Machine) -> crate::Result<()> {
         self.pages.iter().try_for_each(|(page, content)| match content {
             Content::Inbound(place) => machine.write(page * PAGE_BYTES, inbound.part(place)),
-            Content::Own(index) => {
-                self.contents.get(*index).map_or(Ok(()), |own| machine.write_page(*page, own))
-            }
+            Content::Own(index) => machine.write_page(*page, &self.contents[*index]),
             Content::Fill(fill) => machine.write_page(*page, &[*fill; PAGE]),
         })
     }
