@@ -203,9 +203,12 @@ fn on_sim(source: Source, file: &Path, seed: Option<u64>) -> Result<Report, Fail
                 plan_of(&trace).map_err(|error| Failure::Input(format!("{}: {error}", file.display())))?;
             let known = last_broken(&trace);
             stalled = last_violation(&trace).and_then(Liveness::from_name);
+            let seed = trace.header.seed.unwrap_or(0);
             let rules = NamedRules { name: trace.header.rules_name, rules: trace.header.rules };
-            // In the trace of which the plan was made, none came.
-            (rules, 0, Options { plan: Some(plan), replacements: Some(0), ..usual }, known)
+            // What is said of nodes that nobody looks after is to be seen without anybody.
+            let manager = stalled != Some(Liveness::UnattendedRecovery);
+            // In the trace of which the plan was made, no replacement came.
+            (rules, seed, Options { plan: Some(plan), replacements: Some(0), manager, ..usual }, known)
         }
     };
     let seed = seed.unwrap_or(own_seed);

@@ -6,6 +6,7 @@
 
 use crate::action::Action;
 use crate::bounds::{Bounds, Budgets};
+use crate::given::given;
 use crate::pair::Pair;
 use crate::replay::{Followed, followed, unbounded};
 use crate::state::State;
@@ -55,6 +56,10 @@ struct Fails {
     disk: [bool; 2],
     /// What next comes to each node cannot be read.
     stream: [bool; 2],
+    /// The secondary's next output is another than the primary's.
+    diverge: bool,
+    /// The primary's next output cannot be compared.
+    uncompared: bool,
 }
 
 /// A place, and how it was reached.
@@ -215,6 +220,8 @@ impl Fails {
             FaultAction::FailSave => self.save = true,
             FaultAction::FailDisk { node } => self.disk[node as usize] = true,
             FaultAction::Corrupt { node, .. } => self.stream[node as usize] = true,
+            FaultAction::Diverge => self.diverge = true,
+            FaultAction::Uncompared => self.uncompared = true,
             action => return !is_beyond_the_model(action.kind()),
         }
         true
@@ -247,6 +254,8 @@ fn undisturbed(rules: &Rules, plan: &Plan) -> Pair {
     let gates = plan.gates.iter().flat_map(|gate| [gate.hold, gate.until]);
     let points = plan.faults.iter().map(|fault| fault.at).chain(gates);
     let named = points.map(|point| point.checkpoint.0).max().unwrap_or(0);
+    // Where both VMs execute, a difference asks for one more.
+    let named = named + u64::from(rules.is_hybrid());
     let budgets = Budgets { crashes: 0, cuts: 0, wrong_suspicions: 0, load_errors: 0, ..usual.budgets };
     let checkpoints = usual.checkpoints.min(1).max(named).min(crate::bounds::MAX_CHECKPOINTS);
     Pair { rules: *rules, bounds: Bounds { checkpoints, budgets } }
@@ -295,6 +304,8 @@ impl Place {
                 Action::FailDisk(node)
             }
             Action::Deliver(node) if take(&mut self.fails.stream[node as usize]) => Action::Corrupt(node),
+            Action::Output(NodeName::Secondary) if take(&mut self.fails.diverge) => Action::DivergingOutput,
+            Action::Output(NodeName::Primary) if take(&mut self.fails.uncompared) => Action::UncomparedOutput,
             action => action,
         }
     }
@@ -329,14 +340,7 @@ impl Place {
                 let first = self.state.side(node).inbox.first();
                 first.is_some_and(|packet| input(node, packet.input().kind()))
             }
-            Action::SeeLinkDown(node) => input(node, InputKind::LinkDown),
-            Action::TimerFires => input(NodeName::Primary, InputKind::CheckpointDue),
-            Action::LostHeartbeat(node) | Action::LostHeartbeatWrongly(node) => {
-                input(node, InputKind::LostHeartbeat)
-            }
-            Action::PeerSilent(node) | Action::PeerSilentWrongly(node) => input(node, InputKind::PeerSilent),
-            Action::Output(node) => input(node, InputKind::GuestOutput),
-            _ => false,
+            action => given(&self.state, action).into_iter().any(|(node, told)| input(node, told.kind())),
         }
     }
 

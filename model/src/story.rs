@@ -8,7 +8,7 @@ use crate::packed::Packed;
 use crate::pair::Pair;
 use crate::state::State;
 use colo_protocol::{Input, Liveness, NodeName, Property};
-use colo_trace::{Header, Kind, Record, SCHEMA, Trace, Way, new_pair};
+use colo_trace::{Header, Kind, Record, SCHEMA, StepFault, Trace, Way, new_pair};
 use stateright::Model;
 
 /// The trace of `path` from the initial state; what breaks on the way is a record of its own.
@@ -106,7 +106,10 @@ fn violation(step: u64, property: Property) -> Record {
 
 pub(crate) fn record(step: u64, action: Action, before: &State, after: &State) -> Record {
     let checkpoint = |name| after.side(name).node.machine().checkpoint().0;
-    let fault = |node, name: String| Record::other(step, node, node.map_or(0, checkpoint), Kind::Fault, name);
+    let fault = |fault: StepFault| {
+        let node = fault.node();
+        Record::other(step, node, node.map_or(0, checkpoint), Kind::Fault, fault.to_string())
+    };
     match action {
         Action::CarryOut(name) => match before.side(name).node.queue().first() {
             Some(effect) => Record::effect(step, name, checkpoint(name), effect),
@@ -123,14 +126,14 @@ pub(crate) fn record(step: u64, action: Action, before: &State, after: &State) -
             let primary = NodeName::Primary;
             Record::input(step, primary, checkpoint(primary), Input::Protect).with_detail(new_pair(survivor))
         }
-        Action::FindCapabilityMissing => fault(None, "a node lacks x-colo".to_owned()),
-        Action::Blackhole => fault(None, "the link goes silent".to_owned()),
-        Action::Stall => fault(None, "the link stalls".to_owned()),
-        Action::StallEnds => fault(None, "the link delivers".to_owned()),
-        Action::Partition(to) => fault(None, format!("{to} cut off")),
-        Action::Crash(name) => fault(Some(name), format!("crash of the {name}")),
-        Action::Fence(name) => fault(Some(name), format!("the manager fences the {name}")),
-        Action::Cut => fault(None, "cut of the link".to_owned()),
+        Action::FindCapabilityMissing => fault(StepFault::CapabilityMissing),
+        Action::Blackhole => fault(StepFault::Blackhole),
+        Action::Stall => fault(StepFault::Stall),
+        Action::StallEnds => fault(StepFault::StallEnds),
+        Action::Partition(to) => fault(StepFault::Partition(to)),
+        Action::Crash(name) => fault(StepFault::Crash(name)),
+        Action::Fence(name) => fault(StepFault::Fence(name)),
+        Action::Cut => fault(StepFault::Cut),
         _ => match given(before, action).first() {
             Some((name, input)) => Record::input(step, *name, checkpoint(*name), *input),
             None => unreachable!("every other step gives an input"),

@@ -69,6 +69,13 @@ pub struct Request {
     pub operation: Operation,
 }
 
+impl Request {
+    /// Whether to execute it changes what the service has stored, and is a write to its disk.
+    pub const fn writes(self) -> bool {
+        !matches!(self.operation, Operation::Get { .. })
+    }
+}
+
 /// The service's answer: one unit of its output. A retried request is answered by the identical reply.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Reply {

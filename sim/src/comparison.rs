@@ -16,6 +16,8 @@ pub(crate) struct Comparison {
     peer: VecDeque<Reply>,
     /// Where the first of it stands.
     start: u64,
+    /// Where the primary's output stands that a plan makes one of no known kind.
+    passed_over: Vec<OutputOffset>,
     /// The next comparison is planned.
     planned: bool,
     /// The next look whether output has waited for too long is planned.
@@ -30,6 +32,11 @@ impl Comparison {
     fn at(&self, offset: u64) -> Option<Reply> {
         let index = usize::try_from(offset.checked_sub(self.start)?).ok()?;
         self.peer.get(index).copied()
+    }
+
+    /// What the primary sent at `offset` cannot be compared.
+    pub(crate) fn passes_over(&mut self, offset: OutputOffset) {
+        self.passed_over.push(offset);
     }
 
     /// What the secondary sent is another VM's now.
@@ -98,8 +105,12 @@ impl Simulation<'_> {
         let from = side.node.machine().output().released().0;
         let skipped = usize::try_from(from.saturating_sub(side.output.start().0)).unwrap_or(usize::MAX);
         let own = side.output.units().skip(skipped);
-        let pairs = own.zip(from..).map_while(|(own, offset)| Some((*own, self.comparison.at(offset)?)));
-        let known = pairs.take_while(|(own, _)| !self.guest_knobs.is_uncompared(own.client));
+        let is_known = |own: &Reply, offset| {
+            let passed_over = self.comparison.passed_over.contains(&OutputOffset(offset));
+            !passed_over && !self.guest_knobs.is_uncompared(own.client)
+        };
+        let known = own.zip(from..).take_while(|(own, offset)| is_known(own, *offset));
+        let known = known.map_while(|(own, offset)| Some((*own, self.comparison.at(offset)?)));
         let (mut same, mut differ) = (0, false);
         for (own, peer) in known {
             differ = own != peer;

@@ -286,7 +286,9 @@ mod tests {
             | FaultAction::FailLoad => true,
             // A reset is a cut that is noticed sooner; what damage does is up to the bit; silence comes with a failover, and
             // as the stall that outlasts patience; the others are drawn.
-            FaultAction::Reset
+            FaultAction::Diverge
+            | FaultAction::Uncompared
+            | FaultAction::Reset
             | FaultAction::Blackhole
             | FaultAction::Partition { .. }
             | FaultAction::Pause { .. }

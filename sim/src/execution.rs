@@ -42,7 +42,7 @@ impl Simulation<'_> {
                 Some(_) => {}
             }
             if let Some(reply) = reply {
-                self.guest_sends(node, reply);
+                self.guest_sends(node, reply, request.writes());
             }
         }
         self.wake(node);
@@ -50,10 +50,14 @@ impl Simulation<'_> {
 
     /// The request that the guest takes, unless that is lost.
     fn taken(&mut self, node: NodeName) -> Option<Request> {
-        let whim = self.rules.is_hybrid() && self.guests.one_in(self.guest_knobs.divergence);
-        let lost = whim && self.guests.one_in(2);
-        let side = self.side_mut(node);
+        let hybrid = self.rules.is_hybrid();
+        let whim = self.guest_knobs.divergence.filter(|_| hybrid);
+        let whim = whim.is_some_and(|one_in| self.guests.one_in(one_in));
+        let side = &mut self.sides[node as usize];
         let number = side.guest.devices.taken;
+        let writes = side.inbox.get(number).is_some_and(Request::writes);
+        let planned = hybrid && writes && std::mem::take(&mut side.trouble.diverge);
+        let lost = planned || (whim && self.guests.one_in(2));
         if whim && !lost {
             side.inbox.overtake(number);
         }
@@ -66,13 +70,18 @@ impl Simulation<'_> {
         (!lost).then_some(request)
     }
 
-    fn guest_sends(&mut self, node: NodeName, reply: Reply) {
+    fn guest_sends(&mut self, node: NodeName, reply: Reply, wrote: bool) {
         let end = self.side_mut(node).output.push(reply);
         let offset = OutputOffset(end.0 - 1);
         self.ledger.sends(node, offset, reply);
         self.tape.reply(self.place(Some(node)), Kind::Guest, offset, reply);
         self.replicate(node);
-        let uncompared = self.rules.is_hybrid() && self.guest_knobs.is_uncompared(reply.client);
+        let hybrid = self.rules.is_hybrid();
+        let planned = hybrid && wrote && std::mem::take(&mut self.side_mut(node).trouble.uncompared);
+        if planned {
+            self.comparison.passes_over(offset);
+        }
+        let uncompared = planned || (hybrid && self.guest_knobs.is_uncompared(reply.client));
         let input = if uncompared { Input::UncomparedOutput { end } } else { Input::GuestOutput { end } };
         self.give(node, input, Basis::Node);
         self.sent_for_comparison(node);

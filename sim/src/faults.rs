@@ -143,6 +143,7 @@ impl Simulation<'_> {
             FaultKind::FailSave => node == whole && link_up && side.alive && !side.trouble.fail_save,
             FaultKind::FailLoad => node != whole && link_up && side.alive && !side.trouble.fail_load,
             FaultKind::GuestReset | FaultKind::GuestShutdown => side.alive && side.guest.executing,
+            FaultKind::Diverge | FaultKind::Uncompared => self.rules.is_hybrid() && side.alive,
             FaultKind::CheckpointNow => node == whole && side.alive && link_up,
             FaultKind::LostHeartbeat | FaultKind::PeerSilent => {
                 side.alive && (both_live || fails_over) && !side.is_over()
@@ -187,6 +188,8 @@ impl Simulation<'_> {
             FaultAction::FailLoad => self.side_mut(NodeName::Secondary).trouble.fail_load = true,
             FaultAction::GuestReset { node } => self.told(node, Input::GuestReset),
             FaultAction::GuestShutdown { node } => self.told(node, Input::GuestShutdown),
+            FaultAction::Diverge => self.side_mut(NodeName::Secondary).trouble.diverge = true,
+            FaultAction::Uncompared => self.side_mut(NodeName::Primary).trouble.uncompared = true,
             FaultAction::CheckpointNow => self.told(NodeName::Primary, Input::CheckpointDue),
             FaultAction::LostHeartbeat { node } => {
                 self.suspects(node);

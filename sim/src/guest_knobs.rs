@@ -19,7 +19,7 @@ pub(crate) struct GuestKnobs {
     /// How long output waits for its like until that is too long, microseconds.
     pub(crate) hold_us: u64,
     /// One request in so many is lost in a guest, or lets the next one pass, where both VMs execute.
-    pub(crate) divergence: u64,
+    pub(crate) divergence: Option<u64>,
     /// So many clients, the first ones, use a protocol that the comparison does not know.
     pub(crate) uncompared: u32,
     /// A tester that knows nothing of serials looks at the clients' history, too.
@@ -34,12 +34,12 @@ impl fmt::Display for GuestKnobs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "disk {} us away, comparison {} us, output held {} us, divergence 1 in {}, uncompared clients {}, \
+            "disk {} us away, comparison {} us, output held {} us, divergence {}, uncompared clients {}, \
              replacements {} after {} us",
             self.disk,
             self.compare,
             self.hold_us,
-            self.divergence,
+            self.divergence.map_or_else(|| "never".to_owned(), |one_in| format!("1 in {one_in}")),
             self.uncompared,
             self.replacements,
             self.replacement
@@ -51,8 +51,7 @@ impl GuestKnobs {
     pub(crate) fn draw(seed: u64, options: &Options) -> Self {
         let mut draws = Draws::new(seed, Purpose::GuestKnobs);
         let at_hand = draws.below(MAX_REPLACEMENTS + 1);
-        // A plan that fixes an interleaving says itself what happens.
-        let fixed = options.plan.as_ref().is_some_and(|plan| !plan.gates.is_empty());
+        let fixed = options.fixes_an_interleaving();
         let replacements = if fixed { 0 } else { at_hand };
         Self {
             disk: draws.span(50, 4_000),
@@ -60,8 +59,8 @@ impl GuestKnobs {
             replacement: draws.span(100, 150_000),
             compare: draws.span(20, 1_000),
             hold_us: 10_000 + draws.below(200_000),
-            divergence: [4, 16, 64, 1_000][index(draws.below(4))],
-            uncompared: [0, 0, 1, 2][index(draws.below(4))],
+            divergence: Some([4, 16, 64, 1_000][index(draws.below(4))]).filter(|_| !fixed),
+            uncompared: Some([0, 0, 1, 2][index(draws.below(4))]).filter(|_| !fixed).unwrap_or(0),
             second_opinion: draws.one_in(SECOND_OPINIONS),
         }
     }

@@ -180,6 +180,7 @@ impl fmt::Display for Knobs {
 impl Knobs {
     pub(crate) fn draw(seed: u64, rules: &Rules, options: &Options) -> Self {
         let mut draws = Draws::new(seed, Purpose::Knobs);
+        let window_bytes = |drawn| if options.fixes_an_interleaving() { 0 } else { drawn };
         let interval_us =
             options.interval_us.unwrap_or(u64::from(rules.checkpoint_delay_ms) * 1_000).clamp(1, 1 << 30);
         Self {
@@ -190,7 +191,7 @@ impl Knobs {
             paths: [(); 2].map(|()| Path::draw(&mut draws)),
             segment_bytes: segments(&mut draws),
             reads_together: draws.one_in(2),
-            window_bytes: [0, 4_000, 64_000, 4_000_000][index(draws.below(4))],
+            window_bytes: window_bytes([0, 4_000, 64_000, 4_000_000][index(draws.below(4))]),
             notice: draws.span(50, 20_000),
             healing: one_of(&mut draws, [1_000, 50_000, 400_000]),
             arbiter: draws.span(50, 3_000),

@@ -100,6 +100,7 @@ impl Occasion {
             FaultKind::FailLoad => of(NodeName::Secondary),
             // A failover that takes more than a step: by an operation in hand, a load, or the arbiter.
             FaultKind::FailDisk | FaultKind::SlowDisk => in_session || fails_over,
+            FaultKind::Diverge | FaultKind::Uncompared => false,
             FaultKind::GuestReset | FaultKind::GuestShutdown => reach.executing.contains(&phase),
             FaultKind::PeerSilent => rules.watches_silence() && !phase.is_over(),
             FaultKind::Crash | FaultKind::Pause | FaultKind::LostHeartbeat => !phase.is_over(),

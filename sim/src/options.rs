@@ -48,6 +48,14 @@ pub struct Options {
     pub record: bool,
 }
 
+impl Options {
+    /// Whether the plan fixes an interleaving: then nothing happens by itself that would change it. No replacement
+    /// comes, guests diverge only as the plan says, and what is sent over a silent link stays where it is.
+    pub(crate) fn fixes_an_interleaving(&self) -> bool {
+        self.plan.as_ref().is_some_and(|plan| !plan.gates.is_empty())
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {

@@ -63,6 +63,10 @@ pub(crate) struct Trouble {
     pub(crate) fail_save: bool,
     /// The next load fails.
     pub(crate) fail_load: bool,
+    /// Its guest goes its own way with the next write.
+    pub(crate) diverge: bool,
+    /// What its guest next sends about a write cannot be compared.
+    pub(crate) uncompared: bool,
 }
 
 impl Trouble {

@@ -72,6 +72,8 @@ pub fn fault_actions() -> impl Strategy<Value = FaultAction> {
             FaultAction::Blackhole,
             FaultAction::FailSave,
             FaultAction::FailLoad,
+            FaultAction::Diverge,
+            FaultAction::Uncompared,
             FaultAction::CheckpointNow,
         ]),
         nodes().prop_map(|node| FaultAction::HalfClose { node }),

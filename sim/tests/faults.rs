@@ -337,7 +337,7 @@ fn every_kind_of_fault_strikes_in_a_sweep_and_a_short_one_says_what_it_never_saw
     let rules = load_rules("strict").unwrap();
     let mut summary = Summary::default();
     sweep(&rules, 0..2_000, 2, &Options::default(), |outcome| summary.add(&outcome));
-    for kind in FaultKind::ALL {
+    for kind in FaultKind::ALL.into_iter().filter(|kind| !kind.is_of_the_guest()) {
         assert!(summary.faults[kind.name()] > 20, "{kind:?}: {:?}", summary.faults);
     }
     assert!(summary.occasions["crash of the primary in saving"] > 0);

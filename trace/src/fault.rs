@@ -113,6 +113,12 @@ faults! {
         /// The node whose VM it is.
         node: NodeName
     },
+    /// The secondary's guest goes its own way: what it is next asked to write does nothing in it. Means something only
+    /// where both VMs execute.
+    Diverge = "diverge",
+    /// What the primary's guest sends next when it has written is of no kind that the comparison knows. Means something
+    /// only where there is one.
+    Uncompared = "uncompared",
     /// An operator asks for a checkpoint now.
     CheckpointNow = "checkpoint-now",
     /// The manager sends x-colo-lost-heartbeat, whether or not the peer is dead.
@@ -150,7 +156,13 @@ impl FaultKind {
     /// Whether it is nothing but slowness, or a wish that may come at any time: no node has a reason to see an error.
     pub const fn is_harmless(self) -> bool {
         use FaultKind::{CheckpointNow, ClockJump, GuestReset, GuestShutdown, Pause, SlowDisk, Stall};
-        matches!(self, Stall | Pause | ClockJump | SlowDisk | GuestReset | GuestShutdown | CheckpointNow)
+        let slow = matches!(self, Stall | Pause | ClockJump | SlowDisk);
+        slow || self.is_of_the_guest() || matches!(self, GuestReset | GuestShutdown | CheckpointNow)
+    }
+
+    /// Whether it is a choice that guests have all the time. A plan makes it; who draws guests draws it with them.
+    pub const fn is_of_the_guest(self) -> bool {
+        matches!(self, Self::Diverge | Self::Uncompared)
     }
 }
 
@@ -170,8 +182,8 @@ impl FaultAction {
             | Self::GuestShutdown { node }
             | Self::LostHeartbeat { node }
             | Self::PeerSilent { node } => Some(node),
-            Self::FailSave | Self::CheckpointNow => Some(NodeName::Primary),
-            Self::FailLoad => Some(NodeName::Secondary),
+            Self::FailSave | Self::Uncompared | Self::CheckpointNow => Some(NodeName::Primary),
+            Self::FailLoad | Self::Diverge => Some(NodeName::Secondary),
             Self::Cut | Self::Reset | Self::Stall { .. } | Self::Blackhole => None,
         }
     }
@@ -196,6 +208,8 @@ impl fmt::Display for FaultAction {
             Self::FailLoad => f.write_str("failure of the load"),
             Self::GuestReset { node } => write!(f, "reset of the {node}'s guest"),
             Self::GuestShutdown { node } => write!(f, "wish of the {node}'s guest to power off"),
+            Self::Diverge => f.write_str("divergence of the secondary's guest"),
+            Self::Uncompared => f.write_str("output of the primary's that cannot be compared"),
             Self::CheckpointNow => f.write_str("wish for a checkpoint"),
             Self::LostHeartbeat { node } => write!(f, "lost-heartbeat to the {node}"),
             Self::PeerSilent { node } => write!(f, "end of the {node}'s patience"),
@@ -228,6 +242,8 @@ mod tests {
             FaultAction::FailLoad,
             FaultAction::GuestReset { node },
             FaultAction::GuestShutdown { node },
+            FaultAction::Diverge,
+            FaultAction::Uncompared,
             FaultAction::CheckpointNow,
             FaultAction::LostHeartbeat { node },
             FaultAction::PeerSilent { node },

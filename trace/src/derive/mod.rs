@@ -4,16 +4,20 @@
 //! is given the inputs of the trace again, and its effects are queued as in a run; between the nodes, messages and
 //! gates carry the order, which a clock for each event keeps. Nothing here decides anything of the protocol.
 
+use self::faults::Struck;
 use crate::fault::FaultAction;
 use crate::gate::Gate;
 use crate::plan::{Fault, Plan, PlanCursor};
 use crate::point::{Event, Moment, Point};
 use crate::record::{Kind, Record, Trace};
+use crate::step_fault::StepFault;
 use colo_protocol::{
     CheckpointNumber, Effect, EffectKind, Failover, InputKind, Node, NodeName, Operation, Rules,
 };
 use std::collections::VecDeque;
 use thiserror::Error;
+
+mod faults;
 
 /// A trace from which no plan can be made.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -41,6 +45,7 @@ pub enum DeriveError {
 /// The plan that makes the run of `trace` happen again: a trace of the checker, one record a step.
 pub fn plan_of(trace: &Trace) -> Result<Plan, DeriveError> {
     let mut walk = Walk::new(&trace.header.rules);
+    walk.stall_ends = trace.records.iter().any(|record| StepFault::of(record) == Some(StepFault::StallEnds));
     let events = trace
         .records
         .iter()
@@ -110,6 +115,8 @@ struct Side {
     inbox: VecDeque<(InputKind, usize)>,
     last_release: usize,
     take_over: usize,
+    /// The step before the first output of its guest's that has not been found to match the peer's.
+    unmatched: Option<usize>,
 }
 
 impl Side {
@@ -126,6 +133,7 @@ impl Side {
             inbox: VecDeque::new(),
             last_release: 0,
             take_over: 0,
+            unmatched: None,
         }
     }
 
@@ -138,13 +146,6 @@ impl Side {
     }
 }
 
-/// The latest thing that went wrong.
-#[derive(Clone, Copy)]
-struct Struck {
-    at: Point,
-    step: usize,
-}
-
 struct Walk<'a> {
     rules: &'a Rules,
     cursor: PlanCursor,
@@ -154,6 +155,10 @@ struct Walk<'a> {
     struck: Option<Struck>,
     /// From which step on the link is lost, or about to be.
     lost: Option<usize>,
+    /// The secondary's guest goes its own way.
+    diverges: bool,
+    /// A link that stands still goes on again.
+    stall_ends: bool,
     faults: Vec<Fault>,
     gates: Vec<Gate>,
 }
@@ -167,6 +172,8 @@ impl<'a> Walk<'a> {
             sides: NodeName::ALL.map(Side::new),
             struck: None,
             lost: None,
+            diverges: false,
+            stall_ends: false,
             faults: Vec::new(),
             gates: Vec::new(),
         }
@@ -176,17 +183,16 @@ impl<'a> Walk<'a> {
         match (record.kind, record.node) {
             (Kind::Input, Some(node)) => self.input(node, record),
             (Kind::Effect, Some(node)) => self.effect(node, record),
-            (Kind::Fault, Some(node)) if record.name.starts_with("crash") => {
-                self.crash(node);
-                Ok(())
-            }
-            (Kind::Fault, None) if record.name.starts_with("cut") => {
-                self.cut();
-                Ok(())
-            }
+            (Kind::Fault, _) => self.fault(StepFault::of(record).ok_or(Problem::Inexpressible)?),
             (Kind::Guest, Some(node)) if record.name == "RAM applied" => self.half_loaded(node),
-            // No plan needs to say when a guest writes to its disk: it does so when it likes.
-            (Kind::Guest, Some(_)) => Ok(()),
+            // No plan needs to say when a guest writes to its disk: it does so when it likes. Where both VMs execute, a
+            // write that only one of them does is a divergence.
+            (Kind::Guest, Some(node)) => {
+                if node == NodeName::Primary && self.rules.is_hybrid() {
+                    self.goes_its_own_way();
+                }
+                Ok(())
+            }
             _ => Err(Problem::Inexpressible),
         }
     }
@@ -297,12 +303,13 @@ impl<'a> Walk<'a> {
         let Some(input) = record.as_input() else { return Err(Problem::Inexpressible) };
         let kind = input.kind();
         let event = Event::Input(kind);
+        let told = told(node, kind);
         let suspicion = matches!(kind, InputKind::LostHeartbeat | InputKind::PeerSilent);
         let delivery = is_delivery(kind);
         let before = self.next_point(node, Moment::Before, event);
         let clock = self.causes(node, kind, before)?;
         let lost_now = self.struck.map(|struck| struck.step);
-        let (clock, at_once) = if suspicion { self.suspect(node, kind) } else { (clock, false) };
+        let (clock, at_once) = told.map_or((clock, false), |action| self.told(node, action));
         let mut others = self.others(node, delivery, kind.ends().is_some(), None);
         if at_once {
             others.clear();
@@ -338,7 +345,33 @@ impl<'a> Walk<'a> {
         let last = self.side(node).last;
         let side = &mut self.sides[node as usize];
         let (clock, implied) = match kind {
-            InputKind::LostHeartbeat | InputKind::PeerSilent | InputKind::GuestOutput => return Ok([0; 2]),
+            kind if told(node, kind).is_some() => return Ok([0; 2]),
+            InputKind::GuestOutput => {
+                side.unmatched.get_or_insert(last);
+                return Ok([0; 2]);
+            }
+            InputKind::OutputsMatch => {
+                self.side_mut(NodeName::Secondary).unmatched = None;
+                self.diverges = false;
+                return Ok([0; 2]);
+            }
+            InputKind::OutputsDiffer => {
+                self.goes_its_own_way();
+                return Ok([0; 2]);
+            }
+            // By itself, some time after the output that waits.
+            InputKind::OutputHeldTooLong => return Ok([0; 2]),
+            InputKind::UncomparedOutput => {
+                self.doom(node, last, FaultAction::Uncompared);
+                self.goes_its_own_way();
+                return Ok([0; 2]);
+            }
+            InputKind::DiskFailed => return self.fail_disk(node).map(|()| [0; 2]),
+            InputKind::BadStream => {
+                let sent = side.inbox.pop_front();
+                self.corrupt(node);
+                return Ok(sent.map_or([0; 2], |(_, sent)| self.clock(sent)));
+            }
             InputKind::CheckpointDue => {
                 let armed = side.timer.take();
                 (self.clock(armed.unwrap_or(0)), armed == Some(last))
@@ -364,8 +397,13 @@ impl<'a> Walk<'a> {
                 if in_hand.map(|in_hand| in_hand.operation) != Some(ends) {
                     return Err(Problem::Unexpected("the end of the operation in hand".to_owned()));
                 }
-                if kind == InputKind::LoadFailed {
-                    self.fail_load(node, in_hand.map_or(0, |in_hand| in_hand.begun));
+                let fails = match kind {
+                    InputKind::LoadFailed => Some(FaultAction::FailLoad),
+                    InputKind::SaveFailed => Some(FaultAction::FailSave),
+                    _ => None,
+                };
+                if let Some(action) = fails {
+                    self.fail_operation(node, in_hand.map_or(0, |in_hand| in_hand.begun), action);
                 }
                 // Whatever came since it began has held its end already.
                 ([0; 2], true)
@@ -375,42 +413,6 @@ impl<'a> Walk<'a> {
             self.gate(before, step.passed);
         }
         Ok(clock)
-    }
-
-    fn fail_load(&mut self, node: NodeName, begun: usize) {
-        let half = self.next_point(node, Moment::During, Event::Effect(EffectKind::LoadState));
-        let at = self.step(begun).map_or(half, |step| step.before);
-        self.faults.push(Fault { at, action: FaultAction::FailLoad });
-    }
-
-    /// A node takes its peer for dead: a fault at the latest point that has to have passed. Whether it strikes at once
-    /// behind the node's latest step.
-    fn suspect(&mut self, node: NodeName, kind: InputKind) -> (Clock, bool) {
-        let last = self.side(node).last;
-        let (struck, peer) = (self.struck.map_or(0, |struck| struck.step), node.peer());
-        let anchor = last.max(struck);
-        let at = match (self.step(anchor), self.struck) {
-            (Some(step), _) => step.after,
-            (None, Some(struck)) => struck.at,
-            (None, None) => self.beginning(node),
-        };
-        let action = match kind {
-            InputKind::PeerSilent => FaultAction::PeerSilent { node },
-            _ => FaultAction::LostHeartbeat { node },
-        };
-        self.faults.push(Fault { at, action });
-        self.wait_for_fault(node, anchor, at);
-        let other = if anchor == last { (struck, peer) } else { (last, node) };
-        self.order(other.0, other.1, anchor);
-        self.struck = Some(Struck { at, step: anchor });
-        (self.clock(anchor), anchor == last)
-    }
-
-    /// What waits until an operation has begun, and the fault strikes while it goes on: it waits for the fault.
-    fn wait_for_fault(&mut self, node: NodeName, anchor: usize, at: Point) {
-        let Some(passed) = self.step(anchor).map(|step| step.passed) else { return };
-        let waits = |gate: &&mut Gate| gate.hold.node == node && gate.until == passed && gate.hold != at;
-        self.gates.iter_mut().filter(waits).for_each(|gate| gate.until = at);
     }
 
     /// Sees to it that the step `first` of `node` comes before the step `second` of the peer.
@@ -496,44 +498,16 @@ impl<'a> Walk<'a> {
         self.hold_all(others, half);
         Ok(())
     }
+}
 
-    /// Where a fault strikes before anything has happened.
-    fn beginning(&self, node: NodeName) -> Point {
-        let first = match node {
-            NodeName::Primary => InputKind::Message(colo_protocol::MessageKind::CheckpointReady),
-            NodeName::Secondary => InputKind::StateLoaded,
-        };
-        self.next_point(node, Moment::Before, Event::Input(first))
-    }
-
-    fn strike(&mut self, node: NodeName, step: usize, action: FaultAction) {
-        let at = self.step(step).map_or_else(|| self.beginning(node), |step| step.after);
-        self.faults.push(Fault { at, action });
-        self.struck = Some(Struck { at, step });
-        self.lost.get_or_insert(step);
-    }
-
-    fn crash(&mut self, node: NodeName) {
-        self.strike(node, self.side(node).last, FaultAction::Crash { node });
-        let side = self.side_mut(node);
-        side.alive = false;
-        side.disconnect();
-    }
-
-    fn cut(&mut self) {
-        let [primary, secondary] = self.sides.each_ref().map(|side| side.last);
-        let (anchor, node, other) = if primary > secondary {
-            (primary, NodeName::Primary, secondary)
-        } else {
-            (secondary, NodeName::Secondary, primary)
-        };
-        self.order(other, node.peer(), anchor);
-        let at = self.step(anchor).map_or_else(|| self.beginning(node), |step| step.after);
-        let mut others = self.others(node.peer(), false, false, None);
-        others.retain(|point| !matches!(point.event, Event::Input(InputKind::LinkDown)));
-        self.hold_all(others, at);
-        self.strike(node, anchor, FaultAction::Cut);
-        self.sides.iter_mut().for_each(|side| side.inbox.clear());
+/// What of a plan tells a node this, if its surroundings may do so at any time.
+const fn told(node: NodeName, kind: InputKind) -> Option<FaultAction> {
+    match kind {
+        InputKind::PeerSilent => Some(FaultAction::PeerSilent { node }),
+        InputKind::LostHeartbeat => Some(FaultAction::LostHeartbeat { node }),
+        InputKind::GuestShutdown => Some(FaultAction::GuestShutdown { node }),
+        InputKind::GuestReset => Some(FaultAction::GuestReset { node }),
+        _ => None,
     }
 }
 
