@@ -56,10 +56,8 @@ struct Fails {
     disk: [bool; 2],
     /// What next comes to each node cannot be read.
     stream: [bool; 2],
-    /// The secondary's next output is another than the primary's.
-    diverge: bool,
-    /// The primary's next output cannot be compared.
-    uncompared: bool,
+    /// Each node's next output is its own: the primary's cannot be compared, the secondary's differs.
+    output: [bool; 2],
 }
 
 /// A place, and how it was reached.
@@ -220,8 +218,8 @@ impl Fails {
             FaultAction::FailSave => self.save = true,
             FaultAction::FailDisk { node } => self.disk[node as usize] = true,
             FaultAction::Corrupt { node, .. } => self.stream[node as usize] = true,
-            FaultAction::Diverge => self.diverge = true,
-            FaultAction::Uncompared => self.uncompared = true,
+            FaultAction::Diverge => self.output[NodeName::Secondary as usize] = true,
+            FaultAction::Uncompared => self.output[NodeName::Primary as usize] = true,
             action => return !is_beyond_the_model(action.kind()),
         }
         true
@@ -304,8 +302,10 @@ impl Place {
                 Action::FailDisk(node)
             }
             Action::Deliver(node) if take(&mut self.fails.stream[node as usize]) => Action::Corrupt(node),
-            Action::Output(NodeName::Secondary) if take(&mut self.fails.diverge) => Action::DivergingOutput,
-            Action::Output(NodeName::Primary) if take(&mut self.fails.uncompared) => Action::UncomparedOutput,
+            Action::Output(node) if take(&mut self.fails.output[node as usize]) => match node {
+                NodeName::Primary => Action::UncomparedOutput,
+                NodeName::Secondary => Action::DivergingOutput,
+            },
             action => action,
         }
     }

@@ -56,7 +56,8 @@ impl Simulation<'_> {
         let side = &mut self.sides[node as usize];
         let number = side.guest.devices.taken;
         let writes = side.inbox.get(number).is_some_and(Request::writes);
-        let planned = hybrid && writes && std::mem::take(&mut side.trouble.diverge);
+        let copies = node == NodeName::Secondary;
+        let planned = hybrid && writes && copies && std::mem::take(&mut side.trouble.own_way);
         let lost = planned || (whim && self.guests.one_in(2));
         if whim && !lost {
             side.inbox.overtake(number);
@@ -77,7 +78,7 @@ impl Simulation<'_> {
         self.tape.reply(self.place(Some(node)), Kind::Guest, offset, reply);
         self.replicate(node);
         let hybrid = self.rules.is_hybrid();
-        let planned = hybrid && wrote && std::mem::take(&mut self.side_mut(node).trouble.uncompared);
+        let planned = hybrid && wrote && std::mem::take(&mut self.side_mut(node).trouble.own_way);
         if planned {
             self.comparison.passes_over(offset);
         }

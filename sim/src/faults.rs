@@ -188,8 +188,8 @@ impl Simulation<'_> {
             FaultAction::FailLoad => self.side_mut(NodeName::Secondary).trouble.fail_load = true,
             FaultAction::GuestReset { node } => self.told(node, Input::GuestReset),
             FaultAction::GuestShutdown { node } => self.told(node, Input::GuestShutdown),
-            FaultAction::Diverge => self.side_mut(NodeName::Secondary).trouble.diverge = true,
-            FaultAction::Uncompared => self.side_mut(NodeName::Primary).trouble.uncompared = true,
+            FaultAction::Diverge => self.side_mut(NodeName::Secondary).trouble.own_way = true,
+            FaultAction::Uncompared => self.side_mut(NodeName::Primary).trouble.own_way = true,
             FaultAction::CheckpointNow => self.told(NodeName::Primary, Input::CheckpointDue),
             FaultAction::LostHeartbeat { node } => {
                 self.suspects(node);

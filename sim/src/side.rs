@@ -50,6 +50,7 @@ pub(crate) struct Captured {
 /// What is the matter with a node, or is to be: all by faults.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[allow(clippy::struct_field_names, reason = "until when, each")]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, and all combinations occur")]
 pub(crate) struct Trouble {
     /// It stands still.
     pub(crate) asleep_until_us: u64,
@@ -63,10 +64,9 @@ pub(crate) struct Trouble {
     pub(crate) fail_save: bool,
     /// The next load fails.
     pub(crate) fail_load: bool,
-    /// Its guest goes its own way with the next write.
-    pub(crate) diverge: bool,
-    /// What its guest next sends about a write cannot be compared.
-    pub(crate) uncompared: bool,
+    /// What becomes of its guest's next write is its own: in a secondary nothing does, and what a primary's guest says
+    /// of it cannot be compared.
+    pub(crate) own_way: bool,
 }
 
 impl Trouble {

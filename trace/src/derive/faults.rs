@@ -127,19 +127,16 @@ impl Walk<'_> {
 
     fn crash(&mut self, node: NodeName) {
         let (last, action) = (self.side(node).last, FaultAction::Crash { node });
-        let anchor = match self.struck.filter(|struck| struck.step > last) {
+        let anchor = if let Some(struck) = self.struck.filter(|struck| struck.step > last) {
             // What went wrong before was the peer's, or the link's: the node goes no further until it has.
-            Some(struck) => {
-                self.order(last, node, struck.step);
-                let others = self.others(node, false, false, None);
-                self.hold_all(others, struck.at);
-                self.faults.push(Fault { at: struck.at, action });
-                struck.step
-            }
-            None => {
-                self.strike(node, last, action);
-                last
-            }
+            self.order(last, node, struck.step);
+            let others = self.others(node, false, false, None);
+            self.hold_all(others, struck.at);
+            self.faults.push(Fault { at: struck.at, action });
+            struck.step
+        } else {
+            self.strike(node, last, action);
+            last
         };
         self.lost.get_or_insert(anchor);
         let side = self.side_mut(node);
