@@ -57,6 +57,12 @@ fn shards_add_up_to_the_whole_sweep() {
         (merged["seeds"].to_string(), &merged["complete"]),
         ("[[0,300]]".to_owned(), &Value::Bool(true))
     );
+    let gap = colo(&directory, &words("sim merge 3.jsonl 1.jsonl"));
+    let told = String::from_utf8(gap.stderr).unwrap();
+    assert!(gap.status.code() == Some(4) && told.contains("none of the files has the seeds"), "{told}");
+    let again = colo(&directory, &words("sim v12 --seeds 0..2 --out 3.jsonl"));
+    let told = String::from_utf8(again.stderr).unwrap();
+    assert!(again.status.code() == Some(2) && told.contains("there are lines in it already"), "{told}");
     let text = run(&directory, "sim merge 3.jsonl 1.jsonl 2.jsonl", 0);
     assert!(text.contains("seeds      0..300\n") && text.contains("300 runs"), "{text}");
 }

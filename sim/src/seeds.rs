@@ -49,6 +49,12 @@ impl SeedSet {
         missing
     }
 
+    /// What is between the first and the last of them and not in the set.
+    pub fn gaps(&self) -> Vec<Range<u64>> {
+        let ends = self.ranges.first_key_value().zip(self.ranges.last_key_value());
+        ends.map(|((start, _), (_, end))| self.missing_from(&(*start..*end))).unwrap_or_default()
+    }
+
     fn range_before(&self, seed: u64) -> Option<(u64, u64)> {
         self.ranges.range(..=seed).next_back().map(|(start, end)| (*start, *end))
     }
@@ -86,6 +92,8 @@ mod tests {
         let set = of(&[2, 3, 7]);
         assert_eq!(set.missing_from(&(0..9)), [0..2, 4..7, 8..9]);
         assert_eq!(set.missing_from(&(2..4)), []);
+        assert_eq!(set.gaps().first(), Some(&(4..7)));
+        assert_eq!((set.gaps().len(), SeedSet::default().gaps().len()), (1, 0));
         assert_eq!(set.missing_from(&(3..8)).first(), Some(&(4..7)));
         assert_eq!(SeedSet::default().missing_from(&(5..6)).first(), Some(&(5..6)));
     }

@@ -86,10 +86,7 @@ impl<'a> Sweep<'a> {
         };
         let (runs, out) = match (&arguments.resume, &arguments.out) {
             (Some(file), _) => resumed(runs, seeds, file)?,
-            (None, Some(file)) => {
-                let created = File::create(file).map_err(|error| unwritable(file, &error))?;
-                (runs, Some(created))
-            }
+            (None, Some(file)) => (runs, Some(fresh(file)?)),
             (None, None) => (runs, None),
         };
         let left = bounded.then(|| seeds.end - seeds.start - runs.summary.runs);
@@ -211,6 +208,17 @@ impl<'a> Sweep<'a> {
         let plan = plan.exists().then(|| plan.display().to_string());
         print(&format!("\n{}", told(self.rules, &outcome, self.options, plan.as_deref())))
     }
+}
+
+/// A file for the lines. Those of another sweep are not written over.
+fn fresh(file: &Path) -> Result<File, Failure> {
+    if file.metadata().is_ok_and(|there| there.is_file() && there.len() > 0) {
+        let name = file.display();
+        return Err(Failure::Input(format!(
+            "{name}: there are lines in it already, expected a new file; --resume {name} goes on with them"
+        )));
+    }
+    File::create(file).map_err(|error| unwritable(file, &error))
 }
 
 fn write_line(out: &mut impl Write, line: &impl serde::Serialize) -> Result<(), Failure> {

@@ -5,6 +5,7 @@ use super::required::Required;
 use super::told::summed_up;
 use crate::report::{Exit, Failure, print, print_json};
 use colo_sim::LINE_SCHEMA;
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// Add up what the shards of a sweep came to.
@@ -29,6 +30,10 @@ pub(super) fn merge(arguments: &Arguments) -> Result<Exit, Failure> {
         runs = lines.runs;
     }
     let runs = runs.ok_or_else(|| Failure::Input("there is no run in any of the files".to_owned()))?;
+    for Range { start, end } in runs.seeds.gaps() {
+        eprintln!("colo: none of the files has the seeds {start}..{end}");
+        complete = false;
+    }
     let ending = Ending::of(&runs, complete);
     if arguments.json {
         print_json(&ending)?;
