@@ -1,7 +1,8 @@
 //! The thread in which a node's guest executes, and the switch by which it is suspended and resumed.
 //!
-//! While the guest runs, the thread holds the machine; while it stands still, the node does. When a suspension has
-//! ended, every reply that the guest has produced has been handed over.
+//! While the guest runs, the thread holds the machine; while it stands still, the node does. A guest that has nothing to
+//! do stands still by itself, with nothing pending, so that to suspend it costs no more than to say so. When a suspension
+//! has ended, every reply that the guest has produced has been handed over.
 
 use crate::abi::{Reply, Request};
 use crate::vm::{Exit, Kicker, Machine};
@@ -37,6 +38,8 @@ struct Switch {
     run: bool,
     quit: bool,
     stands_still: bool,
+    /// There is something that the thread has not looked at: the guest may find it to do.
+    due: bool,
     /// When the thread has gone on, since it was last let.
     went_on: Option<Instant>,
     requests: VecDeque<Request>,
@@ -75,7 +78,7 @@ impl VcpuThread {
     /// Lets the guest execute.
     pub(super) fn resume(&self) {
         let mut switch = lock(&self.shared.switch);
-        (switch.run, switch.stands_still, switch.went_on) = (true, false, None);
+        (switch.run, switch.due, switch.went_on) = (true, true, None);
         self.shared.changed.notify_all();
     }
 
@@ -89,6 +92,9 @@ impl VcpuThread {
     pub(super) fn suspend(&self) {
         let mut switch = lock(&self.shared.switch);
         switch.run = false;
+        if switch.stands_still {
+            return;
+        }
         self.kicker.kick();
         self.shared.changed.notify_all();
         while !switch.stands_still {
@@ -114,6 +120,7 @@ impl VcpuThread {
         let mut switch = lock(&self.shared.switch);
         if switch.requests.len() < MAX_WAITING_REQUESTS {
             switch.requests.push_back(request);
+            switch.due = true;
         }
         self.shared.changed.notify_all();
     }
@@ -132,6 +139,7 @@ impl Drop for VcpuThread {
     fn drop(&mut self) {
         lock(&self.shared.switch).quit = true;
         self.suspend();
+        self.shared.changed.notify_all();
         if let Some(thread) = self.thread.take() {
             // A panic there has been printed already.
             let _ = thread.join();
@@ -141,7 +149,7 @@ impl Drop for VcpuThread {
 
 impl Shared {
     fn work(&self) {
-        while self.wait_for_run() {
+        while self.wait_for_work() {
             if let Err(failure) = self.run_guest(&mut lock(&self.machine)) {
                 let mut switch = lock(&self.switch);
                 (switch.failure, switch.run) = (Some(failure), false);
@@ -153,10 +161,10 @@ impl Shared {
     }
 
     /// Whether to run; false when the thread is to end.
-    fn wait_for_run(&self) -> bool {
+    fn wait_for_work(&self) -> bool {
         let mut switch = lock(&self.switch);
         loop {
-            switch.stands_still = switch.quit || !switch.run;
+            switch.stands_still = switch.quit || !switch.run || !switch.due;
             if !switch.stands_still {
                 switch.went_on.get_or_insert_with(Instant::now);
                 return true;
@@ -170,7 +178,8 @@ impl Shared {
         }
     }
 
-    /// Runs the guest until it is to stand still. What it has produced by then has been handed over.
+    /// Runs the guest until it is to stand still, or has nothing to do. What it has produced by then has been handed
+    /// over.
     fn run_guest(&self, machine: &mut Machine) -> std::result::Result<(), String> {
         while self.supply(machine).map_err(|error| error.to_string())? {
             match machine.run().map_err(|error| error.to_string())? {
@@ -184,24 +193,20 @@ impl Shared {
         machine.settle().and_then(|()| self.hand_over(machine)).map_err(|error| error.to_string())
     }
 
-    /// Gives the guest its requests; waits while it would only ring the doorbell. False when it is to stand still.
+    /// Gives the guest its requests. False when it is to stand still, or would only ring the doorbell.
     fn supply(&self, machine: &mut Machine) -> Result<bool> {
         let mut switch = lock(&self.switch);
-        loop {
-            if !switch.run || switch.quit {
-                return Ok(false);
-            }
-            while let Some(request) = switch.requests.front() {
-                if !machine.put_request(request)? {
-                    break;
-                }
-                switch.requests.pop_front();
-            }
-            if machine.has_work()? {
-                return Ok(true);
-            }
-            switch = self.changed.wait(switch).unwrap_or_else(PoisonError::into_inner);
+        if !switch.run || switch.quit {
+            return Ok(false);
         }
+        switch.due = false;
+        while let Some(request) = switch.requests.front() {
+            if !machine.put_request(request)? {
+                break;
+            }
+            switch.requests.pop_front();
+        }
+        machine.has_work()
     }
 
     fn hand_over(&self, machine: &mut Machine) -> Result<()> {

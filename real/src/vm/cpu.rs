@@ -13,6 +13,9 @@ use kvm_ioctls::{Kvm, SyncReg, VcpuFd};
 use super::host::kvm_error;
 use crate::{Error, Result};
 
+/// The MSR that changes by itself.
+const TIME_STAMP_COUNTER: u32 = 0x10;
+
 /// FPU and vector state in the processor's own layout.
 pub(super) type XsaveRegion = [u32; 1024];
 
@@ -74,23 +77,62 @@ impl CpuState {
         Ok(())
     }
 
+    /// Puts the state into a vCPU that is not running, has no port access pending, and is in the state `before`, but for
+    /// its clock: what is the same is left alone.
+    pub(super) fn write_over(&self, before: &Self, changed: &mut Msrs, vcpu: &VcpuFd) -> Result<()> {
+        if self.sregs != before.sregs || self.xcrs != before.xcrs || !self.has_msrs_of(before) {
+            return self.write(vcpu);
+        }
+        if self.mp_state != before.mp_state {
+            vcpu.set_mp_state(self.mp_state).map_err(kvm_error("KVM_SET_MP_STATE"))?;
+        }
+        if self.regs != before.regs {
+            vcpu.set_regs(&self.regs).map_err(kvm_error("KVM_SET_REGS"))?;
+        }
+        if self.xsave != before.xsave {
+            self.write_xsave(vcpu)?;
+        }
+        if self.debugregs != before.debugregs {
+            vcpu.set_debug_regs(&self.debugregs).map_err(kvm_error("KVM_SET_DEBUGREGS"))?;
+        }
+        changed.retain(|_| false);
+        for (msr, old) in self.msrs.as_slice().iter().zip(before.msrs.as_slice()) {
+            if msr.data != old.data || msr.index == TIME_STAMP_COUNTER {
+                changed.push(*msr).map_err(|_| Error::KvmLacks("room for the MSRs that have changed"))?;
+            }
+        }
+        write_msrs(changed, vcpu)?;
+        vcpu.set_vcpu_events(&self.events).map_err(kvm_error("KVM_SET_VCPU_EVENTS"))
+    }
+
+    /// Whether the same MSRs are in it, in the same order.
+    fn has_msrs_of(&self, other: &Self) -> bool {
+        self.msrs().map(|(index, _)| index).eq(other.msrs().map(|(index, _)| index))
+    }
+
     /// Puts the state into a vCPU that is not running and has no port access pending.
     pub(super) fn write(&self, vcpu: &VcpuFd) -> Result<()> {
         // Registers clear pending exceptions, so events come last; extended state needs the special registers first.
         vcpu.set_mp_state(self.mp_state).map_err(kvm_error("KVM_SET_MP_STATE"))?;
         vcpu.set_regs(&self.regs).map_err(kvm_error("KVM_SET_REGS"))?;
         vcpu.set_sregs(&self.sregs).map_err(kvm_error("KVM_SET_SREGS"))?;
-        let xsave = kvm_xsave { region: self.xsave, ..kvm_xsave::default() };
-        // SAFETY: `Machine::new` has checked that this kernel's extended state is no larger than the structure.
-        unsafe { vcpu.set_xsave(&xsave) }.map_err(kvm_error("KVM_SET_XSAVE"))?;
+        self.write_xsave(vcpu)?;
         vcpu.set_xcrs(&self.xcrs).map_err(kvm_error("KVM_SET_XCRS"))?;
         vcpu.set_debug_regs(&self.debugregs).map_err(kvm_error("KVM_SET_DEBUGREGS"))?;
-        let set = vcpu.set_msrs(&self.msrs).map_err(kvm_error("KVM_SET_MSRS"))?;
-        if set < self.msrs.as_slice().len() {
-            return Err(refused(&self.msrs, set));
-        }
+        write_msrs(&self.msrs, vcpu)?;
         vcpu.set_vcpu_events(&self.events).map_err(kvm_error("KVM_SET_VCPU_EVENTS"))
     }
+
+    fn write_xsave(&self, vcpu: &VcpuFd) -> Result<()> {
+        let xsave = kvm_xsave { region: self.xsave, ..kvm_xsave::default() };
+        // SAFETY: `Machine::new` has checked that this kernel's extended state is no larger than the structure.
+        unsafe { vcpu.set_xsave(&xsave) }.map_err(kvm_error("KVM_SET_XSAVE"))
+    }
+}
+
+fn write_msrs(msrs: &Msrs, vcpu: &VcpuFd) -> Result<()> {
+    let set = vcpu.set_msrs(msrs).map_err(kvm_error("KVM_SET_MSRS"))?;
+    if set < msrs.as_slice().len() { Err(refused(msrs, set)) } else { Ok(()) }
 }
 
 /// From now on, each return of `KVM_RUN` shows general and special registers and events in the shared page.

@@ -47,6 +47,10 @@ pub struct Machine {
     kick: KickTarget,
     /// The MSRs to save, as a template.
     msrs: Msrs,
+    /// The state that the vCPU was given last, if it has not run since.
+    restored: Option<CpuState>,
+    /// Room for the MSRs of a state that differ from those of the one before.
+    changed_msrs: Msrs,
     /// Whether nothing is half done (a port access waits for the next `KVM_RUN` to complete it) and the page that
     /// `KVM_RUN` shares with this process shows the registers as they are.
     settled: bool,
@@ -84,7 +88,17 @@ impl Machine {
         let msrs = cpu::saveable_msrs(&kvm, &vcpu)?;
         cpu::show_registers(&mut vcpu);
         let dirty = DirtyLog::new(&memory);
-        Ok(Self { vcpu, vm, memory: Arc::new(memory), dirty, kick: KickTarget::new()?, msrs, settled: false })
+        Ok(Self {
+            vcpu,
+            vm,
+            memory: Arc::new(memory),
+            dirty,
+            kick: KickTarget::new()?,
+            changed_msrs: msrs.clone(),
+            msrs,
+            restored: None,
+            settled: false,
+        })
     }
 
     /// Loads a program and its parameters and sets the vCPU to its first instruction. On a machine that has run, memory
@@ -94,7 +108,7 @@ impl Machine {
     /// [`Error::Image`] for a program that does not fit, [`Error::Kvm`].
     pub fn boot(&mut self, image: &[u8], parameters: &Parameters) -> Result<()> {
         self.settle()?;
-        self.settled = false;
+        (self.settled, self.restored) = (false, None);
         boot::write_memory(&self.memory, image, parameters)?;
         let mut sregs = self.vcpu.get_sregs().map_err(kvm_error("KVM_GET_SREGS"))?;
         boot::enter_ring_3(&mut sregs);
@@ -114,6 +128,7 @@ impl Machine {
     pub fn run(&mut self) -> Result<Exit> {
         let immediate_exit = &raw mut self.vcpu.get_kvm_run().immediate_exit;
         let _armed = self.kick.arm(immediate_exit);
+        self.restored = None;
         while !self.kick.take() {
             match self.vcpu.run() {
                 Ok(exit) => {
@@ -140,6 +155,7 @@ impl Machine {
         if self.settled {
             return Ok(());
         }
+        self.restored = None;
         self.vcpu.set_kvm_immediate_exit(1);
         let outcome = self.vcpu.run().map(|exit| format!("{exit:?}"));
         self.vcpu.set_kvm_immediate_exit(0);
@@ -175,9 +191,16 @@ impl Machine {
     /// # Errors
     /// [`Error::Kvm`], [`Error::Msr`] when the state comes from an unlike processor.
     pub fn restore(&mut self, state: &CpuState) -> Result<()> {
-        self.settle()?;
-        self.settled = false;
-        state.write(&self.vcpu)
+        let before = self.restored.take();
+        if let Some(before) = before {
+            state.write_over(&before, &mut self.changed_msrs, &self.vcpu)?;
+        } else {
+            self.settle()?;
+            self.settled = false;
+            state.write(&self.vcpu)?;
+        }
+        self.restored = Some(state.clone());
+        Ok(())
     }
 
     /// The pages written by guest or host since the last harvest (or since the start), ascending; `pages` is cleared
