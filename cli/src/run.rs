@@ -1,7 +1,10 @@
 //! `colo run`: a real pair, checkpointed and failed over; and `colo node`, one of its processes.
 
-use crate::crash_points;
+use crate::crash_points::{CHECKPOINTS, crashes};
+use crate::failovers::Tally;
+use crate::interrupt;
 use crate::report::{Exit, Failure, counted, grouped, only_periodic, print, print_json, quoted};
+use crate::sim::progress_bar;
 use colo_protocol::NodeName;
 use colo_real::{
     CheckpointFigures, LinkKind, NodeCommand, RunError, RunOptions, RunOutcome, can_strike, kvm_usable,
@@ -41,9 +44,12 @@ pub(crate) struct Arguments {
     /// A plan of faults, carried out with SIGKILL and shutdown(2).
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
-    /// Kill a node at every protocol point of a checkpoint, a fresh pair each time.
+    /// Kill a node at every protocol point of a checkpoint, the one and the other, a fresh pair each time.
     #[arg(long, value_enum, conflicts_with_all = ["plan", "trace"], value_name = "WHICH")]
     crash_points: Option<CrashPoints>,
+    /// With --crash-points: nodes to kill in all; by default each once at each point.
+    #[arg(long, requires = "crash_points", value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    failovers: Option<u64>,
     /// Write a record of every event.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -128,7 +134,7 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
     let options = arguments.options(rules)?;
     kvm_usable().map_err(|error| Failure::Environment(error.to_string()))?;
     if arguments.crash_points.is_some() {
-        return run_crash_points(&options, arguments.json);
+        return run_crash_points(&options, arguments);
     }
     let outcome = run_once(&options, &mut |_| {})?;
     if arguments.json {
@@ -149,28 +155,42 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
     })
 }
 
-fn run_crash_points(options: &RunOptions, json: bool) -> Result<Exit, Unfinished> {
-    let crashes = crash_points::crashes(options)?;
-    let outcomes = crashes
-        .into_iter()
-        .map(|fault| crash_points::crash(options, fault))
-        .collect::<Result<Vec<_>, _>>()?;
-    if json {
-        for outcome in &outcomes {
-            let mut document = document(options, &outcome.outcome);
-            document["killed"] = outcome.killed.name().into();
-            document["at"] = outcome.at.to_string().into();
-            document["problem"] = outcome.problem().into();
-            print_json(&document)?;
-        }
+fn run_crash_points(options: &RunOptions, arguments: &Arguments) -> Result<Exit, Unfinished> {
+    let enough = interrupt::watch();
+    let crashes = crashes(options)?;
+    let failovers =
+        arguments.failovers.map_or(crashes.len(), |count| usize::try_from(count).unwrap_or(usize::MAX));
+    let bar = progress_bar(failovers as u64, "killing real machines");
+    let tally = Tally::of(options, &crashes, failovers, (enough, &bar))?;
+    if arguments.json {
+        tally.documents(options).iter().try_for_each(print_json)?;
     } else {
-        print(&crash_points::table(&outcomes))?;
+        print(&tally.table())?;
     }
-    let bad = outcomes.iter().any(|outcome| outcome.problem().is_some());
-    Ok(if bad { Exit::Violated } else { Exit::Holds })
+    for again in tally.keep(&arguments.rules, &arguments.again()) {
+        eprintln!("again      {again}");
+    }
+    Ok(match (tally.wrong(), tally.interrupted) {
+        (1.., _) => Exit::Violated,
+        (0, true) => Exit::Incomplete,
+        (0, false) => Exit::Holds,
+    })
 }
 
 impl Arguments {
+    /// The flags of one of the runs with a crash.
+    fn again(&self) -> String {
+        let mut flags = format!(" --checkpoints {CHECKPOINTS} --memory-mib {}", self.memory_mib);
+        if let Some(interval) = self.interval_ms {
+            let _ = write!(flags, " --interval-ms {interval}");
+        }
+        let _ = write!(flags, " --dirty {} --clients {}", self.dirty, self.clients);
+        if matches!(self.link, Link::Tcp) {
+            flags.push_str(" --link tcp");
+        }
+        flags
+    }
+
     fn options(&self, rules: NamedRules) -> Result<RunOptions, Failure> {
         let plan = match &self.plan {
             None => Plan::default(),
@@ -340,7 +360,8 @@ fn summary(options: &RunOptions, outcome: &RunOutcome) -> String {
     out
 }
 
-fn document(options: &RunOptions, outcome: &RunOutcome) -> Value {
+/// One run, or several as if they were one.
+pub(crate) fn document(options: &RunOptions, outcome: &RunOutcome) -> Value {
     // A run ends with the first violation.
     let violations = |loss| outcome.violation.iter().filter(|violation| violation.is_loss() == loss).count();
     let mut document = json!({

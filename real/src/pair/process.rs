@@ -5,6 +5,7 @@ use colo_protocol::NodeName;
 use std::ffi::OsString;
 use std::io::{self, BufReader};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Sender;
@@ -83,6 +84,8 @@ impl Process {
             .arg(name.name())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            // A Ctrl-C at the terminal is for the harness alone.
+            .process_group(0)
             .spawn()?;
         let mut child = Running(child);
         let control = accept(&listener, &mut child.0)?;
