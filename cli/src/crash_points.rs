@@ -93,7 +93,7 @@ fn problem(outcome: &RunOutcome, survivors: &[Survivor], predicted: &BTreeSet<Su
     if let Some(violation) = &outcome.violation {
         return Some(violation.to_string());
     }
-    if outcome.missed > 0 {
+    if !outcome.unreached.is_empty() {
         return Some("the point was never reached".to_owned());
     }
     if outcome.failovers != 1 {
@@ -165,7 +165,8 @@ mod tests {
             replies: 0,
             takeover_us: Vec::new(),
             struck: Vec::new(),
-            missed: 0,
+            unreached: Vec::new(),
+            closed: Vec::new(),
             trace: Some(Trace { header, records: nodes.iter().map(record).collect() }),
         }
     }

@@ -258,7 +258,8 @@ impl Row {
             replies: all().map(|outcome| outcome.replies).sum(),
             takeover_us: all().flat_map(|outcome| outcome.takeover_us.clone()).collect(),
             struck: all().flat_map(|outcome| outcome.struck.clone()).collect(),
-            missed: all().map(|outcome| outcome.missed).sum(),
+            unreached: all().flat_map(|outcome| outcome.unreached.clone()).collect(),
+            closed: Vec::new(),
             trace: None,
         }
     }

@@ -3,6 +3,7 @@
 use crate::crash_points::{CHECKPOINTS, crashes};
 use crate::failovers::Tally;
 use crate::interrupt;
+use crate::replay::left_over;
 use crate::report::{Exit, Failure, counted, grouped, only_periodic, print, print_json, quoted};
 use crate::sim::progress_bar;
 use colo_protocol::NodeName;
@@ -148,9 +149,10 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
         std::fs::write(file, bytes)
             .map_err(|error| Failure::Input(format!("cannot write {}: {error}", file.display())))?;
     }
-    Ok(match (&outcome.violation, outcome.missed) {
+    let finished = outcome.unreached.is_empty() && outcome.closed.is_empty();
+    Ok(match (&outcome.violation, finished) {
         (Some(_), _) if outcome.claimed => Exit::Violated,
-        (_, 0) => Exit::Holds,
+        (_, true) => Exit::Holds,
         _ => Exit::Incomplete,
     })
 }
@@ -194,7 +196,11 @@ impl Arguments {
     fn options(&self, rules: NamedRules) -> Result<RunOptions, Failure> {
         let plan = match &self.plan {
             None => Plan::default(),
-            Some(file) => real_plan(file)?,
+            Some(file) => {
+                let plan = read_plan(file)?;
+                expect_real(&plan, file)?;
+                plan
+            }
         };
         let memory_bytes = self.memory_mib.saturating_mul(1 << 20);
         if self.dirty > memory_bytes / 2 {
@@ -221,16 +227,11 @@ impl Arguments {
     }
 }
 
-/// A plan that real machines can follow: nothing holds them at a gate yet, and some faults are the simulator's only.
-fn real_plan(file: &std::path::Path) -> Result<Plan, Failure> {
-    let plan = read_plan(file)?;
+/// That real machines can follow a plan: some faults are the simulator's only.
+pub(crate) fn expect_real(plan: &Plan, file: &std::path::Path) -> Result<(), Failure> {
     let mut kinds = plan.faults.iter().map(|fault| fault.action.kind());
-    let beyond = match kinds.find(|kind| !can_strike(*kind)) {
-        Some(kind) => kind.name(),
-        None if !plan.gates.is_empty() => "a gate",
-        None => return Ok(plan),
-    };
-    let file = quoted(&file.display().to_string());
+    let Some(beyond) = kinds.find(|kind| !can_strike(*kind)) else { return Ok(()) };
+    let (file, beyond) = (quoted(&file.display().to_string()), beyond.name());
     Err(Failure::Input(format!(
         "{file}: {beyond} cannot be carried out on real machines, expected a plan without; \
          try colo replay {file} --on sim"
@@ -338,12 +339,8 @@ fn summary(options: &RunOptions, outcome: &RunOutcome) -> String {
     for (point, action) in &outcome.struck {
         let _ = writeln!(out, "fault        {action}, {point}");
     }
-    if outcome.missed > 0 {
-        let _ = writeln!(
-            out,
-            "             {} of the plan never came to pass",
-            counted(outcome.missed as u64, "fault", "faults")
-        );
+    for problem in left_over(&outcome.unreached, &outcome.closed) {
+        let _ = writeln!(out, "unfinished   {problem}");
     }
     if outcome.failovers > 0 {
         let first =
@@ -372,7 +369,8 @@ pub(crate) fn document(options: &RunOptions, outcome: &RunOutcome) -> Value {
         "failovers": outcome.failovers,
         "takeover_us": outcome.takeover_us,
         "faults_struck": outcome.struck.iter().map(|(point, _)| point.to_string()).collect::<Vec<_>>(),
-        "faults_missed": outcome.missed,
+        "faults_missed": outcome.unreached.len(),
+        "gates_closed": outcome.closed.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "replies": {
             "seen": outcome.replies,
             "lost": violations(true),

@@ -157,6 +157,11 @@ impl Outgoing {
         self.middle = Some(start.midpoint(self.pieces.len()));
     }
 
+    /// Whether the first half of the transfer in hand has been written.
+    pub(super) const fn is_in_second_half(&self) -> bool {
+        self.middle.is_none()
+    }
+
     /// Whether there is anything to write.
     pub(super) fn is_empty(&self) -> bool {
         self.pieces.len() == 0

@@ -5,7 +5,7 @@ use super::violation::RunViolation;
 use crate::control::CheckpointFigures;
 use crate::link::LinkKind;
 use colo_protocol::NodeName;
-use colo_trace::{FaultAction, FaultKind, NamedRules, Plan, Point, Trace};
+use colo_trace::{Fault, FaultAction, FaultKind, Gate, NamedRules, Plan, Point, Trace};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -73,7 +73,9 @@ pub struct RunOutcome {
     /// The points at which faults struck.
     pub struck: Vec<(Point, FaultAction)>,
     /// Faults of the plan whose point was never reached.
-    pub missed: usize,
+    pub unreached: Vec<Fault>,
+    /// Gates of the plan at which something waited, and that never opened.
+    pub closed: Vec<Gate>,
     /// The records, if asked for.
     pub trace: Option<Trace>,
 }
