@@ -72,6 +72,14 @@ pub(crate) enum ToNode {
         /// How long, milliseconds.
         for_ms: u32,
     },
+    /// What the node sends over the link goes nowhere from now on, and its end comes behind what it has sent.
+    HalfClose,
+    /// Nothing comes over the link to the node any more, also not that it has ended.
+    Deaf,
+    /// The node's patience with its peer is over.
+    PeerSilent,
+    /// The capture in hand, or the next one, is to fail.
+    FailSave,
     /// The load in hand, or the next one, is to fail.
     FailLoad,
     /// A checkpoint is wanted now.

@@ -47,6 +47,10 @@ pub(super) struct Driver {
     pub(super) memory_pages: u64,
     pub(super) link: Option<Link>,
     pub(super) stalled_until: Option<Instant>,
+    /// What is sent over the link goes nowhere.
+    pub(super) unheard: bool,
+    /// Nothing comes over the link.
+    pub(super) deaf: bool,
     pub(super) decoder: Decoder,
     pub(super) inbound: Inbound,
     pub(super) encoder: Encoder,
@@ -73,6 +77,7 @@ pub(super) struct Driver {
     /// The points at which gates have held something, and how many of them the harness knows.
     pub(super) stood_at: Vec<Point>,
     pub(super) gates_told: usize,
+    pub(super) fail_save: bool,
     pub(super) fail_load: bool,
     /// A load has failed: the VM is of no use any more.
     pub(super) unusable: bool,
@@ -142,6 +147,8 @@ impl Driver {
             vcpu: VcpuThread::start(machine)?,
             link: Some(link),
             stalled_until: None,
+            unheard: false,
+            deaf: false,
             decoder: Decoder::new(stream),
             inbound: Inbound::default(),
             encoder: Encoder::new(config.rules.dialect, DEFAULT_RAM_SECTION_ID),
@@ -162,6 +169,7 @@ impl Driver {
             link_has_ended: false,
             stood_at: Vec::new(),
             gates_told: 0,
+            fail_save: false,
             fail_load: false,
             unusable: false,
             saved,
@@ -266,6 +274,10 @@ impl Driver {
             ToNode::Stall { for_ms } => {
                 self.stalled_until = Some(Instant::now() + Duration::from_millis(for_ms.into()));
             }
+            ToNode::HalfClose => self.half_close(),
+            ToNode::Deaf => self.deaf = true,
+            ToNode::PeerSilent => self.give(Input::PeerSilent, control)?,
+            ToNode::FailSave => self.fail_save = true,
             ToNode::FailLoad => self.fail_load = true,
             ToNode::CheckpointNow => self.give(Input::CheckpointDue, control)?,
             ToNode::ArbiterAnswer(granted) => self.arbiter_answered(granted, control)?,
@@ -343,8 +355,11 @@ impl Driver {
             ),
         ];
         if let Some(link) = self.link.as_ref().filter(|_| !stalled && !self.link_has_ended) {
-            let out = if sends { PollFlags::OUT } else { PollFlags::empty() };
-            polled.push(PollFd::from_borrowed_fd(link.as_fd(), PollFlags::IN | out));
+            let flag = |flag, wanted| if wanted { flag } else { PollFlags::empty() };
+            let flags = flag(PollFlags::IN, !self.deaf) | flag(PollFlags::OUT, sends);
+            if !flags.is_empty() {
+                polled.push(PollFd::from_borrowed_fd(link.as_fd(), flags));
+            }
         }
         wait_for(&mut polled, timeout)?;
         let ready = |place: usize, flags: PollFlags| {
@@ -355,7 +370,7 @@ impl Driver {
         Ok([
             ready(0, PollFlags::IN),
             ready(1, PollFlags::IN),
-            ready(2, PollFlags::IN),
+            !self.deaf && ready(2, PollFlags::IN),
             ready(2, PollFlags::OUT),
         ])
     }

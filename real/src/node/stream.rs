@@ -8,13 +8,14 @@ use colo_protocol::Operation;
 use colo_protocol::wire::Body;
 use colo_protocol::{Input, InputKind};
 use colo_trace::Kind;
+use std::net::Shutdown;
 use std::time::Instant;
 
 impl Driver {
     /// The node's end of the link is gone, and what was being sent over it.
     pub(super) fn disconnect(&mut self) {
         if let Some(link) = self.link.take() {
-            link.shut_down();
+            link.shut_down(Shutdown::Both);
             self.silence.link_lost(Instant::now());
         }
         self.outgoing.clear();
@@ -32,7 +33,7 @@ impl Driver {
                 self.in_hand.map(|in_hand| in_hand.operation).filter(|operation| operation.needs_link());
             let before = self.outgoing.total();
             let machine = self.outgoing.needs_memory().then(|| self.vcpu.machine());
-            let progress = self.outgoing.pump(link, machine.as_deref())?;
+            let progress = self.outgoing.pump((!self.unheard).then_some(link), machine.as_deref())?;
             drop(machine);
             if self.outgoing.total() > before {
                 // A peer that is silent because it is being sent to shows so that it is there: the socket holds little.
@@ -54,6 +55,8 @@ impl Driver {
                     return self.end(input, control);
                 }
                 (Progress::WouldBlock, _) => break,
+                // Nothing tells it that nobody is there any more.
+                (Progress::Gone, _) if self.deaf => self.unheard = true,
                 (Progress::Gone, _) => return self.end_of_link(control),
                 (Progress::Middle | Progress::Done, None) => {}
             }
@@ -76,10 +79,17 @@ impl Driver {
         Ok(())
     }
 
+    /// What the node sends ends here, for the peer to see. The node goes on sending, and is not heard.
+    pub(super) fn half_close(&mut self) {
+        let Some(link) = &self.link else { return };
+        link.shut_down(Shutdown::Write);
+        self.unheard = true;
+    }
+
     /// The link is cut, and what has not been read from it is lost.
     pub(super) fn cut(&mut self, control: &mut Control) -> Result<(), NodeError> {
         let Some(link) = &self.link else { return Ok(()) };
-        link.shut_down();
+        link.shut_down(Shutdown::Both);
         self.outgoing.clear();
         self.inbound.skip();
         self.held = None;

@@ -13,7 +13,7 @@ use crate::control::{CheckpointFigures, FromNode, LinkConfig, NodeConfig, ToNode
 use crate::link::Address;
 use crate::node::monotonic_us;
 use clients::Clients;
-use colo_protocol::{InputKind, NodeName, Property};
+use colo_protocol::{InputKind, Liveness, NodeName, Property};
 use colo_trace::{
     Event, Fault, FaultAction, FaultKind, Gate, Header, Kind, Point, Record, SCHEMA, Trace, Way,
 };
@@ -77,6 +77,8 @@ struct Pair<'a> {
     halted: bool,
     /// The plan had the manager take a living node for dead.
     suspected_wrongly: bool,
+    /// The link has lost something for good, and does not say so.
+    link_is_silent: bool,
     /// A node was promoted while its peer lived.
     two_may_serve: bool,
     /// The directory of the sockets, until both nodes have started.
@@ -122,6 +124,7 @@ impl<'a> Pair<'a> {
             took_over: [false; 2],
             halted: false,
             suspected_wrongly: false,
+            link_is_silent: false,
             two_may_serve: false,
             directory: Some(directory.to_owned()),
             started: 0,
@@ -184,6 +187,8 @@ impl<'a> Pair<'a> {
         let patience = self.options.patience();
         while !self.is_done() && self.outcome.violation.is_none() {
             self.ask();
+            let now = Instant::now();
+            self.processes.iter_mut().for_each(|process| process.wake(now));
             if let Err(violation) = self.clients.missing(Instant::now()) {
                 self.violate(violation);
             }
@@ -215,10 +220,13 @@ impl<'a> Pair<'a> {
         }
         match self.clients.due(Instant::now()) {
             Ok(requests) => {
-                let serving = self.serving;
-                for request in requests {
-                    self.process(serving).tell(&ToNode::Request(request));
-                }
+                let serving = self.process(self.serving);
+                // Nothing is lost: a client that gets no answer asks again.
+                let heard = !serving.is_paused();
+                requests
+                    .into_iter()
+                    .filter(|_| heard)
+                    .for_each(|request| serving.tell(&ToNode::Request(request)));
             }
             Err(violation) => self.violate(violation),
         }
@@ -337,6 +345,23 @@ impl<'a> Pair<'a> {
                 // Between processes on one machine a reset is a cut.
                 FaultAction::Cut | FaultAction::Reset => self.tell_both(&ToNode::Cut),
                 FaultAction::Stall { for_ms } => self.tell_both(&ToNode::Stall { for_ms }),
+                FaultAction::HalfClose { node } => self.process(node).tell(&ToNode::HalfClose),
+                FaultAction::Blackhole => {
+                    self.link_is_silent = true;
+                    self.tell_both(&ToNode::Deaf);
+                }
+                FaultAction::Partition { node } => {
+                    self.link_is_silent = true;
+                    self.process(node).tell(&ToNode::Deaf);
+                }
+                FaultAction::Pause { node, for_ms } => {
+                    self.process(node).pause(Duration::from_millis(for_ms.into()));
+                }
+                FaultAction::PeerSilent { node } => {
+                    self.suspected_wrongly |= self.process(node.peer()).is_alive();
+                    self.process(node).tell(&ToNode::PeerSilent);
+                }
+                FaultAction::FailSave => self.process(NodeName::Primary).tell(&ToNode::FailSave),
                 FaultAction::LostHeartbeat { node } => {
                     self.suspected_wrongly |= self.process(node.peer()).is_alive();
                     self.lost_heartbeat(node, true);
@@ -427,6 +452,9 @@ impl<'a> Pair<'a> {
     /// Whether the rules stand for it that this cannot happen.
     fn claims(&self, violation: &RunViolation) -> bool {
         let rules = &self.options.rules.rules;
+        if matches!(violation, RunViolation::Silence { .. }) && self.link_is_silent {
+            return rules.claims_liveness(Liveness::CheckpointEnds, true);
+        }
         let two_served = violation.rests_on_fencing() && self.two_may_serve;
         !two_served || rules.claims(Property::SingleServer, self.suspected_wrongly)
     }

@@ -39,10 +39,7 @@ impl RunOptions {
     /// How long clients may go without any reply: replies leave with a checkpoint, which a delay and stalls hold up.
     pub(super) fn patience(&self) -> Duration {
         let delay = Duration::from_millis(self.rules.rules.checkpoint_delay_ms.into());
-        let stalls = self.plan.faults.iter().map(|fault| match fault.action {
-            FaultAction::Stall { for_ms } => Duration::from_millis(for_ms.into()),
-            _ => Duration::ZERO,
-        });
+        let stalls = self.plan.faults.iter().map(|fault| Duration::from_millis(fault.action.lasts_ms()));
         // A checkpoint may have begun just before the reply was ready: it takes the one after it.
         PATIENCE + 2 * delay + stalls.sum::<Duration>()
     }
@@ -50,8 +47,9 @@ impl RunOptions {
 
 /// Whether a fault of this kind can be carried out on real machines. A run refuses a plan with any other.
 pub const fn can_strike(kind: FaultKind) -> bool {
-    use FaultKind::{CheckpointNow, Crash, Cut, FailLoad, LostHeartbeat, Reset, Stall};
-    matches!(kind, Crash | Cut | Reset | Stall | FailLoad | CheckpointNow | LostHeartbeat)
+    // There is no disk; no guest resets itself or powers off; damage and clocks are for the simulator.
+    use FaultKind::{ClockJump, Corrupt, FailDisk, GuestReset, GuestShutdown, SlowDisk};
+    !matches!(kind, ClockJump | Corrupt | FailDisk | SlowDisk | GuestReset | GuestShutdown)
 }
 
 /// What a run came to.
