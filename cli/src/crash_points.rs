@@ -1,42 +1,23 @@
-//! Every crash of a checkpoint, one after the other: a real pair each, a node of it killed at one protocol point.
+//! Every crash of a checkpoint: a real pair each, a node of it killed at one protocol point.
 
-use crate::report::{Failure, counted, grouped};
+use crate::report::counted;
 use crate::run::{Unfinished, run_once};
-use colo_protocol::{CheckpointNumber, NodeName};
+use colo_model::Survivor;
+use colo_protocol::{CheckpointNumber, EffectKind, NodeName};
 use colo_real::{RunOptions, RunOutcome};
-use colo_trace::{Fault, FaultAction, Plan, Point, points_of};
-use std::fmt::Write;
+use colo_trace::{Fault, FaultAction, Kind, Log, Plan, Steps, Trace, Verdict, conform, points_of};
+use std::collections::BTreeSet;
 
 /// The checkpoint in which the crashes happen: one that begins and ends between others.
 const CHECKPOINT: CheckpointNumber = CheckpointNumber(2);
 
-/// One crash and what came of it.
-pub(crate) struct CrashOutcome {
-    /// Where.
-    pub(crate) at: Point,
-    /// Who was killed.
-    pub(crate) killed: NodeName,
-    /// What became of the run.
-    pub(crate) outcome: RunOutcome,
-}
+/// Checkpoints of a run without a crash: there is one behind that in which the crashes happen.
+pub(crate) const CHECKPOINTS: u64 = CHECKPOINT.0 + 2;
 
-impl CrashOutcome {
-    /// What is wrong with it, if anything is: the clients' history, no failover, or a crash that never came.
-    pub(crate) fn problem(&self) -> Option<String> {
-        if let Some(violation) = &self.outcome.violation {
-            return Some(violation.to_string());
-        }
-        if self.outcome.missed > 0 {
-            return Some("the point was never reached".to_owned());
-        }
-        (self.outcome.failovers != 1).then(|| format!("{} failovers, expected 1", self.outcome.failovers))
-    }
-}
-
-/// The crashes to try: at every point of either node, of the node itself; and of the primary at the secondary's points.
+/// The crashes to try: at each point of either node, of the primary and then of the secondary.
 pub(crate) fn crashes(options: &RunOptions) -> Result<Vec<Fault>, Unfinished> {
-    let checkpoints = CHECKPOINT.0 + 2;
-    let undisturbed = RunOptions { plan: Plan::default(), checkpoints, record: true, ..options.clone() };
+    let undisturbed =
+        RunOptions { plan: Plan::default(), checkpoints: CHECKPOINTS, record: true, ..options.clone() };
     crashes_of(run_once(&undisturbed, &mut |_| {})?).map_err(Unfinished::Wrong)
 }
 
@@ -51,52 +32,111 @@ fn crashes_of(outcome: RunOutcome) -> Result<Vec<Fault>, String> {
         return Err(format!("the undisturbed run went wrong: {failovers}, and nobody was killed"));
     }
     let records = outcome.trace.map(|trace| trace.records).unwrap_or_default();
-    let crash = |node| move |at| Fault { at, action: FaultAction::Crash { node } };
-    let primary = points_of(&records, NodeName::Primary, CHECKPOINT);
-    let secondary = points_of(&records, NodeName::Secondary, CHECKPOINT);
-    let of_primary = primary.iter().chain(&secondary).copied().map(crash(NodeName::Primary));
-    let of_secondary = secondary.iter().copied().map(crash(NodeName::Secondary));
-    if primary.is_empty() || secondary.is_empty() {
+    let points = NodeName::ALL.map(|node| points_of(&records, node, CHECKPOINT));
+    if points.iter().any(Vec::is_empty) {
         return Err(format!(
             "the undisturbed run shows no points of checkpoint {CHECKPOINT} to kill a node at"
         ));
     }
-    Ok(of_primary.chain(of_secondary).collect())
+    let crashes_at = |at| NodeName::ALL.map(|node| Fault { at, action: FaultAction::Crash { node } });
+    Ok(points.into_iter().flatten().flat_map(crashes_at).collect())
 }
 
-/// Runs a fresh pair into one crash.
-pub(crate) fn crash(options: &RunOptions, fault: Fault) -> Result<CrashOutcome, Unfinished> {
-    let options =
-        RunOptions { plan: Plan::new(vec![fault]), checkpoints: CHECKPOINT.0 + 2, ..options.clone() };
-    let outcome = run_once(&options, &mut |_| {}).map_err(|unfinished| match unfinished {
-        Unfinished::Wrong(problem) => {
-            Unfinished::Wrong(format!("{} at {}: {problem}", fault.action, fault.at))
-        }
-        failure @ Unfinished::Failure(_) => failure,
-    })?;
-    let FaultAction::Crash { node: killed } = fault.action else {
-        return Err(Failure::Input(format!("{} is no crash", fault.action)).into());
-    };
-    Ok(CrashOutcome { at: fault.at, killed, outcome })
-}
-
-/// A table of outcomes.
-pub(crate) fn table(outcomes: &[CrashOutcome]) -> String {
-    let mut out = format!("{:<10} {:<62} {:>10}  outcome\n", "killed", "at", "takeover");
-    for outcome in outcomes {
-        let takeover = outcome.outcome.takeover_us.first();
-        let takeover = takeover.map_or_else(|| "-".to_owned(), |micros| format!("{} us", grouped(*micros)));
-        let verdict = outcome.problem().unwrap_or_else(|| "holds".to_owned());
-        let at = outcome.at.to_string();
-        let _ = writeln!(out, "{:<10} {at:<62} {takeover:>10}  {verdict}", outcome.killed);
+/// The number of the crash that comes as the `turn`-th of `turns`: round after round of all; where that is too many, at
+/// points that are evenly far from each other, of the one node and the other in turn.
+pub(crate) const fn crash_of_turn(turn: usize, turns: usize, crashes: usize) -> usize {
+    if turns >= crashes {
+        return turn % crashes;
     }
-    let bad = outcomes.iter().filter(|outcome| outcome.problem().is_some()).count();
-    let crashes = counted(outcomes.len() as u64, "crash", "crashes");
-    let _ = match bad {
-        0 => writeln!(out, "\n{crashes}: nothing that a client saw was lost or contradicted"),
-        bad => writeln!(out, "\n{crashes}, {bad} of them went WRONG"),
+    let points = crashes / 2;
+    2 * (turn * points / turns) + turn % 2
+}
+
+/// What came of one crash.
+pub(crate) struct Crashed {
+    /// The run, if it came to an end.
+    pub(crate) outcome: Option<RunOutcome>,
+    /// Who served alone.
+    pub(crate) survivors: Vec<Survivor>,
+    /// What is wrong with it, if anything is.
+    pub(crate) problem: Option<String>,
+}
+
+/// Runs a fresh pair into one crash, after which one of these is to serve alone.
+pub(crate) fn crash(
+    options: &RunOptions,
+    fault: Fault,
+    predicted: &BTreeSet<Survivor>,
+) -> Result<Crashed, Unfinished> {
+    let options = RunOptions {
+        plan: Plan::new(vec![fault]),
+        checkpoints: CHECKPOINTS,
+        record: true,
+        ..options.clone()
     };
-    out
+    match run_once(&options, &mut |_| {}) {
+        Ok(outcome) => {
+            let survivors = outcome.trace.as_ref().map(survivors_of).unwrap_or_default();
+            let problem = problem(&outcome, &survivors, predicted);
+            Ok(Crashed { outcome: Some(outcome), survivors, problem })
+        }
+        Err(Unfinished::Wrong(problem)) => {
+            Ok(Crashed { outcome: None, survivors: Vec::new(), problem: Some(problem) })
+        }
+        Err(failure @ Unfinished::Failure(_)) => Err(failure),
+    }
+}
+
+/// The clients' history, no failover, a crash that never came, a run that is none of the core, or another survivor than
+/// the core has.
+fn problem(outcome: &RunOutcome, survivors: &[Survivor], predicted: &BTreeSet<Survivor>) -> Option<String> {
+    if let Some(violation) = &outcome.violation {
+        return Some(violation.to_string());
+    }
+    if !outcome.unreached.is_empty() {
+        return Some("the point was never reached".to_owned());
+    }
+    if outcome.failovers != 1 {
+        return Some(format!("{} failovers, expected 1", outcome.failovers));
+    }
+    if let Some(deviation) = outcome.trace.as_ref().and_then(deviation) {
+        return Some(deviation);
+    }
+    let other = survivors.iter().find(|survivor| !predicted.contains(survivor))?;
+    Some(format!("it went on from {other}, expected {}", listed(predicted)))
+}
+
+/// Where a record is of no run that the core allows.
+fn deviation(trace: &Trace) -> Option<String> {
+    let log = match Log::of_trace(trace) {
+        Ok(log) => log,
+        Err(error) => return Some(format!("the record cannot be judged: {error}")),
+    };
+    match conform(&log, &trace.header.rules) {
+        Ok(finding) if finding.verdict == Verdict::Conforms => None,
+        Ok(finding) => {
+            let got = finding.got.map_or_else(String::new, |got| format!(": {got:?}"));
+            Some(format!("what the pair did is nothing that the core does{got}"))
+        }
+        Err(error) => Some(format!("the record cannot be judged: {error}")),
+    }
+}
+
+/// Who was promoted in a run, each with the checkpoint that it had then.
+fn survivors_of(trace: &Trace) -> Vec<Survivor> {
+    let steps = Steps::new(&trace.header.rules, &trace.records);
+    let promoted = steps.filter_map(|(record, state)| {
+        let node = record.node?;
+        let takes_over = record.kind == Kind::Effect && record.name == EffectKind::TakeOver.name();
+        takes_over.then(|| Survivor { node, from: state.nodes[node as usize].node.machine().serves_from() })
+    });
+    promoted.collect()
+}
+
+/// Survivors in words.
+pub(crate) fn listed<'a>(survivors: impl IntoIterator<Item = &'a Survivor>) -> String {
+    let words: Vec<_> = survivors.into_iter().map(Survivor::to_string).collect();
+    if words.is_empty() { "nobody".to_owned() } else { words.join(" or ") }
 }
 
 #[cfg(test)]
@@ -104,7 +144,7 @@ mod tests {
     use super::*;
     use colo_protocol::{Effect, Rules};
     use colo_real::RunViolation;
-    use colo_trace::{Header, Record, SCHEMA, Trace, Way};
+    use colo_trace::{Header, Record, SCHEMA, Way};
 
     /// An undisturbed run in which these nodes have come to the checkpoint.
     fn undisturbed(nodes: &[NodeName]) -> RunOutcome {
@@ -125,15 +165,35 @@ mod tests {
             replies: 0,
             takeover_us: Vec::new(),
             struck: Vec::new(),
-            missed: 0,
+            unreached: Vec::new(),
+            closed: Vec::new(),
             trace: Some(Trace { header, records: nodes.iter().map(record).collect() }),
         }
     }
 
     #[test]
     fn a_run_that_shows_every_nodes_points_gives_crashes() {
-        // Before and after the effect, at either node; and the primary also dies at the secondary's.
-        assert_eq!(crashes_of(undisturbed(&NodeName::ALL)).unwrap().len(), 6);
+        // Before and after the effect, at either node, either node dies.
+        assert_eq!(crashes_of(undisturbed(&NodeName::ALL)).unwrap().len(), 8);
+    }
+
+    #[test]
+    fn turns_go_round_or_are_spread_over_the_points_with_the_nodes_in_turn() {
+        let turns = |turns| (0..turns).map(|turn| crash_of_turn(turn, turns, 8)).collect::<Vec<_>>();
+        assert_eq!(turns(10), [0, 1, 2, 3, 4, 5, 6, 7, 0, 1]);
+        assert_eq!(turns(4), [0, 3, 4, 7]);
+        assert_eq!(turns(2), [0, 5]);
+        assert_eq!(turns(6).into_iter().collect::<BTreeSet<_>>().len(), 6);
+    }
+
+    #[test]
+    fn a_survivor_that_the_core_does_not_have_is_a_problem() {
+        let node = NodeName::Secondary;
+        let [one, two] = [1, 2].map(|number| Survivor { node, from: CheckpointNumber(number) });
+        let outcome = RunOutcome { failovers: 1, trace: None, ..undisturbed(&[]) };
+        assert_eq!(problem(&outcome, &[two], &[one, two].into()), None);
+        let problem = problem(&outcome, &[two], &[one].into());
+        assert_eq!(problem.as_deref(), Some("it went on from secondary 2, expected secondary 1"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod coverage;
 mod crash_points;
 mod decode;
 mod explore;
+mod failovers;
 mod interrupt;
 mod look;
 mod mutations;

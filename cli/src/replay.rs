@@ -1,14 +1,16 @@
-//! `colo replay`: a counterexample or a plan once more, on the model or in the simulator.
+//! `colo replay`: a counterexample or a plan once more, on the model, in the simulator or on real machines.
 //!
-//! A trace is followed step by step on the model, a plan through everything that it leaves open; in the simulator
-//! both are plans; a regression has rules, seed and size of its own. What a run means is said by whoever ran it, and nothing is judged here.
+//! A trace is followed step by step on the model, a plan through everything that it leaves open; elsewhere both are
+//! plans; a regression has rules, seed and size of its own. What a run means is said by whoever ran it, and nothing is judged here.
 
 use crate::look::Look;
-use crate::report::{Exit, Failure, mind_name, paragraph, print, print_json, quoted};
+use crate::report::{Exit, Failure, mind_name, only_periodic, paragraph, print, print_json, quoted};
+use crate::run::{Unfinished, expect_real, node_command, run_once};
 use colo_model::{
     Break, Followed, ForEver, PlanFollowed, Stuck, follow_plan, follow_trace, is_beyond_the_model,
 };
 use colo_protocol::{Liveness, Property};
+use colo_real::{LinkKind, RunOptions, kvm_usable};
 use colo_sim::{Broken, Options, Outcome, Verdict, Watch, run as simulate};
 use colo_trace::{
     Fault, Gate, Kind, NamedRules, Plan, PlanFile, Record, Regression, Trace, Way, diagram, load_rules,
@@ -17,6 +19,9 @@ use colo_trace::{
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+
+/// What a run on real machines is judged by.
+const CLIENT_HISTORY: &str = "client history";
 
 /// Let a counterexample, or a plan, happen once more.
 #[derive(clap::Args)]
@@ -46,6 +51,8 @@ enum Place {
     Model,
     /// The simulator, as a plan.
     Sim,
+    /// Two virtual machines under KVM, as a plan.
+    Real,
 }
 
 /// What a file holds.
@@ -71,6 +78,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         (Place::Model, Source::Trace(trace)) => on_model(&trace, &arguments.file)?,
         (Place::Model, Source::Plan(rules, file)) => plan_on_model(&rules, &file.plan, &arguments.file)?,
         (Place::Sim, source) => on_sim(source, &arguments.file, arguments.seed)?,
+        (Place::Real, source) => on_real(source, arguments)?,
     };
     if let Some(stop) = arguments.look.stop(&report.trace)? {
         report.stop_after(stop);
@@ -166,7 +174,7 @@ fn plan_on_model(rules: &NamedRules, plan: &Plan, file: &Path) -> Result<Report,
 }
 
 /// What of a plan did not happen.
-fn left_over(unreached: &[Fault], closed: &[Gate]) -> Vec<String> {
+pub(crate) fn left_over(unreached: &[Fault], closed: &[Gate]) -> Vec<String> {
     let unreached =
         unreached.iter().map(|fault| format!("{} at {}: the run never came there", fault.action, fault.at));
     let closed = closed.iter().map(|gate| format!("a gate never opened: {gate}"));
@@ -220,6 +228,62 @@ fn on_sim(source: Source, file: &Path, seed: Option<u64>) -> Result<Report, Fail
     let unseen = stalled.filter(|stalled| !is_broken(stalled));
     report.unfinished.extend(unseen.map(not_seen));
     Ok(report)
+}
+
+/// The clients judge: what they cannot see does not show. No seed is drawn, and time is what it is.
+fn on_real(source: Source, Arguments { file, seed, .. }: &Arguments) -> Result<Report, Failure> {
+    if seed.is_some() {
+        return Err(Failure::Input(
+            "--seed: nothing is drawn on real machines, expected --on sim".to_owned(),
+        ));
+    }
+    let (rules, plan) = match source {
+        Source::Plan(rules, file) => (rules, file.plan),
+        Source::Trace(trace) => {
+            let plan =
+                plan_of(&trace).map_err(|error| Failure::Input(format!("{}: {error}", file.display())))?;
+            (NamedRules { name: trace.header.rules_name, rules: trace.header.rules }, plan)
+        }
+    };
+    only_periodic(&rules)?;
+    expect_real(&plan, file)?;
+    kvm_usable().map_err(|error| Failure::Environment(error.to_string()))?;
+    let options = small_pair(rules, plan)?;
+    let outcome = run_once(&options, &mut |_| {}).map_err(|unfinished| match unfinished {
+        Unfinished::Failure(failure) => failure,
+        Unfinished::Wrong(problem) => Failure::Incomplete(format!("{}: {problem}", file.display())),
+    })?;
+    let mut broken: Vec<_> =
+        outcome.violation.iter().map(|violation| (CLIENT_HISTORY, violation.to_string())).collect();
+    let mut unfinished = left_over(&outcome.unreached, &outcome.closed);
+    if !outcome.claimed {
+        unfinished.extend(broken.drain(..).map(|(_, how)| format!("violated, but not claimed: {how}")));
+    }
+    Ok(Report {
+        rules: options.rules.name,
+        broken,
+        unfinished,
+        seed: None,
+        trace: outcome.trace.unwrap_or_else(|| unreachable!("the run was recorded")),
+    })
+}
+
+/// A small pair that follows a plan, and takes some checkpoints more than it names.
+fn small_pair(rules: NamedRules, plan: Plan) -> Result<RunOptions, Failure> {
+    let gates = plan.gates.iter().flat_map(|gate| [gate.hold, gate.until]);
+    let points = plan.faults.iter().map(|fault| fault.at).chain(gates);
+    let named = points.map(|point| point.checkpoint.0).max().unwrap_or(0);
+    Ok(RunOptions {
+        rules,
+        checkpoints: named.saturating_add(3),
+        memory_mib: 16,
+        dirty_pages: 64,
+        link: LinkKind::Unix,
+        plan,
+        clients: 4,
+        record: true,
+        node: node_command()?,
+    })
 }
 
 /// What a counterexample was told for.
@@ -308,7 +372,7 @@ impl Report {
             self.broken.iter().map(|(property, how)| json!({ "property": property, "how": how })).collect();
         json!({
             "schema": 1,
-            "on": match on { Place::Model => "model", Place::Sim => "sim" },
+            "on": match on { Place::Model => "model", Place::Sim => "sim", Place::Real => "real" },
             "rules": self.rules,
             "seed": self.seed,
             "verdict": self.verdict(),

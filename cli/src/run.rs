@@ -1,7 +1,11 @@
 //! `colo run`: a real pair, checkpointed and failed over; and `colo node`, one of its processes.
 
-use crate::crash_points;
+use crate::crash_points::{CHECKPOINTS, crashes};
+use crate::failovers::Tally;
+use crate::interrupt;
+use crate::replay::left_over;
 use crate::report::{Exit, Failure, counted, grouped, only_periodic, print, print_json, quoted};
+use crate::sim::progress_bar;
 use colo_protocol::NodeName;
 use colo_real::{
     CheckpointFigures, LinkKind, NodeCommand, RunError, RunOptions, RunOutcome, can_strike, kvm_usable,
@@ -41,9 +45,12 @@ pub(crate) struct Arguments {
     /// A plan of faults, carried out with SIGKILL and shutdown(2).
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
-    /// Kill a node at every protocol point of a checkpoint, a fresh pair each time.
+    /// Kill a node at every protocol point of a checkpoint, the one and the other, a fresh pair each time.
     #[arg(long, value_enum, conflicts_with_all = ["plan", "trace"], value_name = "WHICH")]
     crash_points: Option<CrashPoints>,
+    /// With --crash-points: nodes to kill in all; by default each once at each point.
+    #[arg(long, requires = "crash_points", value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    failovers: Option<u64>,
     /// Write a record of every event.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -128,7 +135,7 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
     let options = arguments.options(rules)?;
     kvm_usable().map_err(|error| Failure::Environment(error.to_string()))?;
     if arguments.crash_points.is_some() {
-        return run_crash_points(&options, arguments.json);
+        return run_crash_points(&options, arguments);
     }
     let outcome = run_once(&options, &mut |_| {})?;
     if arguments.json {
@@ -142,39 +149,58 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
         std::fs::write(file, bytes)
             .map_err(|error| Failure::Input(format!("cannot write {}: {error}", file.display())))?;
     }
-    Ok(match (&outcome.violation, outcome.missed) {
+    let finished = outcome.unreached.is_empty() && outcome.closed.is_empty();
+    Ok(match (&outcome.violation, finished) {
         (Some(_), _) if outcome.claimed => Exit::Violated,
-        (_, 0) => Exit::Holds,
+        (_, true) => Exit::Holds,
         _ => Exit::Incomplete,
     })
 }
 
-fn run_crash_points(options: &RunOptions, json: bool) -> Result<Exit, Unfinished> {
-    let crashes = crash_points::crashes(options)?;
-    let outcomes = crashes
-        .into_iter()
-        .map(|fault| crash_points::crash(options, fault))
-        .collect::<Result<Vec<_>, _>>()?;
-    if json {
-        for outcome in &outcomes {
-            let mut document = document(options, &outcome.outcome);
-            document["killed"] = outcome.killed.name().into();
-            document["at"] = outcome.at.to_string().into();
-            document["problem"] = outcome.problem().into();
-            print_json(&document)?;
-        }
+fn run_crash_points(options: &RunOptions, arguments: &Arguments) -> Result<Exit, Unfinished> {
+    let enough = interrupt::watch();
+    let crashes = crashes(options)?;
+    let failovers =
+        arguments.failovers.map_or(crashes.len(), |count| usize::try_from(count).unwrap_or(usize::MAX));
+    let bar = progress_bar(failovers as u64, "killing real machines");
+    let tally = Tally::of(options, &crashes, failovers, (enough, &bar))?;
+    if arguments.json {
+        tally.documents(options).iter().try_for_each(print_json)?;
     } else {
-        print(&crash_points::table(&outcomes))?;
+        print(&tally.table())?;
     }
-    let bad = outcomes.iter().any(|outcome| outcome.problem().is_some());
-    Ok(if bad { Exit::Violated } else { Exit::Holds })
+    for again in tally.keep(&arguments.rules, &arguments.again()) {
+        eprintln!("again      {again}");
+    }
+    Ok(match (tally.wrong(), tally.interrupted) {
+        (1.., _) => Exit::Violated,
+        (0, true) => Exit::Incomplete,
+        (0, false) => Exit::Holds,
+    })
 }
 
 impl Arguments {
+    /// The flags of one of the runs with a crash.
+    fn again(&self) -> String {
+        let mut flags = format!(" --checkpoints {CHECKPOINTS} --memory-mib {}", self.memory_mib);
+        if let Some(interval) = self.interval_ms {
+            let _ = write!(flags, " --interval-ms {interval}");
+        }
+        let _ = write!(flags, " --dirty {} --clients {}", self.dirty, self.clients);
+        if matches!(self.link, Link::Tcp) {
+            flags.push_str(" --link tcp");
+        }
+        flags
+    }
+
     fn options(&self, rules: NamedRules) -> Result<RunOptions, Failure> {
         let plan = match &self.plan {
             None => Plan::default(),
-            Some(file) => real_plan(file)?,
+            Some(file) => {
+                let plan = read_plan(file)?;
+                expect_real(&plan, file)?;
+                plan
+            }
         };
         let memory_bytes = self.memory_mib.saturating_mul(1 << 20);
         if self.dirty > memory_bytes / 2 {
@@ -201,16 +227,11 @@ impl Arguments {
     }
 }
 
-/// A plan that real machines can follow: nothing holds them at a gate yet, and some faults are the simulator's only.
-fn real_plan(file: &std::path::Path) -> Result<Plan, Failure> {
-    let plan = read_plan(file)?;
+/// That real machines can follow a plan: some faults are the simulator's only.
+pub(crate) fn expect_real(plan: &Plan, file: &std::path::Path) -> Result<(), Failure> {
     let mut kinds = plan.faults.iter().map(|fault| fault.action.kind());
-    let beyond = match kinds.find(|kind| !can_strike(*kind)) {
-        Some(kind) => kind.name(),
-        None if !plan.gates.is_empty() => "a gate",
-        None => return Ok(plan),
-    };
-    let file = quoted(&file.display().to_string());
+    let Some(beyond) = kinds.find(|kind| !can_strike(*kind)) else { return Ok(()) };
+    let (file, beyond) = (quoted(&file.display().to_string()), beyond.name());
     Err(Failure::Input(format!(
         "{file}: {beyond} cannot be carried out on real machines, expected a plan without; \
          try colo replay {file} --on sim"
@@ -318,12 +339,8 @@ fn summary(options: &RunOptions, outcome: &RunOutcome) -> String {
     for (point, action) in &outcome.struck {
         let _ = writeln!(out, "fault        {action}, {point}");
     }
-    if outcome.missed > 0 {
-        let _ = writeln!(
-            out,
-            "             {} of the plan never came to pass",
-            counted(outcome.missed as u64, "fault", "faults")
-        );
+    for problem in left_over(&outcome.unreached, &outcome.closed) {
+        let _ = writeln!(out, "unfinished   {problem}");
     }
     if outcome.failovers > 0 {
         let first =
@@ -340,7 +357,8 @@ fn summary(options: &RunOptions, outcome: &RunOutcome) -> String {
     out
 }
 
-fn document(options: &RunOptions, outcome: &RunOutcome) -> Value {
+/// One run, or several as if they were one.
+pub(crate) fn document(options: &RunOptions, outcome: &RunOutcome) -> Value {
     // A run ends with the first violation.
     let violations = |loss| outcome.violation.iter().filter(|violation| violation.is_loss() == loss).count();
     let mut document = json!({
@@ -351,7 +369,8 @@ fn document(options: &RunOptions, outcome: &RunOutcome) -> Value {
         "failovers": outcome.failovers,
         "takeover_us": outcome.takeover_us,
         "faults_struck": outcome.struck.iter().map(|(point, _)| point.to_string()).collect::<Vec<_>>(),
-        "faults_missed": outcome.missed,
+        "faults_missed": outcome.unreached.len(),
+        "gates_closed": outcome.closed.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "replies": {
             "seen": outcome.replies,
             "lost": violations(true),

@@ -1,7 +1,8 @@
 //! `colo verify`, the main job: the same state machines in every interleaving, in simulation, and on real machines.
 
 use crate::check::summary as check_summary;
-use crate::crash_points::{CrashOutcome, crash, crashes};
+use crate::crash_points::crashes;
+use crate::failovers::Tally;
 use crate::report::{Exit, Failure, counted, grouped, print, print_json};
 use crate::run::{Unfinished, node_command};
 use crate::sim::{available_jobs, progress_bar};
@@ -12,6 +13,7 @@ use colo_sim::{Options, Summary, sweep};
 use colo_trace::{NamedRules, Plan};
 use serde_json::{Value, json};
 use std::fmt::Write;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 /// Seeds simulated per preset.
@@ -171,16 +173,16 @@ fn simulate(preset: &Preset, seeds: u64) -> Row {
 /// the others are still to be told of.
 fn run_for_real(preset: &Preset, quick: bool) -> Result<Row, Failure> {
     let start = Instant::now();
-    let outcomes = kill_for_real(preset, quick);
+    let tally = kill_for_real(preset, quick);
     let seconds = start.elapsed().as_secs_f64();
-    match outcomes {
-        Ok(outcomes) => Ok(real_row(preset, &outcomes, seconds)),
+    match tally {
+        Ok(tally) => Ok(real_row(preset, &tally, seconds)),
         Err(Unfinished::Wrong(problem)) => Ok(wrong_row(preset, &problem, seconds)),
         Err(Unfinished::Failure(failure)) => Err(failure),
     }
 }
 
-fn kill_for_real(preset: &Preset, quick: bool) -> Result<Vec<CrashOutcome>, Unfinished> {
+fn kill_for_real(preset: &Preset, quick: bool) -> Result<Tally, Unfinished> {
     let mut rules = named(preset);
     rules.rules.checkpoint_delay_ms = 5;
     let options = RunOptions {
@@ -194,15 +196,10 @@ fn kill_for_real(preset: &Preset, quick: bool) -> Result<Vec<CrashOutcome>, Unfi
         record: false,
         node: node_command()?,
     };
-    let faults: Vec<_> = crashes(&options)?.into_iter().step_by(if quick { 5 } else { 1 }).collect();
-    let bar = progress_bar(faults.len() as u64, "killing real machines");
-    let mut outcomes = Vec::new();
-    for fault in faults {
-        outcomes.push(crash(&options, fault)?);
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
-    Ok(outcomes)
+    let crashes = crashes(&options)?;
+    let failovers = if quick { crashes.len().div_ceil(5) } else { crashes.len() };
+    let bar = progress_bar(failovers as u64, "killing real machines");
+    Tally::of(&options, &crashes, failovers, (&AtomicBool::new(false), &bar))
 }
 
 fn wrong_row(preset: &Preset, problem: &str, seconds: f64) -> Row {
@@ -217,23 +214,21 @@ fn wrong_row(preset: &Preset, problem: &str, seconds: f64) -> Row {
     }
 }
 
-fn real_row(preset: &Preset, outcomes: &[CrashOutcome], seconds: f64) -> Row {
-    let bad = outcomes.iter().find_map(|outcome| Some((outcome, outcome.problem()?)));
-    let replies: u64 = outcomes.iter().map(|outcome| outcome.outcome.replies).sum();
-    let failovers: u64 = outcomes.iter().map(|outcome| outcome.outcome.failovers).sum();
-    let verdict = bad.as_ref().map_or_else(
-        || "no reply lost or contradicted".to_owned(),
-        |(outcome, problem)| format!("WRONG, the {} killed at {}: {problem}", outcome.killed, outcome.at),
-    );
-    let kills = counted(outcomes.len() as u64, "SIGKILL", "SIGKILLs");
+fn real_row(preset: &Preset, tally: &Tally, seconds: f64) -> Row {
+    let problem = tally.first_problem();
+    let replies = tally.sum(|outcome| outcome.replies);
+    let kills = counted(tally.runs(), "SIGKILL", "SIGKILLs");
     Row {
         way: "real machines",
         what: preset.name.to_owned(),
-        how_much: format!("{kills} at as many protocol points, {} replies", grouped(replies)),
-        expected: bad.is_none(),
-        verdict,
+        how_much: format!("{kills} at protocol points, {} replies", grouped(replies)),
+        expected: problem.is_none(),
+        verdict: problem.map_or_else(
+            || "no reply lost or contradicted".to_owned(),
+            |problem| format!("WRONG, {problem}"),
+        ),
         seconds,
-        json: json!({ "failovers": failovers, "replies": replies }),
+        json: json!({ "failovers": tally.sum(|outcome| outcome.failovers), "replies": replies }),
     }
 }
 

@@ -36,6 +36,7 @@ mod report;
 mod state;
 mod story;
 mod summary;
+mod survivors;
 mod tally;
 
 pub use action::Action;
@@ -56,3 +57,4 @@ pub use report::{LivenessReport, PartReport, PropertyReport, ScopeReport, Transi
 pub use state::State;
 pub use story::{lasso_story, story};
 pub use summary::summary;
+pub use survivors::{Survivor, Survivors, survivors};

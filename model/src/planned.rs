@@ -69,7 +69,7 @@ struct Visited {
 
 /// Follows a plan through everything that it leaves open.
 pub fn follow_plan(rules: &NamedRules, plan: &Plan) -> PlanFollowed {
-    let mut search = Search::new(&rules.rules, plan);
+    let mut search = Search::new(&rules.rules, plan, undisturbed(&rules.rules, plan));
     let end = search.run();
     let path = search.path(end);
     let place = &search.visited[end].place;
@@ -81,7 +81,7 @@ pub fn follow_plan(rules: &NamedRules, plan: &Plan) -> PlanFollowed {
     }
 }
 
-struct Search {
+pub(crate) struct Search {
     /// With everything possible: the plan's faults are steps of this one.
     every: Pair,
     /// With what happens by itself.
@@ -89,11 +89,12 @@ struct Search {
     visited: Vec<Visited>,
     /// Fingerprints of the places visited.
     seen: HashSet<u64, FixedState>,
-    complete: bool,
+    pub(crate) complete: bool,
 }
 
 impl Search {
-    fn new(rules: &Rules, plan: &Plan) -> Self {
+    /// A search for all that `plan` leads to, where besides it only that happens which is `usual`.
+    pub(crate) fn new(rules: &Rules, plan: &Plan, usual: Pair) -> Self {
         let place = Place {
             state: State::initial(),
             cursor: PlanCursor::new(plan),
@@ -102,7 +103,23 @@ impl Search {
         };
         let seen = HashSet::from_iter([fingerprint(&place)]);
         let visited = vec![Visited { place, from: 0, steps: Vec::new() }];
-        Self { every: unbounded(rules), usual: undisturbed(rules, plan), visited, seen, complete: true }
+        Self { every: unbounded(rules), usual, visited, seen, complete: true }
+    }
+
+    /// Goes everywhere. Each step is told by the state before it and the state behind it, with whether all faults of the
+    /// plan have struck by then.
+    pub(crate) fn everywhere(&mut self, tell: &mut dyn FnMut(&State, &State, bool)) {
+        let mut next = 0;
+        while next < self.visited.len() && self.complete {
+            let place = self.visited[next].place.clone();
+            let known = self.visited.len();
+            self.expand(next, &place);
+            for Visited { place: after, .. } in &self.visited[known..] {
+                tell(&place.state, &after.state, after.cursor.left().is_empty());
+            }
+            self.complete = self.visited.len() <= MAX_STATES;
+            next += 1;
+        }
     }
 
     /// The number of the place at which the way to be told ends.
@@ -247,7 +264,7 @@ fn fingerprint(place: &Place) -> u64 {
 }
 
 /// The usual bounds without anything that only a plan brings about, and with as many checkpoints as it names.
-fn undisturbed(rules: &Rules, plan: &Plan) -> Pair {
+pub(crate) fn undisturbed(rules: &Rules, plan: &Plan) -> Pair {
     let usual = Bounds::of(rules);
     let gates = plan.gates.iter().flat_map(|gate| [gate.hold, gate.until]);
     let points = plan.faults.iter().map(|fault| fault.at).chain(gates);

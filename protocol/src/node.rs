@@ -106,6 +106,15 @@ impl Machine {
         }
     }
 
+    /// The checkpoint from which it serves if it now serves alone: a secondary from the latest that its VM holds, whole; a
+    /// primary goes on where it is, in the latest that it has begun.
+    pub const fn serves_from(&self) -> CheckpointNumber {
+        match self {
+            Self::Primary(primary) => primary.checkpoint(),
+            Self::Secondary(secondary) => secondary.loaded(),
+        }
+    }
+
     /// Requests for a checkpoint that wait until the one under way has ended.
     pub const fn pending_requests(&self) -> u8 {
         match self {

@@ -59,7 +59,12 @@ pub(crate) enum ToNode {
     /// A client's request has come in.
     Request(RawRequest),
     /// The manager's command x-colo-lost-heartbeat.
-    LostHeartbeat,
+    LostHeartbeat {
+        /// Whether the plan has it: then no gate holds it.
+        planned: bool,
+    },
+    /// The peer has passed this point, for which a gate may wait.
+    Passed(Point),
     /// Shut the link down and forget what has not been read from it.
     Cut,
     /// Neither read from the link nor write to it for so long.
@@ -67,6 +72,14 @@ pub(crate) enum ToNode {
         /// How long, milliseconds.
         for_ms: u32,
     },
+    /// What the node sends over the link goes nowhere from now on, and its end comes behind what it has sent.
+    HalfClose,
+    /// Nothing comes over the link to the node any more, also not that it has ended.
+    Deaf,
+    /// The node's patience with its peer is over.
+    PeerSilent,
+    /// The capture in hand, or the next one, is to fail.
+    FailSave,
     /// The load in hand, or the next one, is to fail.
     FailLoad,
     /// A checkpoint is wanted now.
@@ -90,6 +103,10 @@ pub(crate) enum FromNode {
     Output(u64, Vec<RawReply>),
     /// A fault's point has been reached; the node waits for [`ToNode::GoOn`].
     AtPoint(Point, Vec<FaultAction>),
+    /// A point has been passed for which a gate of the plan waits.
+    Passed(Point),
+    /// Something waits at this point for a gate to open.
+    AtGate(Point),
     /// A checkpoint has been completed (told by the primary).
     Checkpoint(CheckpointFigures),
     /// The node has been promoted.

@@ -134,12 +134,13 @@ impl Link {
         })
     }
 
-    /// Shuts both directions down, so that both ends see the link closed.
-    pub(crate) fn shut_down(&self) {
+    /// Shuts both directions down, so that both ends see the link closed; or only that of what is written, so that the
+    /// other end sees it behind all that was.
+    pub(crate) fn shut_down(&self, how: Shutdown) {
         // It fails when the peer has closed already: then there is nothing left to do.
         let _ = match self {
-            Self::Unix(stream) => stream.shutdown(Shutdown::Both),
-            Self::Tcp(stream) => stream.shutdown(Shutdown::Both),
+            Self::Unix(stream) => stream.shutdown(how),
+            Self::Tcp(stream) => stream.shutdown(how),
         };
     }
 }

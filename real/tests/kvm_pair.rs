@@ -8,7 +8,7 @@ mod common;
 use colo_protocol::{CheckpointNumber, Detection, NodeName, Rules};
 use colo_real::{LinkKind, NodeCommand, RunError, RunOptions, RunOutcome, RunViolation, run_node, run_pair};
 use colo_trace::{
-    Fault, FaultAction, Kind, Log, NamedRules, Plan, Point, Record, Trace, Verdict, conform, diagram,
+    Fault, FaultAction, Gate, Kind, Log, NamedRules, Plan, Point, Record, Trace, Verdict, conform, diagram,
     points_of,
 };
 use common::kvm_or_skip;
@@ -71,7 +71,7 @@ fn assert_conforms(trace: &Trace) {
 fn run_into(options: &RunOptions, at: &str, action: FaultAction) -> RunOutcome {
     let fault = Fault { at: at.parse().unwrap(), action };
     let outcome = run(&RunOptions { plan: Plan::new(vec![fault]), ..options.clone() }).unwrap();
-    assert_eq!(outcome.missed, 0, "{at}: the point was never reached");
+    assert_eq!(outcome.unreached, [], "{at}: the point was never reached");
     outcome
 }
 
@@ -152,6 +152,110 @@ fn a_strict_pair_whose_link_stands_still_loses_patience_and_one_serves() {
 }
 
 #[test]
+fn of_a_strict_pair_one_serves_whatever_the_link_keeps_to_itself() {
+    if !kvm_or_skip("of_a_strict_pair_one_serves_whatever_the_link_keeps_to_itself") {
+        return;
+    }
+    let options = RunOptions { checkpoints: 1000, ..options("strict", Rules::STRICT) };
+    let at = "primary checkpoint 3 during effect send-ram";
+    let of_a_node: [fn(NodeName) -> FaultAction; 3] = [
+        |node| FaultAction::HalfClose { node },
+        |node| FaultAction::Partition { node },
+        |node| FaultAction::PeerSilent { node },
+    ];
+    let of_nodes = of_a_node.into_iter().flat_map(|of| NodeName::ALL.map(of));
+    for action in of_nodes.chain([FaultAction::Blackhole]) {
+        assert_one_serves(&run_into(&options, at, action), &action.to_string());
+    }
+}
+
+#[test]
+fn a_node_that_is_paused_for_too_long_finds_its_peer_serving() {
+    if !kvm_or_skip("a_node_that_is_paused_for_too_long_finds_its_peer_serving") {
+        return;
+    }
+    let options = RunOptions { checkpoints: 1000, ..options("strict", Rules::STRICT) };
+    for node in NodeName::ALL {
+        let at = format!("{node} checkpoint 3 after input checkpoint-re{}", ["ply", "quest"][node as usize]);
+        let outcome = run_into(&options, &at, FaultAction::Pause { node, for_ms: 2500 });
+        assert_one_failover(&outcome, node.peer(), &at);
+    }
+}
+
+#[test]
+fn a_short_pause_holds_a_pair_up_and_nothing_else() {
+    if !kvm_or_skip("a_short_pause_holds_a_pair_up_and_nothing_else") {
+        return;
+    }
+    for node in NodeName::ALL {
+        let pause = FaultAction::Pause { node, for_ms: 300 };
+        let outcome =
+            run_into(&options("v12", Rules::V12), "primary checkpoint 3 during effect send-ram", pause);
+        assert_eq!((&outcome.violation, outcome.failovers), (&None, 0));
+        let longest = outcome.checkpoints.iter().map(|figures| figures.transaction_us).max();
+        assert!(longest.is_some_and(|longest| longest >= 250_000), "{node}: {longest:?}");
+    }
+}
+
+#[test]
+fn nobody_claims_that_a_manager_sees_a_link_that_is_silent() {
+    if !kvm_or_skip("nobody_claims_that_a_manager_sees_a_link_that_is_silent") {
+        return;
+    }
+    let at = "primary checkpoint 3 during effect send-ram";
+    let outcome = run_into(&options("v12", Rules::V12), at, FaultAction::Blackhole);
+    assert!(matches!(outcome.violation, Some(RunViolation::Silence { .. })), "{:?}", outcome.violation);
+    assert!(!outcome.claimed);
+}
+
+#[test]
+fn a_gate_fixes_what_comes_first() {
+    if !kvm_or_skip("a_gate_fixes_what_comes_first") {
+        return;
+    }
+    let first = |options: &RunOptions, [one, other]: [(NodeName, &str); 2]| {
+        let outcome = run(options).unwrap();
+        assert_eq!((&outcome.violation, outcome.failovers, &outcome.closed), (&None, 0, &Vec::new()));
+        let records = outcome.trace.unwrap().records;
+        let place = |(node, name): (NodeName, &str)| {
+            let here =
+                |record: &Record| record.node == Some(node) && record.checkpoint == 2 && record.name == name;
+            records.iter().position(here).unwrap()
+        };
+        place(one) < place(other)
+    };
+    let options = options("fast", Rules::FAST);
+    let hears = (NodeName::Primary, "vmstate-loaded");
+    for (hold, until, order) in [
+        // The primary runs on before its peer begins to load, and the other way round.
+        (
+            "secondary checkpoint 2 before effect load-state",
+            "primary checkpoint 2 after effect resume-vm",
+            [(NodeName::Primary, "resume-vm"), (NodeName::Secondary, "load-state")],
+        ),
+        (
+            "primary checkpoint 2 before effect resume-vm",
+            "secondary checkpoint 2 during effect load-state",
+            [(NodeName::Secondary, "load-state"), (NodeName::Primary, "resume-vm")],
+        ),
+        (
+            "primary checkpoint 2 before effect release",
+            "primary checkpoint 2 after input vmstate-loaded",
+            [hears, (NodeName::Primary, "release")],
+        ),
+        (
+            "primary checkpoint 2 before input vmstate-loaded",
+            "primary checkpoint 2 after effect arm-checkpoint-timer",
+            [(NodeName::Primary, "arm-checkpoint-timer"), hears],
+        ),
+    ] {
+        let gate = Gate { hold: hold.parse().unwrap(), until: until.parse().unwrap() };
+        let plan = Plan::default().with_gates(vec![gate]);
+        assert!(first(&RunOptions { plan, ..options.clone() }, order), "{gate}");
+    }
+}
+
+#[test]
 fn the_manager_spares_the_node_that_serves_and_the_one_that_can() {
     if !kvm_or_skip("the_manager_spares_the_node_that_serves_and_the_one_that_can") {
         return;
@@ -177,6 +281,13 @@ fn the_manager_spares_the_node_that_serves_and_the_one_that_can() {
             secondary,
         ),
         ("primary checkpoint 3 after effect release", FaultAction::Cut, secondary),
+        ("primary checkpoint 3 before effect save-state", FaultAction::FailSave, secondary),
+        ("primary checkpoint 3 during effect send-ram", FaultAction::HalfClose { node: primary }, secondary),
+        (
+            "primary checkpoint 3 during effect send-ram",
+            FaultAction::HalfClose { node: secondary },
+            secondary,
+        ),
     ] {
         let outcome = run_into(&options, at, action);
         assert_one_failover(&outcome, survivor, &format!("{action} at {at}"));

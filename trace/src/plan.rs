@@ -143,8 +143,13 @@ impl PlanCursor {
         let occurrence = self.seen.entry((node, checkpoint, moment, event)).or_insert(0);
         *occurrence += 1;
         let point = Point { node, checkpoint, moment, event, occurrence: *occurrence };
-        self.closed.retain(|gate| gate.until != point);
+        self.pass(point);
         (point, self.strike(point))
+    }
+
+    /// The run has passed this point, seen by somebody else: the gates that wait for it open.
+    pub fn pass(&mut self, point: Point) {
+        self.closed.retain(|gate| gate.until != point);
     }
 
     /// The point at which the run will be when it comes to this event.

@@ -14,8 +14,10 @@ use crate::control::{FromNode, NodeConfig, ToNode};
 use crate::link::Link;
 use crate::vm::{BLOB_BYTES_MAX, CpuState, Machine};
 use colo_protocol::wire::{BlockName, Config, DEFAULT_RAM_SECTION_ID, Decoder, Direction, Encoder};
-use colo_protocol::{Effect, Input, Message, Node, NodeName, Operation, OutputBuffer, ProtocolError};
-use colo_trace::{Event, Kind, Moment, Plan, PlanCursor, Record};
+use colo_protocol::{
+    Effect, Input, InputKind, Message, Node, NodeName, Operation, OutputBuffer, ProtocolError,
+};
+use colo_trace::{Event, Kind, Moment, Plan, PlanCursor, Point, Record};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::VecDeque;
@@ -45,6 +47,10 @@ pub(super) struct Driver {
     pub(super) memory_pages: u64,
     pub(super) link: Option<Link>,
     pub(super) stalled_until: Option<Instant>,
+    /// What is sent over the link goes nowhere.
+    pub(super) unheard: bool,
+    /// Nothing comes over the link.
+    pub(super) deaf: bool,
     pub(super) decoder: Decoder,
     pub(super) inbound: Inbound,
     pub(super) encoder: Encoder,
@@ -62,6 +68,16 @@ pub(super) struct Driver {
     pub(super) silence: Silence,
     pub(super) cursor: PlanCursor,
     pub(super) commands: VecDeque<ToNode>,
+    /// Commands that a gate holds.
+    pub(super) put_aside: VecDeque<ToNode>,
+    /// What has come over the link and waits.
+    pub(super) held: Option<Input>,
+    /// Nothing more comes over the link, or goes; the node has not been told.
+    pub(super) link_has_ended: bool,
+    /// The points at which gates have held something, and how many of them the harness knows.
+    pub(super) stood_at: Vec<Point>,
+    pub(super) gates_told: usize,
+    pub(super) fail_save: bool,
     pub(super) fail_load: bool,
     /// A load has failed: the VM is of no use any more.
     pub(super) unusable: bool,
@@ -111,6 +127,9 @@ impl Driver {
         let mut stream = Config::new(config.rules.dialect, direction);
         stream.max_device_state_bytes = BLOB_BYTES_MAX as u64;
         let own_faults = config.plan.faults.iter().filter(|fault| fault.at.node == name).copied().collect();
+        let own_gates =
+            config.plan.gates.iter().filter(|gate| [gate.hold.node, gate.until.node].contains(&name));
+        let own = Plan::new(own_faults).with_gates(own_gates.copied().collect());
         let block =
             BlockName::new(RAM_BLOCK.as_bytes()).map_err(|error| NodeError::Internal(error.to_string()))?;
         let saved = Saved {
@@ -128,6 +147,8 @@ impl Driver {
             vcpu: VcpuThread::start(machine)?,
             link: Some(link),
             stalled_until: None,
+            unheard: false,
+            deaf: false,
             decoder: Decoder::new(stream),
             inbound: Inbound::default(),
             encoder: Encoder::new(config.rules.dialect, DEFAULT_RAM_SECTION_ID),
@@ -141,8 +162,14 @@ impl Driver {
             in_hand: (name == NodeName::Secondary).then_some(loading),
             timer: None,
             silence: Silence::new(config.rules.watches_silence().then_some(checkpoint_delay), Instant::now()),
-            cursor: PlanCursor::new(&Plan::new(own_faults)),
+            cursor: PlanCursor::new(&own),
             commands: VecDeque::new(),
+            put_aside: VecDeque::new(),
+            held: None,
+            link_has_ended: false,
+            stood_at: Vec::new(),
+            gates_told: 0,
+            fail_save: false,
             fail_load: false,
             unusable: false,
             saved,
@@ -163,6 +190,10 @@ impl Driver {
     /// Does the one thing that is next: commands, then effects, then the operation in hand, then what has come in.
     fn work(&mut self, control: &mut Control) -> Result<(), NodeError> {
         if let Some(command) = self.commands.pop_front() {
+            if self.command_is_held(&command) {
+                self.put_aside.push_back(command);
+                return Ok(());
+            }
             return self.command(&command, control);
         }
         if self.times.are_whole() && self.node.queue().first().is_none() {
@@ -171,17 +202,24 @@ impl Driver {
                 self.tell_figures(went_on, control)?;
             }
         }
-        if self.node.queue().ready(self.in_hand.is_some()).is_some() {
+        if self.node.queue().ready(self.in_hand.is_some()).is_some() && !self.effect_is_held() {
             return self.carry_out(control);
         }
-        if let Some(in_hand) = self.in_hand.filter(|in_hand| in_hand.is_worked_on()) {
+        let worked_on = self.in_hand.filter(|in_hand| in_hand.is_worked_on());
+        if let Some(in_hand) = worked_on.filter(|in_hand| !self.operation_is_held(*in_hand)) {
             return match control.overhear()? {
-                Some(command) => self.command(&command, control),
+                Some(command) => {
+                    self.commands.push_back(command);
+                    Ok(())
+                }
                 None => self.advance(in_hand, control),
             };
         }
-        if self.inbound.is_pending() {
+        if self.next_is_free() {
             return self.decode(control);
+        }
+        if self.may_see_the_end() {
+            return self.link_gone(control);
         }
         self.wait(control)
     }
@@ -221,16 +259,25 @@ impl Driver {
             ToNode::Request([client, sequence, operation, key, value]) => {
                 self.vcpu.request(Request { client, sequence, operation, key, value });
             }
-            ToNode::LostHeartbeat => self.give(Input::LostHeartbeat, control)?,
-            ToNode::Cut => {
-                if self.link.is_some() {
-                    self.disconnect();
-                    self.give(Input::LinkDown, control)?;
+            ToNode::LostHeartbeat { planned } => {
+                if planned {
+                    // What the manager has said and a gate holds has been said with that.
+                    self.put_aside.retain(|aside| !matches!(aside, ToNode::LostHeartbeat { .. }));
                 }
+                self.give(Input::LostHeartbeat, control)?;
             }
+            ToNode::Passed(point) => {
+                self.cursor.pass(point);
+                self.let_go();
+            }
+            ToNode::Cut => self.cut(control)?,
             ToNode::Stall { for_ms } => {
                 self.stalled_until = Some(Instant::now() + Duration::from_millis(for_ms.into()));
             }
+            ToNode::HalfClose => self.half_close(),
+            ToNode::Deaf => self.deaf = true,
+            ToNode::PeerSilent => self.give(Input::PeerSilent, control)?,
+            ToNode::FailSave => self.fail_save = true,
             ToNode::FailLoad => self.fail_load = true,
             ToNode::CheckpointNow => self.give(Input::CheckpointDue, control)?,
             ToNode::ArbiterAnswer(granted) => self.arbiter_answered(granted, control)?,
@@ -259,7 +306,10 @@ impl Driver {
             return Ok(());
         }
         let stalled = self.is_stalled();
-        let deadline = [self.timer, self.stalled_until, self.silence.deadline()].into_iter().flatten().min();
+        self.tell_gates(control)?;
+        let timer = self.timer.filter(|_| !self.input_would_wait(InputKind::CheckpointDue));
+        let silence = self.silence.deadline().filter(|_| !self.input_would_wait(InputKind::PeerSilent));
+        let deadline = [timer, self.stalled_until, silence].into_iter().flatten().min();
         let timeout = deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
         let [harness, guest, link_in, link_out] = self.poll(control, stalled, timeout.as_ref())?;
         if harness {
@@ -271,15 +321,17 @@ impl Driver {
         if link_out {
             self.pump(control)?;
         }
-        if link_in && !self.inbound.is_pending() {
-            self.read_link(control)?;
+        if link_in {
+            self.read_link();
         }
-        if self.timer.is_some_and(|timer| Instant::now() >= timer) {
+        if self.timer.is_some_and(|timer| Instant::now() >= timer)
+            && !self.input_is_held(InputKind::CheckpointDue)
+        {
             self.timer = None;
             self.give(Input::CheckpointDue, control)?;
         }
         // Behind the link: what was said while this node was busy has been heard by now.
-        if self.silence.has_lasted(Instant::now()) {
+        if !self.input_would_wait(InputKind::PeerSilent) && self.silence.has_lasted(Instant::now()) {
             self.give(Input::PeerSilent, control)?;
         }
         Ok(())
@@ -287,18 +339,27 @@ impl Driver {
 
     /// Whether the harness, the guest, and the two directions of the link have something.
     fn poll(
-        &self,
+        &mut self,
         control: &Control,
         stalled: bool,
         timeout: Option<&Timespec>,
     ) -> Result<[bool; 4], NodeError> {
+        // What waits at a gate, or finds no room, is looked at again when something else has happened.
+        let outputs = self.node.queue().has_room() && !self.input_would_wait(InputKind::GuestOutput);
+        let sends = !self.outgoing.is_empty() && !self.transfer_is_held();
         let mut polled = vec![
             PollFd::from_borrowed_fd(control.output.as_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(self.vcpu.event().as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(
+                self.vcpu.event().as_fd(),
+                if outputs { PollFlags::IN } else { PollFlags::empty() },
+            ),
         ];
-        if let Some(link) = self.link.as_ref().filter(|_| !stalled) {
-            let out = if self.outgoing.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
-            polled.push(PollFd::from_borrowed_fd(link.as_fd(), PollFlags::IN | out));
+        if let Some(link) = self.link.as_ref().filter(|_| !stalled && !self.link_has_ended) {
+            let flag = |flag, wanted| if wanted { flag } else { PollFlags::empty() };
+            let flags = flag(PollFlags::IN, !self.deaf) | flag(PollFlags::OUT, sends);
+            if !flags.is_empty() {
+                polled.push(PollFd::from_borrowed_fd(link.as_fd(), flags));
+            }
         }
         wait_for(&mut polled, timeout)?;
         let ready = |place: usize, flags: PollFlags| {
@@ -309,7 +370,7 @@ impl Driver {
         Ok([
             ready(0, PollFlags::IN),
             ready(1, PollFlags::IN),
-            ready(2, PollFlags::IN),
+            !self.deaf && ready(2, PollFlags::IN),
             ready(2, PollFlags::OUT),
         ])
     }
@@ -321,11 +382,16 @@ impl Driver {
         event: Event,
         control: &mut Control,
     ) -> Result<(), NodeError> {
-        if self.cursor.left().is_empty() {
+        if self.cursor.left().is_empty() && self.cursor.closed().is_empty() {
             return Ok(());
         }
+        let next = self.next_point(moment, event);
+        let opens = self.cursor.closed().iter().any(|gate| gate.until == next);
         let (point, actions) =
             self.cursor.arrive(self.config.name, self.node.machine().checkpoint(), moment, event);
+        if opens {
+            self.pass(point, control)?;
+        }
         if actions.is_empty() {
             return Ok(());
         }

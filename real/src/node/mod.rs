@@ -4,6 +4,7 @@
 //!   driver        the loop: gives inputs to the core, takes its effects, one at a time
 //!     |-- effects     those that are done at once
 //!     |-- operations  those that are begun, advance in stages, and end by an input
+//!     |-- gates       what a plan holds
 //!     |-- stream      the end of the link
 //!     |-- vcpu        the guest's thread, suspended and resumed
 //!     |-- outgoing    bytes on their way to the link
@@ -16,6 +17,7 @@
 
 mod driver;
 mod effects;
+mod gates;
 mod inbound;
 mod operations;
 mod outgoing;

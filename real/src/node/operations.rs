@@ -112,6 +112,9 @@ impl Driver {
     /// Captures the VM: which pages are dirty, and the device state with the withheld output. Its length, bytes. The pages
     /// stay where they are until the VM is to execute.
     fn save(&mut self) -> Result<u64, String> {
+        if std::mem::take(&mut self.fail_save) {
+            return Err("the capture fails, as the plan has it".to_owned());
+        }
         let mut machine = self.vcpu.machine();
         machine.harvest(&mut self.saved.pages).map_err(|error| error.to_string())?;
         machine.save(&mut self.saved.cpu).map_err(|error| error.to_string())?;

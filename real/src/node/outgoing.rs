@@ -157,6 +157,11 @@ impl Outgoing {
         self.middle = Some(start.midpoint(self.pieces.len()));
     }
 
+    /// Whether the first half of the transfer in hand has been written.
+    pub(super) const fn is_in_second_half(&self) -> bool {
+        self.middle.is_none()
+    }
+
     /// Whether there is anything to write.
     pub(super) fn is_empty(&self) -> bool {
         self.pieces.len() == 0
@@ -188,15 +193,25 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Writes what the socket takes; `machine` is needed while pages are to be written.
-    pub(super) fn pump(&mut self, link: &mut Link, machine: Option<&Machine>) -> crate::Result<Progress> {
+    /// Writes what the socket takes, or, without a link, lets all of it go nowhere; `machine` is needed while pages are to
+    /// be written.
+    pub(super) fn pump(
+        &mut self,
+        mut link: Option<&mut Link>,
+        machine: Option<&Machine>,
+    ) -> crate::Result<Progress> {
         while self.written < self.pieces.len() {
             let end = self.middle.map_or(self.pieces.len(), |middle| middle.max(self.written));
             if end == self.written {
                 self.middle = None;
                 return Ok(Progress::Middle);
             }
-            match link.write(&self.parts(end - self.written, machine)?) {
+            let parts = self.parts(end - self.written, machine)?;
+            let moved = match &mut link {
+                Some(link) => link.write(&parts),
+                None => Moved::Bytes(parts.iter().map(|part| part.len()).sum()),
+            };
+            match moved {
                 Moved::Bytes(count) => self.advance(count),
                 Moved::WouldBlock => return Ok(Progress::WouldBlock),
                 Moved::Gone => return Ok(Progress::Gone),

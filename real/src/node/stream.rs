@@ -4,34 +4,36 @@ use super::driver::Driver;
 use super::outgoing::Progress;
 use super::{Control, NodeError};
 use crate::link::Moved;
-use colo_protocol::Input;
 use colo_protocol::Operation;
 use colo_protocol::wire::Body;
+use colo_protocol::{Input, InputKind};
 use colo_trace::Kind;
+use std::net::Shutdown;
 use std::time::Instant;
 
 impl Driver {
     /// The node's end of the link is gone, and what was being sent over it.
     pub(super) fn disconnect(&mut self) {
         if let Some(link) = self.link.take() {
-            link.shut_down();
+            link.shut_down(Shutdown::Both);
             self.silence.link_lost(Instant::now());
         }
         self.outgoing.clear();
         self.saved.ram.clear();
         self.inbound.skip();
+        self.held = None;
         self.in_hand = self.in_hand.filter(|in_hand| !in_hand.operation.needs_link());
     }
 
     /// Writes what the link takes; ends the transfer in hand when all is written.
     pub(super) fn pump(&mut self, control: &mut Control) -> Result<(), NodeError> {
-        while !self.outgoing.is_empty() && !self.is_stalled() {
+        while !self.outgoing.is_empty() && !self.is_stalled() && !self.transfer_is_held() {
             let Some(link) = &mut self.link else { break };
             let transfer =
                 self.in_hand.map(|in_hand| in_hand.operation).filter(|operation| operation.needs_link());
             let before = self.outgoing.total();
             let machine = self.outgoing.needs_memory().then(|| self.vcpu.machine());
-            let progress = self.outgoing.pump(link, machine.as_deref())?;
+            let progress = self.outgoing.pump((!self.unheard).then_some(link), machine.as_deref())?;
             drop(machine);
             if self.outgoing.total() > before {
                 // A peer that is silent because it is being sent to shows so that it is there: the socket holds little.
@@ -53,7 +55,9 @@ impl Driver {
                     return self.end(input, control);
                 }
                 (Progress::WouldBlock, _) => break,
-                (Progress::Gone, _) => return self.link_gone(control),
+                // Nothing tells it that nobody is there any more.
+                (Progress::Gone, _) if self.deaf => self.unheard = true,
+                (Progress::Gone, _) => return self.end_of_link(control),
                 (Progress::Middle | Progress::Done, None) => {}
             }
         }
@@ -65,22 +69,79 @@ impl Driver {
         self.give(Input::LinkDown, control)
     }
 
-    pub(super) fn read_link(&mut self, control: &mut Control) -> Result<(), NodeError> {
-        let Some(link) = &mut self.link else { return Ok(()) };
-        if self.staging.is_empty() && self.loading.is_none() {
+    /// What is sent over the link goes nowhere any more. The node sees that at once, or, where a gate holds it, behind all
+    /// that has come.
+    fn end_of_link(&mut self, control: &mut Control) -> Result<(), NodeError> {
+        if !self.input_is_held(InputKind::LinkDown) {
+            return self.link_gone(control);
+        }
+        self.outgoing.clear();
+        Ok(())
+    }
+
+    /// What the node sends ends here, for the peer to see. The node goes on sending, and is not heard.
+    pub(super) fn half_close(&mut self) {
+        let Some(link) = &self.link else { return };
+        link.shut_down(Shutdown::Write);
+        self.unheard = true;
+    }
+
+    /// The link is cut, and what has not been read from it is lost.
+    pub(super) fn cut(&mut self, control: &mut Control) -> Result<(), NodeError> {
+        let Some(link) = &self.link else { return Ok(()) };
+        link.shut_down(Shutdown::Both);
+        self.outgoing.clear();
+        self.inbound.skip();
+        self.held = None;
+        self.link_has_ended = true;
+        if self.input_is_held(InputKind::LinkDown) { Ok(()) } else { self.link_gone(control) }
+    }
+
+    /// Whether the link has ended and the node may be told.
+    pub(super) fn may_see_the_end(&mut self) -> bool {
+        self.link_has_ended
+            && self.link.is_some()
+            && self.is_lost_with_the_link()
+            && !self.input_is_held(InputKind::LinkDown)
+    }
+
+    /// Whether a gate holds the second half of the transfer in hand.
+    pub(super) fn transfer_is_held(&mut self) -> bool {
+        let transfer = self.in_hand.filter(|in_hand| in_hand.operation.needs_link());
+        transfer.is_some_and(|transfer| self.outgoing.is_in_second_half() && self.operation_is_held(transfer))
+    }
+
+    /// Whether something has come over the link that need not wait.
+    pub(super) fn next_is_free(&mut self) -> bool {
+        match self.held {
+            Some(input) => !self.incoming_is_held(input),
+            None => self.inbound.is_pending(),
+        }
+    }
+
+    pub(super) fn read_link(&mut self) {
+        let Some(link) = &mut self.link else { return };
+        if self.staging.is_empty() && self.loading.is_none() && !self.inbound.is_pending() {
             self.inbound.clear();
         }
         let moved = self.inbound.read(link);
         if let Moved::Bytes(_) = moved {
             self.silence.heard(Instant::now());
         }
-        if moved == Moved::Gone { self.link_gone(control) } else { Ok(()) }
+        self.link_has_ended |= moved == Moved::Gone;
     }
 
     /// Decodes what has come in, up to the first thing that the core has to know of.
     pub(super) fn decode(&mut self, control: &mut Control) -> Result<(), NodeError> {
+        if let Some(input) = self.held.take() {
+            return self.give(input, control);
+        }
         let input = self.decode_input();
         match input {
+            Ok(Some(input)) if self.incoming_is_held(input) => {
+                self.held = Some(input);
+                Ok(())
+            }
             Ok(Some(input)) => self.give(input, control),
             Ok(None) => Ok(()),
             Err(problem) => {

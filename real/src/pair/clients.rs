@@ -15,6 +15,9 @@ const RETRY_AFTER: Duration = Duration::from_millis(20);
 /// machine the one may be heard long after the other, though it spoke before.
 const MISSING_FOR: Duration = Duration::from_secs(2);
 
+/// The most clients: all that the guest keeps apart.
+const MAX_CLIENTS: u32 = 256;
+
 /// Keys that the clients share.
 const KEYS: u64 = 16;
 
@@ -51,6 +54,14 @@ impl Clients {
             early: Vec::new(),
             draining: false,
             seen: 0,
+        }
+    }
+
+    /// One client more, if all that there are wait, and there are not too many.
+    pub(super) fn one_more(&mut self) {
+        let count = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
+        if count < MAX_CLIENTS && self.all.iter().all(|client| client.open.is_some()) {
+            self.all.push(Client { number: count, open: None, sequence: 0 });
         }
     }
 

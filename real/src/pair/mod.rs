@@ -13,8 +13,10 @@ use crate::control::{CheckpointFigures, FromNode, LinkConfig, NodeConfig, ToNode
 use crate::link::Address;
 use crate::node::monotonic_us;
 use clients::Clients;
-use colo_protocol::{NodeName, Property};
-use colo_trace::{FaultAction, Header, Kind, Point, Record, SCHEMA, Trace, Way};
+use colo_protocol::{InputKind, Liveness, NodeName, Property};
+use colo_trace::{
+    Event, Fault, FaultAction, FaultKind, Gate, Header, Kind, Point, Record, SCHEMA, Trace, Way,
+};
 use manager::{Manager, Order};
 use options::PATIENCE;
 pub use options::{RunError, RunOptions, RunOutcome, can_strike};
@@ -69,16 +71,24 @@ struct Pair<'a> {
     manager: Manager,
     /// To whom the arbiter has given the right to serve alone.
     granted: Option<NodeName>,
+    /// Who has been promoted: it serves, of whatever use its VM is.
+    took_over: [bool; 2],
     /// A node has stopped for good.
     halted: bool,
     /// The plan had the manager take a living node for dead.
     suspected_wrongly: bool,
+    /// The link has lost something for good, and does not say so.
+    link_is_silent: bool,
     /// A node was promoted while its peer lived.
     two_may_serve: bool,
     /// The directory of the sockets, until both nodes have started.
     directory: Option<PathBuf>,
     /// Nodes that have started.
     started: usize,
+    /// Points that gates wait for and that have been passed.
+    passed: Vec<Point>,
+    /// Points at which gates have held something.
+    stood_at: Vec<Point>,
 }
 
 impl<'a> Pair<'a> {
@@ -102,7 +112,8 @@ impl<'a> Pair<'a> {
                 replies: 0,
                 takeover_us: Vec::new(),
                 struck: Vec::new(),
-                missed: 0,
+                unreached: Vec::new(),
+                closed: Vec::new(),
                 trace: None,
             },
             records: Vec::new(),
@@ -110,11 +121,15 @@ impl<'a> Pair<'a> {
             latest_failover: None,
             manager: Manager::new(&options.rules.rules),
             granted: None,
+            took_over: [false; 2],
             halted: false,
             suspected_wrongly: false,
+            link_is_silent: false,
             two_may_serve: false,
             directory: Some(directory.to_owned()),
             started: 0,
+            passed: Vec::new(),
+            stood_at: Vec::new(),
         };
         pair.configure(NodeName::Secondary, LinkConfig::Listen(options.link, directory.to_owned()));
         let address = pair.listening()?;
@@ -172,6 +187,8 @@ impl<'a> Pair<'a> {
         let patience = self.options.patience();
         while !self.is_done() && self.outcome.violation.is_none() {
             self.ask();
+            let now = Instant::now();
+            self.processes.iter_mut().for_each(|process| process.wake(now));
             if let Err(violation) = self.clients.missing(Instant::now()) {
                 self.violate(violation);
             }
@@ -197,13 +214,19 @@ impl<'a> Pair<'a> {
     fn ask(&mut self) {
         if self.enough() {
             self.clients.drain();
+        } else if self.closed().any(|gate| gate.until.event == Event::Input(InputKind::GuestOutput)) {
+            // Something waits for output, and clients whose replies are withheld ask for none.
+            self.clients.one_more();
         }
         match self.clients.due(Instant::now()) {
             Ok(requests) => {
-                let serving = self.serving;
-                for request in requests {
-                    self.process(serving).tell(&ToNode::Request(request));
-                }
+                let serving = self.process(self.serving);
+                // Nothing is lost: a client that gets no answer asks again.
+                let heard = !serving.is_paused();
+                requests
+                    .into_iter()
+                    .filter(|_| heard)
+                    .for_each(|request| serving.tell(&ToNode::Request(request)));
             }
             Err(violation) => self.violate(violation),
         }
@@ -240,7 +263,8 @@ impl<'a> Pair<'a> {
     /// Whether nobody is left who could serve.
     fn is_lost(&self) -> bool {
         let alive = self.alive();
-        !NodeName::ALL.into_iter().any(|node| alive[node as usize] && self.manager.is_usable(node))
+        let could = |node| self.manager.is_usable(node) || self.took_over[node as usize];
+        !NodeName::ALL.into_iter().any(|node| alive[node as usize] && could(node))
     }
 
     fn violate(&mut self, violation: RunViolation) {
@@ -258,6 +282,8 @@ impl<'a> Pair<'a> {
                     progress(&figures);
                     self.outcome.checkpoints.push(figures);
                 }
+                FromNode::Passed(point) => self.pass(name, point),
+                FromNode::AtGate(point) => self.stood_at.push(point),
                 FromNode::AtPoint(point, actions) => self.strike(name, point, &actions),
                 FromNode::TookOver => self.took_over(name),
                 FromNode::ColoExit { unusable, .. } => self.manager.exited(name, unusable, Instant::now()),
@@ -301,6 +327,7 @@ impl<'a> Pair<'a> {
 
     fn took_over(&mut self, name: NodeName) {
         self.serving = name;
+        self.took_over[name as usize] = true;
         self.two_may_serve |= self.process(name.peer()).is_alive();
         self.manager.serves(name);
         self.outcome.failovers += 1;
@@ -314,16 +341,30 @@ impl<'a> Pair<'a> {
             self.outcome.struck.push((point, *action));
             self.note(None, Kind::Fault, format!("{action} at {point}"));
             match *action {
-                FaultAction::Crash { node } => {
-                    self.process(node).kill();
-                    self.manage();
-                }
+                FaultAction::Crash { node } => self.process(node).kill(),
                 // Between processes on one machine a reset is a cut.
                 FaultAction::Cut | FaultAction::Reset => self.tell_both(&ToNode::Cut),
                 FaultAction::Stall { for_ms } => self.tell_both(&ToNode::Stall { for_ms }),
+                FaultAction::HalfClose { node } => self.process(node).tell(&ToNode::HalfClose),
+                FaultAction::Blackhole => {
+                    self.link_is_silent = true;
+                    self.tell_both(&ToNode::Deaf);
+                }
+                FaultAction::Partition { node } => {
+                    self.link_is_silent = true;
+                    self.process(node).tell(&ToNode::Deaf);
+                }
+                FaultAction::Pause { node, for_ms } => {
+                    self.process(node).pause(Duration::from_millis(for_ms.into()));
+                }
+                FaultAction::PeerSilent { node } => {
+                    self.suspected_wrongly |= self.process(node.peer()).is_alive();
+                    self.process(node).tell(&ToNode::PeerSilent);
+                }
+                FaultAction::FailSave => self.process(NodeName::Primary).tell(&ToNode::FailSave),
                 FaultAction::LostHeartbeat { node } => {
                     self.suspected_wrongly |= self.process(node.peer()).is_alive();
-                    self.lost_heartbeat(node);
+                    self.lost_heartbeat(node, true);
                 }
                 FaultAction::FailLoad => self.process(NodeName::Secondary).tell(&ToNode::FailLoad),
                 FaultAction::CheckpointNow => self.process(NodeName::Primary).tell(&ToNode::CheckpointNow),
@@ -331,7 +372,26 @@ impl<'a> Pair<'a> {
                 action => unreachable!("{action} cannot be carried out here"),
             }
         }
+        // Behind all of it: what the plan has said need not be said again.
+        if actions.iter().any(|action| action.kind() == FaultKind::Crash) {
+            self.manage();
+        }
         self.process(name).tell(&ToNode::GoOn);
+    }
+
+    /// A node has passed a point that gates wait for: the peer hears of it if it has any of them.
+    fn pass(&mut self, name: NodeName, point: Point) {
+        self.passed.push(point);
+        let peer = name.peer();
+        if self.options.plan.gates.iter().any(|gate| gate.until == point && gate.hold.node == peer) {
+            self.process(peer).tell(&ToNode::Passed(point));
+        }
+    }
+
+    /// The gates that have held something and have not opened.
+    fn closed(&self) -> impl Iterator<Item = &Gate> {
+        let gates = self.options.plan.gates.iter();
+        gates.filter(|gate| self.stood_at.contains(&gate.hold) && !self.passed.contains(&gate.until))
     }
 
     /// A process is dead. If nobody here has killed it then this is no fault of the plan.
@@ -348,14 +408,14 @@ impl<'a> Pair<'a> {
                 self.process(victim).kill();
                 self.manage();
             }
-            Some(Order::Promote(node)) => self.lost_heartbeat(node),
+            Some(Order::Promote(node)) => self.lost_heartbeat(node, false),
             None => {}
         }
     }
 
-    fn lost_heartbeat(&mut self, node: NodeName) {
+    fn lost_heartbeat(&mut self, node: NodeName, planned: bool) {
         self.manager.serves(node);
-        self.process(node).tell(&ToNode::LostHeartbeat);
+        self.process(node).tell(&ToNode::LostHeartbeat { planned });
     }
 
     /// The arbiter's test-and-set.
@@ -379,8 +439,9 @@ impl<'a> Pair<'a> {
             }
         }
         self.outcome.claimed = self.outcome.violation.as_ref().is_none_or(|found| self.claims(found));
-        let planned = self.options.plan.faults.len();
-        self.outcome.missed = planned.saturating_sub(self.outcome.struck.len());
+        let unreached = |fault: &&Fault| !self.outcome.struck.contains(&(fault.at, fault.action));
+        self.outcome.unreached = self.options.plan.faults.iter().filter(unreached).copied().collect();
+        self.outcome.closed = self.closed().copied().collect();
         self.outcome.replies = self.clients.seen;
         if self.options.record {
             self.outcome.trace = Some(self.trace());
@@ -391,6 +452,9 @@ impl<'a> Pair<'a> {
     /// Whether the rules stand for it that this cannot happen.
     fn claims(&self, violation: &RunViolation) -> bool {
         let rules = &self.options.rules.rules;
+        if matches!(violation, RunViolation::Silence { .. }) && self.link_is_silent {
+            return rules.claims_liveness(Liveness::CheckpointEnds, true);
+        }
         let two_served = violation.rests_on_fencing() && self.two_may_serve;
         !two_served || rules.claims(Property::SingleServer, self.suspected_wrongly)
     }

@@ -5,7 +5,7 @@ use super::violation::RunViolation;
 use crate::control::CheckpointFigures;
 use crate::link::LinkKind;
 use colo_protocol::NodeName;
-use colo_trace::{FaultAction, FaultKind, NamedRules, Plan, Point, Trace};
+use colo_trace::{Fault, FaultAction, FaultKind, Gate, NamedRules, Plan, Point, Trace};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -39,10 +39,7 @@ impl RunOptions {
     /// How long clients may go without any reply: replies leave with a checkpoint, which a delay and stalls hold up.
     pub(super) fn patience(&self) -> Duration {
         let delay = Duration::from_millis(self.rules.rules.checkpoint_delay_ms.into());
-        let stalls = self.plan.faults.iter().map(|fault| match fault.action {
-            FaultAction::Stall { for_ms } => Duration::from_millis(for_ms.into()),
-            _ => Duration::ZERO,
-        });
+        let stalls = self.plan.faults.iter().map(|fault| Duration::from_millis(fault.action.lasts_ms()));
         // A checkpoint may have begun just before the reply was ready: it takes the one after it.
         PATIENCE + 2 * delay + stalls.sum::<Duration>()
     }
@@ -50,8 +47,9 @@ impl RunOptions {
 
 /// Whether a fault of this kind can be carried out on real machines. A run refuses a plan with any other.
 pub const fn can_strike(kind: FaultKind) -> bool {
-    use FaultKind::{CheckpointNow, Crash, Cut, FailLoad, LostHeartbeat, Reset, Stall};
-    matches!(kind, Crash | Cut | Reset | Stall | FailLoad | CheckpointNow | LostHeartbeat)
+    // There is no disk; no guest resets itself or powers off; damage and clocks are for the simulator.
+    use FaultKind::{ClockJump, Corrupt, FailDisk, GuestReset, GuestShutdown, SlowDisk};
+    !matches!(kind, ClockJump | Corrupt | FailDisk | SlowDisk | GuestReset | GuestShutdown)
 }
 
 /// What a run came to.
@@ -73,7 +71,9 @@ pub struct RunOutcome {
     /// The points at which faults struck.
     pub struck: Vec<(Point, FaultAction)>,
     /// Faults of the plan whose point was never reached.
-    pub missed: usize,
+    pub unreached: Vec<Fault>,
+    /// Gates of the plan at which something waited, and that never opened.
+    pub closed: Vec<Gate>,
     /// The records, if asked for.
     pub trace: Option<Trace>,
 }

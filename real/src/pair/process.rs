@@ -2,9 +2,11 @@
 
 use crate::control::{FromNode, NodeConfig, ToNode, receive, send};
 use colo_protocol::NodeName;
+use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsString;
 use std::io::{self, BufReader};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Sender;
@@ -61,6 +63,8 @@ pub(super) struct Process {
     child: Running,
     control: UnixStream,
     alive: bool,
+    /// Until when it stands still.
+    paused_until: Option<Instant>,
 }
 
 impl Process {
@@ -83,13 +87,15 @@ impl Process {
             .arg(name.name())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            // A Ctrl-C at the terminal is for the harness alone.
+            .process_group(0)
             .spawn()?;
         let mut child = Running(child);
         let control = accept(&listener, &mut child.0)?;
         std::fs::remove_file(&path)?;
         let reader = BufReader::new(control.try_clone()?);
         std::thread::spawn(move || listen(name, reader, &heard));
-        Ok(Self { name, child, control, alive: true })
+        Ok(Self { name, child, control, alive: true, paused_until: None })
     }
 
     /// Tells the node something; a dead one hears nothing.
@@ -109,6 +115,33 @@ impl Process {
     /// Whether the harness has not killed it and has not heard of its death.
     pub(super) const fn is_alive(&self) -> bool {
         self.alive
+    }
+
+    /// Stops the process with SIGSTOP, until [`Self::wake`] is called when the time is over.
+    pub(super) fn pause(&mut self, duration: Duration) {
+        self.signal(Signal::STOP);
+        self.paused_until = Some(Instant::now() + duration);
+    }
+
+    /// Lets the process go on, with SIGCONT, if its pause is over.
+    pub(super) fn wake(&mut self, now: Instant) {
+        if self.paused_until.take_if(|until| now >= *until).is_some() {
+            self.signal(Signal::CONT);
+        }
+    }
+
+    /// Whether it stands still: what is told to it may fill the channel.
+    pub(super) const fn is_paused(&self) -> bool {
+        self.paused_until.is_some()
+    }
+
+    fn signal(&self, signal: Signal) {
+        // Until it has been waited for, its number is nobody else's.
+        let number = i32::try_from(self.child.0.id()).ok().and_then(Pid::from_raw);
+        if let Some(pid) = number.filter(|_| self.alive) {
+            // It fails when the process has just ended: its reader tells.
+            let _ = kill_process(pid, signal);
+        }
     }
 
     /// Kills the process with SIGKILL and waits until it is gone.
