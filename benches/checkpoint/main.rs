@@ -106,6 +106,8 @@ fn turn(name: &str, rules: Rules, mib: u64, measured: &mut Measured) -> Result<(
         link: LinkKind::Unix,
         plan: Plan::default(),
         clients: 1,
+        load: None,
+        lasts: None,
         record: false,
         node: NodeCommand { program: std::env::current_exe()?.into(), arguments: Vec::new() },
     };

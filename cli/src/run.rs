@@ -1,11 +1,14 @@
 //! `colo run`: a real pair, checkpointed and failed over; and `colo node`, one of its processes.
 
+mod latency;
+mod work;
+
 use crate::crash_points;
 use crate::report::{Exit, Failure, counted, grouped, only_periodic, print, print_json, quoted};
 use colo_protocol::NodeName;
 use colo_real::{
-    CheckpointFigures, LinkKind, NodeCommand, RunError, RunOptions, RunOutcome, can_strike, kvm_usable,
-    run_node, run_pair,
+    CheckpointFigures, LinkKind, Measured, NodeCommand, RunError, RunOptions, RunOutcome, can_strike,
+    kvm_usable, measure_pair, run_alone, run_node,
 };
 use colo_trace::{NamedRules, Plan, PlanFile, load_rules, write_trace};
 use hdrhistogram::Histogram;
@@ -13,6 +16,7 @@ use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::PathBuf;
 use tempfile::TempDir;
+use work::Work;
 
 /// Run a pair of real virtual machines: checkpoints, their latencies, and faults from a plan.
 #[derive(clap::Args)]
@@ -36,8 +40,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value_t = Link::Unix)]
     link: Link,
     /// Clients with a request open each.
-    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     clients: u32,
+    #[command(flatten)]
+    work: Work,
     /// A plan of faults, carried out with SIGKILL and shutdown(2).
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
@@ -130,11 +136,14 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
     if arguments.crash_points.is_some() {
         return run_crash_points(&options, arguments.json);
     }
-    let outcome = run_once(&options, &mut |_| {})?;
+    let (outcome, measured) = measure_once(&options, arguments.work.unprotected, &mut |_| {})?;
     if arguments.json {
-        print_json(&document(&options, &outcome))?;
+        let mut document = document(&options, &outcome);
+        document["protected"] = (!arguments.work.unprotected).into();
+        latency::document(&options, &measured, &mut document);
+        print_json(&document)?;
     } else {
-        print(&summary(&options, &outcome))?;
+        print(&summary(arguments, &options, &outcome, &measured))?;
     }
     if let (Some(file), Some(trace)) = (&arguments.trace, &outcome.trace) {
         let mut bytes = Vec::new();
@@ -195,6 +204,8 @@ impl Arguments {
             },
             plan,
             clients: self.clients,
+            load: self.work.load(),
+            lasts: self.work.lasts(),
             record: self.trace.is_some(),
             node: node_command()?,
         })
@@ -241,9 +252,23 @@ pub(crate) fn run_once(
     options: &RunOptions,
     progress: &mut dyn FnMut(&CheckpointFigures),
 ) -> Result<RunOutcome, Unfinished> {
+    measure_once(options, false, progress).map(|(outcome, _)| outcome)
+}
+
+/// The same, and what it cost the clients.
+fn measure_once(
+    options: &RunOptions,
+    unprotected: bool,
+    progress: &mut dyn FnMut(&CheckpointFigures),
+) -> Result<(RunOutcome, Measured), Unfinished> {
     let directory = TempDir::with_prefix("colo-")
         .map_err(|error| Failure::Environment(format!("no directory for the sockets: {error}")))?;
-    run_pair(options, directory.path(), progress).map_err(|error| match error {
+    let measured = if unprotected {
+        run_alone(options, directory.path())
+    } else {
+        measure_pair(options, directory.path(), progress)
+    };
+    measured.map_err(|error| match error {
         RunError::Environment(_) | RunError::Io(_) => {
             Unfinished::Failure(Failure::Environment(format!("the pair could not run: {error}")))
         }
@@ -291,20 +316,12 @@ const COLUMNS: [Column; 5] = [
     ("bytes", "bytes", |figures| figures.bytes),
 ];
 
-fn summary(options: &RunOptions, outcome: &RunOutcome) -> String {
-    let mut out = String::new();
-    let _ = writeln!(out, "rules        {}", options.rules.name);
-    let _ = writeln!(
-        out,
-        "pair         {} MiB guest, {} over {}, every {} ms",
-        options.memory_mib,
-        counted(outcome.checkpoints.len() as u64, "checkpoint", "checkpoints"),
-        match options.link {
-            LinkKind::Unix => "a Unix socket",
-            LinkKind::Tcp => "TCP",
-        },
-        options.rules.rules.checkpoint_delay_ms,
-    );
+fn summary(arguments: &Arguments, options: &RunOptions, outcome: &RunOutcome, measured: &Measured) -> String {
+    let mut out = if arguments.work.unprotected {
+        format!("machine      {} MiB guest that nobody protects\n", options.memory_mib)
+    } else {
+        pair(options, outcome)
+    };
     let _ = writeln!(out, "\n{:>28} {:>12} {:>12} {:>12}", "p50", "p90", "p99", "max");
     for (_, heading, column) in COLUMNS {
         if let Some(Percentiles { p50, p90, p99, max }) =
@@ -314,6 +331,7 @@ fn summary(options: &RunOptions, outcome: &RunOutcome) -> String {
             let _ = writeln!(out, "{heading:<15} {p50:>12} {p90:>12} {p99:>12} {max:>12}");
         }
     }
+    out.push_str(&latency::rows(measured));
     out.push('\n');
     for (point, action) in &outcome.struck {
         let _ = writeln!(out, "fault        {action}, {point}");
@@ -331,13 +349,28 @@ fn summary(options: &RunOptions, outcome: &RunOutcome) -> String {
         let failovers = counted(outcome.failovers, "failover", "failovers");
         let _ = writeln!(out, "failover     {failovers}{}", first.unwrap_or_default());
     }
-    let _ = writeln!(out, "clients      {} replies seen", grouped(outcome.replies));
+    out.push_str(&latency::told(options, measured, outcome.replies));
     let _ = match &outcome.violation {
         None => writeln!(out, "verdict      holds: nothing that a client saw was lost or contradicted"),
         Some(violation) if outcome.claimed => writeln!(out, "verdict      VIOLATED: {violation}"),
         Some(violation) => writeln!(out, "verdict      violated, but not claimed: {violation}"),
     };
     out
+}
+
+/// Which pair it was.
+fn pair(options: &RunOptions, outcome: &RunOutcome) -> String {
+    format!(
+        "rules        {}\npair         {} MiB guest, {} over {}, every {} ms\n",
+        options.rules.name,
+        options.memory_mib,
+        counted(outcome.checkpoints.len() as u64, "checkpoint", "checkpoints"),
+        match options.link {
+            LinkKind::Unix => "a Unix socket",
+            LinkKind::Tcp => "TCP",
+        },
+        options.rules.rules.checkpoint_delay_ms,
+    )
 }
 
 fn document(options: &RunOptions, outcome: &RunOutcome) -> Value {

@@ -191,6 +191,8 @@ fn kill_for_real(preset: &Preset, quick: bool) -> Result<Vec<CrashOutcome>, Unfi
         link: LinkKind::Unix,
         plan: Plan::default(),
         clients: 4,
+        load: None,
+        lasts: None,
         record: false,
         node: node_command()?,
     };

@@ -56,7 +56,7 @@ pub const RING_SLOTS: u64 = 1024;
 /// Bytes in a slot, which is a [`Slot`]; no slot straddles two pages.
 pub const SLOT_BYTES: u64 = 64;
 /// Clients are numbered below this.
-pub const CLIENTS: usize = 256;
+pub const CLIENTS: usize = 4096;
 /// Keys are numbered below this.
 pub const KEYS: usize = 8192;
 

@@ -43,6 +43,8 @@ pub(crate) enum LinkConfig {
     Listen(LinkKind, PathBuf),
     /// Connect.
     Connect(Address),
+    /// There is none, no peer and no protocol: a machine that nobody protects.
+    None,
 }
 
 /// A client's request as it is carried: client, sequence, operation, key, value.
@@ -56,6 +58,8 @@ pub(crate) type RawReply = [u64; 5];
 pub(crate) enum ToNode {
     /// How to run; the first message.
     Start(Box<NodeConfig>),
+    /// To a machine that nobody protects: a tick, which a protected one gets with each checkpoint.
+    Tick,
     /// A client's request has come in.
     Request(RawRequest),
     /// The manager's command x-colo-lost-heartbeat.

@@ -34,7 +34,10 @@ pub use link::LinkKind;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use node::{NodeError, run_node};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub use pair::{NodeCommand, RunError, RunOptions, RunOutcome, RunViolation, can_strike, run_pair};
+pub use pair::{
+    Latencies, Load, Measured, NodeCommand, Opinion, RunError, RunOptions, RunOutcome, RunViolation, Slice,
+    can_strike, measure_pair, run_alone, run_pair,
+};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use vm::kvm_usable;
 

@@ -43,6 +43,8 @@ fn options(name: &str, rules: Rules) -> RunOptions {
         link: LinkKind::Unix,
         plan: Plan::default(),
         clients: 4,
+        load: None,
+        lasts: None,
         record: true,
         node: node_after(""),
     }

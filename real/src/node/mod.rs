@@ -10,10 +10,12 @@
 //!     |-- inbound     bytes that have come in, kept while they are staged
 //!     |-- silence     patience with the peer
 //!     `-- staging     the checkpoint that is coming in
+//!   alone         a machine without all of that
 //! ```
 //!
 //! No decision of the protocol is taken here.
 
+mod alone;
 mod driver;
 mod effects;
 mod inbound;
@@ -118,7 +120,7 @@ pub fn run_node(control: &Path, name: NodeName) -> Result<(), NodeError> {
     let ToNode::Start(config) = control.listen()? else {
         return Err(NodeError::Internal("the harness did not begin with Start".to_owned()));
     };
-    let result = start(&mut control, *config).and_then(|driver| driver.run(&mut control));
+    let result = run(&mut control, *config);
     match result {
         Err(NodeError::Orphaned) => Ok(()),
         Err(error) => {
@@ -150,7 +152,7 @@ fn take_in(listener: Listener, control: &Control) -> Result<Link, NodeError> {
 }
 
 /// Both sides boot the same program: that is the initial state, and nothing of it has to be sent.
-fn start(control: &mut Control, config: NodeConfig) -> Result<driver::Driver, NodeError> {
+fn run(control: &mut Control, config: NodeConfig) -> Result<(), NodeError> {
     let mut machine = Machine::new(&MachineConfig { memory_mib: config.memory_mib, prefault: true })?;
     let parameters = Parameters { dirty_pages_per_tick: config.dirty_pages, ..Parameters::default() };
     machine.boot(GUEST, &parameters)?;
@@ -162,6 +164,7 @@ fn start(control: &mut Control, config: NodeConfig) -> Result<driver::Driver, No
             take_in(listener, control)?
         }
         LinkConfig::Connect(address) => Link::connect(address).map_err(NodeError::Link)?,
+        LinkConfig::None => return alone::run(control, machine),
     };
-    driver::Driver::new(config, machine, link)
+    driver::Driver::new(config, machine, link)?.run(control)
 }

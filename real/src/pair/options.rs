@@ -1,16 +1,21 @@
 //! What a run is given and what it comes to.
 
+use super::clients::Clients;
+use super::demand::{Demand, Load};
 use super::process::NodeCommand;
 use super::violation::RunViolation;
-use crate::control::CheckpointFigures;
+use crate::control::{CheckpointFigures, LinkConfig, NodeConfig};
 use crate::link::LinkKind;
 use colo_protocol::NodeName;
 use colo_trace::{FaultAction, FaultKind, NamedRules, Plan, Point, Trace};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use thiserror::Error;
 
 /// How long a pair may take to get ready, and its clients go without a reply when nothing holds it up.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// After how long a client asks again that has one request after the other, whatever becomes of its output.
+const RETRY_AFTER: Duration = Duration::from_millis(20);
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -27,8 +32,12 @@ pub struct RunOptions {
     pub link: LinkKind,
     /// What is to go wrong.
     pub plan: Plan,
-    /// Clients with a request open each.
+    /// Clients with a request open each, if there is no other load.
     pub clients: u32,
+    /// Requests that are made whether or not those before have been answered.
+    pub load: Option<Load>,
+    /// The run goes on for so long, instead of to a number of checkpoints.
+    pub lasts: Option<Duration>,
     /// Whether to record every event.
     pub record: bool,
     /// How to start a node.
@@ -36,6 +45,35 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
+    /// Between two checkpoints.
+    pub(super) fn interval(&self) -> Duration {
+        Duration::from_millis(self.rules.rules.checkpoint_delay_ms.max(1).into())
+    }
+
+    /// How a node of it runs.
+    pub(super) fn node_config(&self, name: NodeName, link: LinkConfig) -> NodeConfig {
+        NodeConfig {
+            name,
+            rules: self.rules.rules,
+            memory_mib: self.memory_mib,
+            dirty_pages: self.dirty_pages,
+            plan: self.plan.clone(),
+            record: self.record,
+            link,
+        }
+    }
+
+    /// The clients of a run that begins now.
+    pub(super) fn clients_from_now(&self) -> Clients {
+        let demand = Demand::new(self.load, Instant::now());
+        if self.load.is_none() {
+            return Clients::new(self.clients, demand, RETRY_AFTER);
+        }
+        let most = u32::try_from(crate::abi::CLIENTS).unwrap_or(u32::MAX);
+        // What only waits for a checkpoint is not to be asked twice.
+        Clients::new(most, demand, RETRY_AFTER + 10 * self.interval())
+    }
+
     /// How long clients may go without any reply: replies leave with a checkpoint, which a delay and stalls hold up.
     pub(super) fn patience(&self) -> Duration {
         let delay = Duration::from_millis(self.rules.rules.checkpoint_delay_ms.into());
@@ -76,6 +114,23 @@ pub struct RunOutcome {
     pub missed: usize,
     /// The records, if asked for.
     pub trace: Option<Trace>,
+}
+
+impl RunOutcome {
+    /// That of a run that has just begun.
+    pub(super) const fn nothing_yet() -> Self {
+        Self {
+            violation: None,
+            claimed: true,
+            checkpoints: Vec::new(),
+            failovers: 0,
+            replies: 0,
+            takeover_us: Vec::new(),
+            struck: Vec::new(),
+            missed: 0,
+            trace: None,
+        }
+    }
 }
 
 /// Why a run could not be made at all.
@@ -123,6 +178,8 @@ mod tests {
             link: LinkKind::Unix,
             plan: Plan::new(vec![stall, stall]),
             clients: 1,
+            load: None,
+            lasts: None,
             record: false,
             node: NodeCommand { program: "none".into(), arguments: Vec::new() },
         };
