@@ -1,6 +1,7 @@
 //! `colo run`: a real pair, checkpointed and failed over; and `colo node`, one of its processes.
 
 mod latency;
+mod soak;
 mod work;
 
 use crate::crash_points;
@@ -13,6 +14,7 @@ use colo_real::{
 use colo_trace::{NamedRules, Plan, PlanFile, load_rules, write_trace};
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
+use soak::Soak;
 use std::fmt::Write;
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -137,19 +139,26 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
         return run_crash_points(&options, arguments.json);
     }
     let (outcome, measured) = measure_once(&options, arguments.work.unprotected, &mut |_| {})?;
+    let soak = arguments.work.is_soak().then(|| Soak::of(&measured));
     if arguments.json {
         let mut document = document(&options, &outcome);
         document["protected"] = (!arguments.work.unprotected).into();
         latency::document(&options, &measured, &mut document);
+        if let Some(soak) = &soak {
+            soak.enter(&mut document);
+        }
         print_json(&document)?;
     } else {
-        print(&summary(arguments, &options, &outcome, &measured))?;
+        print(&summary(&options, &outcome, &measured, soak.as_ref(), !arguments.work.unprotected))?;
     }
     if let (Some(file), Some(trace)) = (&arguments.trace, &outcome.trace) {
         let mut bytes = Vec::new();
         write_trace(trace, &mut bytes).map_err(|error| Failure::Input(error.to_string()))?;
         std::fs::write(file, bytes)
             .map_err(|error| Failure::Input(format!("cannot write {}: {error}", file.display())))?;
+    }
+    if soak.is_some_and(|soak| soak.problem().is_some()) {
+        return Ok(Exit::Violated);
     }
     Ok(match (&outcome.violation, outcome.missed) {
         (Some(_), _) if outcome.claimed => Exit::Violated,
@@ -316,11 +325,17 @@ const COLUMNS: [Column; 5] = [
     ("bytes", "bytes", |figures| figures.bytes),
 ];
 
-fn summary(arguments: &Arguments, options: &RunOptions, outcome: &RunOutcome, measured: &Measured) -> String {
-    let mut out = if arguments.work.unprotected {
-        format!("machine      {} MiB guest that nobody protects\n", options.memory_mib)
-    } else {
+fn summary(
+    options: &RunOptions,
+    outcome: &RunOutcome,
+    measured: &Measured,
+    soak: Option<&Soak>,
+    protected: bool,
+) -> String {
+    let mut out = if protected {
         pair(options, outcome)
+    } else {
+        format!("machine      {} MiB guest that nobody protects\n", options.memory_mib)
     };
     let _ = writeln!(out, "\n{:>28} {:>12} {:>12} {:>12}", "p50", "p90", "p99", "max");
     for (_, heading, column) in COLUMNS {
@@ -350,7 +365,10 @@ fn summary(arguments: &Arguments, options: &RunOptions, outcome: &RunOutcome, me
         let _ = writeln!(out, "failover     {failovers}{}", first.unwrap_or_default());
     }
     out.push_str(&latency::told(options, measured, outcome.replies));
+    out.push_str(&soak.map(Soak::told).unwrap_or_default());
+    let grows = soak.and_then(Soak::problem);
     let _ = match &outcome.violation {
+        None if let Some(problem) = grows => writeln!(out, "verdict      VIOLATED: {problem}"),
         None => writeln!(out, "verdict      holds: nothing that a client saw was lost or contradicted"),
         Some(violation) if outcome.claimed => writeln!(out, "verdict      VIOLATED: {violation}"),
         Some(violation) => writeln!(out, "verdict      violated, but not claimed: {violation}"),
