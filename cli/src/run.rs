@@ -32,9 +32,6 @@ pub(crate) struct Arguments {
     /// Milliseconds between checkpoints, instead of the rules' own.
     #[arg(long, value_name = "N")]
     interval_ms: Option<u32>,
-    /// Bytes that the guest dirties per checkpoint, besides those of its service.
-    #[arg(long, default_value_t = 0, value_name = "BYTES")]
-    dirty: u64,
     /// The guest's memory.
     #[arg(long, default_value_t = 128, value_name = "MiB", value_parser = clap::value_parser!(u64).range(16..=2048))]
     memory_mib: u64,
@@ -194,19 +191,11 @@ impl Arguments {
             None => Plan::default(),
             Some(file) => real_plan(file)?,
         };
-        let memory_bytes = self.memory_mib.saturating_mul(1 << 20);
-        if self.dirty > memory_bytes / 2 {
-            let most = grouped(memory_bytes / 2);
-            return Err(Failure::Input(format!(
-                "--dirty {}: at most half of the memory, {most}",
-                self.dirty
-            )));
-        }
         Ok(RunOptions {
             rules,
             checkpoints: self.checkpoints,
             memory_mib: self.memory_mib,
-            dirty_pages: self.dirty.div_ceil(4096),
+            workload: self.work.workload(self.memory_mib)?,
             link: match self.link {
                 Link::Unix => LinkKind::Unix,
                 Link::Tcp => LinkKind::Tcp,

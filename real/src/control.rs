@@ -3,6 +3,7 @@
 //! The harness stands for the world: clients, the manager, faults. It is trusted; the peer behind the link is not.
 
 use crate::link::{Address, LinkKind};
+use crate::vm::Workload;
 use colo_protocol::{NodeName, Rules};
 use colo_trace::{FaultAction, Plan, Point, Record};
 use serde::de::DeserializeOwned;
@@ -26,8 +27,8 @@ pub(crate) struct NodeConfig {
     pub rules: Rules,
     /// Guest memory, MiB.
     pub memory_mib: u64,
-    /// Pages that the guest dirties per checkpoint, besides those of its service.
-    pub dirty_pages: u64,
+    /// What the guest does, besides its service.
+    pub workload: Workload,
     /// What is to go wrong.
     pub plan: Plan,
     /// Whether to send a record of every event.

@@ -39,7 +39,7 @@ pub use pair::{
     can_strike, measure_pair, run_alone, run_pair,
 };
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub use vm::kvm_usable;
+pub use vm::{Guest, Pattern, Workload, kvm_usable};
 
 /// Whether virtual machines can be run here: on this target they cannot.
 ///

@@ -26,10 +26,9 @@ mod staging;
 mod stream;
 mod vcpu;
 
-use crate::abi::Parameters;
 use crate::control::{FromNode, LinkConfig, NodeConfig, ToNode, receive, send};
 use crate::link::{Link, Listener};
-use crate::vm::{GUEST, Machine, MachineConfig};
+use crate::vm::{Machine, MachineConfig};
 use colo_protocol::NodeName;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, set_parent_process_death_signal};
@@ -154,8 +153,7 @@ fn take_in(listener: Listener, control: &Control) -> Result<Link, NodeError> {
 /// Both sides boot the same program: that is the initial state, and nothing of it has to be sent.
 fn run(control: &mut Control, config: NodeConfig) -> Result<(), NodeError> {
     let mut machine = Machine::new(&MachineConfig { memory_mib: config.memory_mib, prefault: true })?;
-    let parameters = Parameters { dirty_pages_per_tick: config.dirty_pages, ..Parameters::default() };
-    machine.boot(GUEST, &parameters)?;
+    machine.boot(config.workload.guest.image(), &config.workload.parameters())?;
     machine.forget_dirty()?;
     let link = match &config.link {
         LinkConfig::Listen(kind, directory) => {

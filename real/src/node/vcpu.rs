@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Requests that may wait for the guest; the network drops what comes beyond.
 const MAX_WAITING_REQUESTS: usize = 4096;
@@ -42,6 +42,22 @@ struct Switch {
     requests: VecDeque<Request>,
     replies: Vec<Reply>,
     failure: Option<String>,
+}
+
+/// The guest's time: it passes while the guest may execute, and stands still when the guest does.
+struct GuestClock {
+    /// Until when it has been told.
+    seen: Instant,
+}
+
+impl GuestClock {
+    fn pass(&mut self, machine: &mut Machine) -> Result<()> {
+        // What is left of a microsecond passes the next time.
+        let passed = u64::try_from(self.seen.elapsed().as_micros()).map(Duration::from_micros);
+        let passed = passed.unwrap_or(Duration::MAX);
+        self.seen += passed;
+        machine.pass_time(passed)
+    }
 }
 
 impl VcpuThread {
@@ -172,7 +188,8 @@ impl Shared {
 
     /// Runs the guest until it is to stand still. What it has produced by then has been handed over.
     fn run_guest(&self, machine: &mut Machine) -> std::result::Result<(), String> {
-        while self.supply(machine).map_err(|error| error.to_string())? {
+        let mut clock = GuestClock { seen: Instant::now() };
+        while self.supply(machine, &mut clock).map_err(|error| error.to_string())? {
             match machine.run().map_err(|error| error.to_string())? {
                 Exit::Doorbell(_) | Exit::Kicked => {
                     self.hand_over(machine).map_err(|error| error.to_string())?;
@@ -181,11 +198,13 @@ impl Shared {
                 Exit::Failed(failure) => return Err(failure.to_string()),
             }
         }
-        machine.settle().and_then(|()| self.hand_over(machine)).map_err(|error| error.to_string())
+        let still = machine.settle().and_then(|()| clock.pass(machine));
+        still.and_then(|()| self.hand_over(machine)).map_err(|error| error.to_string())
     }
 
-    /// Gives the guest its requests; waits while it would only ring the doorbell. False when it is to stand still.
-    fn supply(&self, machine: &mut Machine) -> Result<bool> {
+    /// Gives the guest its requests and the time; waits while it would only ring the doorbell. False when it is to stand
+    /// still.
+    fn supply(&self, machine: &mut Machine, clock: &mut GuestClock) -> Result<bool> {
         let mut switch = lock(&self.switch);
         loop {
             if !switch.run || switch.quit {
@@ -197,10 +216,16 @@ impl Shared {
                 }
                 switch.requests.pop_front();
             }
+            clock.pass(machine)?;
             if machine.has_work()? {
                 return Ok(true);
             }
-            switch = self.changed.wait(switch).unwrap_or_else(PoisonError::into_inner);
+            switch = match machine.wakes_in()? {
+                None => self.changed.wait(switch).unwrap_or_else(PoisonError::into_inner),
+                Some(wakes_in) => {
+                    self.changed.wait_timeout(switch, wakes_in).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
         }
     }
 
@@ -229,7 +254,6 @@ mod tests {
     use super::*;
     use crate::vm::MachineConfig;
     use std::sync::mpsc::channel;
-    use std::time::Duration;
 
     #[test]
     fn a_thread_that_is_dropped_as_soon_as_it_is_resumed_ends() {

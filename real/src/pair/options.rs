@@ -6,6 +6,7 @@ use super::process::NodeCommand;
 use super::violation::RunViolation;
 use crate::control::{CheckpointFigures, LinkConfig, NodeConfig};
 use crate::link::LinkKind;
+use crate::vm::Workload;
 use colo_protocol::NodeName;
 use colo_trace::{FaultAction, FaultKind, NamedRules, Plan, Point, Trace};
 use std::time::{Duration, Instant};
@@ -26,8 +27,8 @@ pub struct RunOptions {
     pub checkpoints: u64,
     /// Guest memory, MiB.
     pub memory_mib: u64,
-    /// Pages that the guest dirties per checkpoint.
-    pub dirty_pages: u64,
+    /// What the guest does, besides its service.
+    pub workload: Workload,
     /// What sort of link.
     pub link: LinkKind,
     /// What is to go wrong.
@@ -56,7 +57,7 @@ impl RunOptions {
             name,
             rules: self.rules.rules,
             memory_mib: self.memory_mib,
-            dirty_pages: self.dirty_pages,
+            workload: self.workload,
             plan: self.plan.clone(),
             record: self.record,
             link,
@@ -174,7 +175,7 @@ mod tests {
             rules: NamedRules { name: "slow".to_owned(), rules },
             checkpoints: 1,
             memory_mib: 16,
-            dirty_pages: 0,
+            workload: Workload::default(),
             link: LinkKind::Unix,
             plan: Plan::new(vec![stall, stall]),
             clients: 1,
