@@ -1,6 +1,7 @@
 //! `colo run`: a real pair, checkpointed and failed over; and `colo node`, one of its processes.
 
 mod latency;
+mod live;
 mod soak;
 mod work;
 
@@ -13,6 +14,7 @@ use colo_real::{
 };
 use colo_trace::{NamedRules, Plan, PlanFile, load_rules, write_trace};
 use hdrhistogram::Histogram;
+use live::Live;
 use serde_json::{Value, json};
 use soak::Soak;
 use std::fmt::Write;
@@ -135,10 +137,14 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
     if arguments.crash_points.is_some() {
         return run_crash_points(&options, arguments.json);
     }
-    let (outcome, measured) = measure_once(&options, arguments.work.unprotected, &mut |_| {})?;
+    let mut live = Live::new();
+    let measured = measure_once(&options, arguments.work.unprotected, &mut |figures| live.show(figures));
+    live.finish();
+    let (outcome, measured) = measured?;
     let soak = arguments.work.is_soak().then(|| Soak::of(&measured));
     if arguments.json {
         let mut document = document(&options, &outcome);
+        document["interval_ms"] = options.rules.rules.checkpoint_delay_ms.into();
         document["protected"] = (!arguments.work.unprotected).into();
         latency::document(&options, &measured, &mut document);
         if let Some(soak) = &soak {

@@ -57,6 +57,9 @@ fn exit_codes_say_how_it_ended() {
         (&["run", "--load", "10/s", "--clients", "2"], 2),
         (&["run", "--seed", "1"], 2),
         (&["run", "--soak", "soon"], 2),
+        (&["report"], 2),
+        (&["report", "no-such-file"], 2),
+        (&["report", "/dev/null"], 2),
         (&["run", "--dirty-rate", "1000000/s"], 2),
         (&["run", "--guest", "dirtier"], 2),
         (&["run", "--guest", "mixed", "--dirty", "4096"], 2),
@@ -361,6 +364,25 @@ fn a_request_under_protection_waits_for_a_checkpoint_and_without_for_nothing() {
     }
     assert!(protected["soak"]["memory"].as_array().unwrap().len() == 2, "{protected}");
     assert_eq!((&protected["protected"], &unprotected["protected"]), (&true.into(), &false.into()));
+}
+
+#[test]
+fn a_run_is_drawn_from_its_document_and_from_its_trace() {
+    if no_kvm() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let [document, trace, picture] =
+        ["run.json", "run.jsonl", "picture.svg"].map(|name| directory.path().join(name));
+    let under_load = under_load(&["--soak", "1s", "--dirty", "40960", "--trace", trace.to_str().unwrap()]);
+    std::fs::write(&document, under_load.to_string()).unwrap();
+    let files = [document.to_str().unwrap(), trace.to_str().unwrap(), "--out", picture.to_str().unwrap()];
+    let output = colo(&[&["report"][..], &files].concat());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let drawn = std::fs::read_to_string(picture).unwrap();
+    for named in ["run (v12, every 40 ms)", "run (v12, output held back)", "dirty memory of a checkpoint"] {
+        assert!(drawn.contains(named), "{named}: {drawn}");
+    }
 }
 
 #[test]

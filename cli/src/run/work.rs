@@ -45,8 +45,8 @@ pub(crate) struct Work {
     #[arg(long, default_value_t = 0, value_name = "BYTES")]
     dirty: u64,
     /// Bytes that the guest dirties per second, for a dirtier or a mixed guest.
-    #[arg(long, default_value_t = 0, value_name = "BYTES/s", value_parser = parse_bytes_per_second)]
-    dirty_rate: u64,
+    #[arg(long, value_name = "BYTES/s", value_parser = parse_bytes_per_second)]
+    dirty_rate: Option<u64>,
     /// In which order it writes to its pages [default: sequential].
     #[arg(long, value_enum, value_name = "PATTERN")]
     dirty_pattern: Option<PatternName>,
@@ -116,7 +116,7 @@ impl Work {
             },
             area_pages: self.dirty_area.map_or(0, |bytes| bytes.div_ceil(PAGE_BYTES)),
             pages_per_tick: self.dirty.div_ceil(PAGE_BYTES),
-            pages_per_second: self.dirty_rate.div_ceil(PAGE_BYTES),
+            pages_per_second: self.dirty_rate.map_or(0, |rate| rate.div_ceil(PAGE_BYTES)),
         })
     }
 
@@ -142,18 +142,19 @@ impl Work {
 
     /// Whether what is said of writes is said of a guest that writes.
     fn check_writes(&self) -> Result<(), Failure> {
+        let writes_nothing = self.dirty == 0 && self.dirty_rate.is_none();
         let problem = match self.guest {
-            GuestName::Kv if self.dirty_rate > 0 => {
+            GuestName::Kv if self.dirty_rate.is_some() => {
                 "--dirty-rate: the guest kv writes with checkpoints only, expected --guest dirtier, --guest mixed, \
                  or --dirty"
             }
-            GuestName::Dirtier | GuestName::Mixed if self.dirty_rate == 0 => {
+            GuestName::Dirtier | GuestName::Mixed if self.dirty_rate.is_none() => {
                 "--guest: this one writes at a rate, expected --dirty-rate"
             }
-            _ if self.dirty == 0 && self.dirty_rate == 0 && self.dirty_pattern.is_some() => {
+            _ if writes_nothing && self.dirty_pattern.is_some() => {
                 "--dirty-pattern: nothing is written, expected --dirty or --dirty-rate"
             }
-            _ if self.dirty == 0 && self.dirty_rate == 0 && self.dirty_area.is_some() => {
+            _ if writes_nothing && self.dirty_area.is_some() => {
                 "--dirty-area: nothing is written, expected --dirty or --dirty-rate"
             }
             _ => return Ok(()),
