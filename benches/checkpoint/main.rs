@@ -8,7 +8,7 @@ mod limits;
 mod sample;
 
 use colo_protocol::Rules;
-use colo_real::{LinkKind, NodeCommand, RunOptions, kvm_usable, run_node, run_pair};
+use colo_real::{LinkKind, NodeCommand, RunOptions, Workload, kvm_usable, run_node, run_pair};
 use colo_trace::{NamedRules, Plan};
 use limits::Limits;
 use sample::Sample;
@@ -102,10 +102,12 @@ fn turn(name: &str, rules: Rules, mib: u64, measured: &mut Measured) -> Result<(
         rules: NamedRules { name: name.to_owned(), rules: Rules { checkpoint_delay_ms, ..rules } },
         checkpoints: CHECKPOINTS,
         memory_mib: MEMORY_MIB,
-        dirty_pages: mib * PAGES_OF_A_MIB,
+        workload: Workload { pages_per_tick: mib * PAGES_OF_A_MIB, ..Workload::default() },
         link: LinkKind::Unix,
         plan: Plan::default(),
         clients: 1,
+        load: None,
+        lasts: None,
         record: false,
         node: NodeCommand { program: std::env::current_exe()?.into(), arguments: Vec::new() },
     };

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod bounds_flags;
+mod chart;
 mod check;
 mod check_document;
 mod compare;
@@ -58,6 +59,8 @@ enum Command {
     Explore(explore::Arguments),
     /// Let a counterexample, or a plan, happen once more: on the model, or in the simulator.
     Replay(replay::Arguments),
+    /// Draw what runs cost their clients: latency over time, and latency against the pages that were dirty.
+    Report(chart::Arguments),
     /// List the presets and the known bugs, or print one with its transition tables.
     Rules(rules::Arguments),
     /// Simulate pairs on a virtual clock, with faults drawn from seeds.
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         Some(Command::Decode(arguments)) => decode::run(&arguments),
         Some(Command::Explore(arguments)) => explore::run(&arguments),
         Some(Command::Replay(arguments)) => replay::run(&arguments),
+        Some(Command::Report(arguments)) => chart::run(&arguments),
         Some(Command::Rules(arguments)) => rules::run(&arguments),
         Some(Command::Run(arguments)) => run::run(&arguments),
         Some(Command::Sim(arguments)) => sim::run(&arguments),

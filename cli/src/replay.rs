@@ -10,7 +10,7 @@ use colo_model::{
     Break, Followed, ForEver, PlanFollowed, Stuck, follow_plan, follow_trace, is_beyond_the_model,
 };
 use colo_protocol::{Liveness, Property};
-use colo_real::{LinkKind, RunOptions, kvm_usable};
+use colo_real::{LinkKind, RunOptions, Workload, kvm_usable};
 use colo_sim::{Broken, Options, Outcome, Verdict, Watch, run as simulate};
 use colo_trace::{
     Fault, Gate, Kind, NamedRules, Plan, PlanFile, Record, Regression, Trace, Way, diagram, load_rules,
@@ -277,10 +277,12 @@ fn small_pair(rules: NamedRules, plan: Plan) -> Result<RunOptions, Failure> {
         rules,
         checkpoints: named.saturating_add(3),
         memory_mib: 16,
-        dirty_pages: 64,
+        workload: Workload { pages_per_tick: 64, ..Workload::default() },
         link: LinkKind::Unix,
         plan,
         clients: 4,
+        load: None,
+        lasts: None,
         record: true,
         node: node_command()?,
     })

@@ -1,5 +1,10 @@
 //! `colo run`: a real pair, checkpointed and failed over; and `colo node`, one of its processes.
 
+mod latency;
+mod live;
+mod soak;
+mod work;
+
 use crate::crash_points::{CHECKPOINTS, crashes};
 use crate::failovers::Tally;
 use crate::interrupt;
@@ -8,15 +13,18 @@ use crate::report::{Exit, Failure, counted, grouped, only_periodic, print, print
 use crate::sim::progress_bar;
 use colo_protocol::NodeName;
 use colo_real::{
-    CheckpointFigures, LinkKind, NodeCommand, RunError, RunOptions, RunOutcome, can_strike, kvm_usable,
-    run_node, run_pair,
+    CheckpointFigures, LinkKind, Measured, NodeCommand, RunError, RunOptions, RunOutcome, can_strike,
+    kvm_usable, measure_pair, run_alone, run_node,
 };
 use colo_trace::{NamedRules, Plan, PlanFile, load_rules, write_trace};
 use hdrhistogram::Histogram;
+use live::Live;
 use serde_json::{Value, json};
+use soak::Soak;
 use std::fmt::Write;
 use std::path::PathBuf;
 use tempfile::TempDir;
+use work::Work;
 
 /// Run a pair of real virtual machines: checkpoints, their latencies, and faults from a plan.
 #[derive(clap::Args)]
@@ -30,9 +38,6 @@ pub(crate) struct Arguments {
     /// Milliseconds between checkpoints, instead of the rules' own.
     #[arg(long, value_name = "N")]
     interval_ms: Option<u32>,
-    /// Bytes that the guest dirties per checkpoint, besides those of its service.
-    #[arg(long, default_value_t = 0, value_name = "BYTES")]
-    dirty: u64,
     /// The guest's memory.
     #[arg(long, default_value_t = 128, value_name = "MiB", value_parser = clap::value_parser!(u64).range(16..=2048))]
     memory_mib: u64,
@@ -40,8 +45,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value_t = Link::Unix)]
     link: Link,
     /// Clients with a request open each.
-    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     clients: u32,
+    #[command(flatten)]
+    work: Work,
     /// A plan of faults, carried out with SIGKILL and shutdown(2).
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
@@ -137,17 +144,31 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
     if arguments.crash_points.is_some() {
         return run_crash_points(&options, arguments);
     }
-    let outcome = run_once(&options, &mut |_| {})?;
+    let mut live = Live::new();
+    let measured = measure_once(&options, arguments.work.unprotected, &mut |figures| live.show(figures));
+    live.finish();
+    let (outcome, measured) = measured?;
+    let soak = arguments.work.is_soak().then(|| Soak::of(&measured));
     if arguments.json {
-        print_json(&document(&options, &outcome))?;
+        let mut document = document(&options, &outcome);
+        document["interval_ms"] = options.rules.rules.checkpoint_delay_ms.into();
+        document["protected"] = (!arguments.work.unprotected).into();
+        latency::document(&options, &measured, &mut document);
+        if let Some(soak) = &soak {
+            soak.enter(&mut document);
+        }
+        print_json(&document)?;
     } else {
-        print(&summary(&options, &outcome))?;
+        print(&summary(&options, &outcome, &measured, soak.as_ref(), !arguments.work.unprotected))?;
     }
     if let (Some(file), Some(trace)) = (&arguments.trace, &outcome.trace) {
         let mut bytes = Vec::new();
         write_trace(trace, &mut bytes).map_err(|error| Failure::Input(error.to_string()))?;
         std::fs::write(file, bytes)
             .map_err(|error| Failure::Input(format!("cannot write {}: {error}", file.display())))?;
+    }
+    if soak.is_some_and(|soak| soak.problem().is_some()) {
+        return Ok(Exit::Violated);
     }
     let finished = outcome.unreached.is_empty() && outcome.closed.is_empty();
     Ok(match (&outcome.violation, finished) {
@@ -186,7 +207,7 @@ impl Arguments {
         if let Some(interval) = self.interval_ms {
             let _ = write!(flags, " --interval-ms {interval}");
         }
-        let _ = write!(flags, " --dirty {} --clients {}", self.dirty, self.clients);
+        let _ = write!(flags, "{} --clients {}", self.work.again(), self.clients);
         if matches!(self.link, Link::Tcp) {
             flags.push_str(" --link tcp");
         }
@@ -202,25 +223,19 @@ impl Arguments {
                 plan
             }
         };
-        let memory_bytes = self.memory_mib.saturating_mul(1 << 20);
-        if self.dirty > memory_bytes / 2 {
-            let most = grouped(memory_bytes / 2);
-            return Err(Failure::Input(format!(
-                "--dirty {}: at most half of the memory, {most}",
-                self.dirty
-            )));
-        }
         Ok(RunOptions {
             rules,
             checkpoints: self.checkpoints,
             memory_mib: self.memory_mib,
-            dirty_pages: self.dirty.div_ceil(4096),
+            workload: self.work.workload(self.memory_mib)?,
             link: match self.link {
                 Link::Unix => LinkKind::Unix,
                 Link::Tcp => LinkKind::Tcp,
             },
             plan,
             clients: self.clients,
+            load: self.work.load(),
+            lasts: self.work.lasts(),
             record: self.trace.is_some(),
             node: node_command()?,
         })
@@ -262,9 +277,23 @@ pub(crate) fn run_once(
     options: &RunOptions,
     progress: &mut dyn FnMut(&CheckpointFigures),
 ) -> Result<RunOutcome, Unfinished> {
+    measure_once(options, false, progress).map(|(outcome, _)| outcome)
+}
+
+/// The same, and what it cost the clients.
+fn measure_once(
+    options: &RunOptions,
+    unprotected: bool,
+    progress: &mut dyn FnMut(&CheckpointFigures),
+) -> Result<(RunOutcome, Measured), Unfinished> {
     let directory = TempDir::with_prefix("colo-")
         .map_err(|error| Failure::Environment(format!("no directory for the sockets: {error}")))?;
-    run_pair(options, directory.path(), progress).map_err(|error| match error {
+    let measured = if unprotected {
+        run_alone(options, directory.path())
+    } else {
+        measure_pair(options, directory.path(), progress)
+    };
+    measured.map_err(|error| match error {
         RunError::Environment(_) | RunError::Io(_) => {
             Unfinished::Failure(Failure::Environment(format!("the pair could not run: {error}")))
         }
@@ -312,20 +341,18 @@ const COLUMNS: [Column; 5] = [
     ("bytes", "bytes", |figures| figures.bytes),
 ];
 
-fn summary(options: &RunOptions, outcome: &RunOutcome) -> String {
-    let mut out = String::new();
-    let _ = writeln!(out, "rules        {}", options.rules.name);
-    let _ = writeln!(
-        out,
-        "pair         {} MiB guest, {} over {}, every {} ms",
-        options.memory_mib,
-        counted(outcome.checkpoints.len() as u64, "checkpoint", "checkpoints"),
-        match options.link {
-            LinkKind::Unix => "a Unix socket",
-            LinkKind::Tcp => "TCP",
-        },
-        options.rules.rules.checkpoint_delay_ms,
-    );
+fn summary(
+    options: &RunOptions,
+    outcome: &RunOutcome,
+    measured: &Measured,
+    soak: Option<&Soak>,
+    protected: bool,
+) -> String {
+    let mut out = if protected {
+        pair(options, outcome)
+    } else {
+        format!("machine      {} MiB guest that nobody protects\n", options.memory_mib)
+    };
     let _ = writeln!(out, "\n{:>28} {:>12} {:>12} {:>12}", "p50", "p90", "p99", "max");
     for (_, heading, column) in COLUMNS {
         if let Some(Percentiles { p50, p90, p99, max }) =
@@ -335,6 +362,7 @@ fn summary(options: &RunOptions, outcome: &RunOutcome) -> String {
             let _ = writeln!(out, "{heading:<15} {p50:>12} {p90:>12} {p99:>12} {max:>12}");
         }
     }
+    out.push_str(&latency::rows(measured));
     out.push('\n');
     for (point, action) in &outcome.struck {
         let _ = writeln!(out, "fault        {action}, {point}");
@@ -348,13 +376,31 @@ fn summary(options: &RunOptions, outcome: &RunOutcome) -> String {
         let failovers = counted(outcome.failovers, "failover", "failovers");
         let _ = writeln!(out, "failover     {failovers}{}", first.unwrap_or_default());
     }
-    let _ = writeln!(out, "clients      {} replies seen", grouped(outcome.replies));
+    out.push_str(&latency::told(options, measured, outcome.replies));
+    out.push_str(&soak.map(Soak::told).unwrap_or_default());
+    let grows = soak.and_then(Soak::problem);
     let _ = match &outcome.violation {
+        None if let Some(problem) = grows => writeln!(out, "verdict      VIOLATED: {problem}"),
         None => writeln!(out, "verdict      holds: nothing that a client saw was lost or contradicted"),
         Some(violation) if outcome.claimed => writeln!(out, "verdict      VIOLATED: {violation}"),
         Some(violation) => writeln!(out, "verdict      violated, but not claimed: {violation}"),
     };
     out
+}
+
+/// Which pair it was.
+fn pair(options: &RunOptions, outcome: &RunOutcome) -> String {
+    format!(
+        "rules        {}\npair         {} MiB guest, {} over {}, every {} ms\n",
+        options.rules.name,
+        options.memory_mib,
+        counted(outcome.checkpoints.len() as u64, "checkpoint", "checkpoints"),
+        match options.link {
+            LinkKind::Unix => "a Unix socket",
+            LinkKind::Tcp => "TCP",
+        },
+        options.rules.rules.checkpoint_delay_ms,
+    )
 }
 
 /// One run, or several as if they were one.

@@ -8,7 +8,7 @@ use crate::run::{Unfinished, node_command};
 use crate::sim::{available_jobs, progress_bar};
 use colo_model::{Check, Limits, Scope, Verdict, check_scopes, find_bug};
 use colo_protocol::{BUGS, Bug, Liveness, PRESETS, Preset, Property};
-use colo_real::{LinkKind, RunOptions, kvm_usable};
+use colo_real::{LinkKind, RunOptions, Workload, kvm_usable};
 use colo_sim::{Options, Summary, sweep};
 use colo_trace::{NamedRules, Plan};
 use serde_json::{Value, json};
@@ -189,10 +189,12 @@ fn kill_for_real(preset: &Preset, quick: bool) -> Result<Tally, Unfinished> {
         rules,
         checkpoints: 4,
         memory_mib: 16,
-        dirty_pages: 64,
+        workload: Workload { pages_per_tick: 64, ..Workload::default() },
         link: LinkKind::Unix,
         plan: Plan::default(),
         clients: 4,
+        load: None,
+        lasts: None,
         record: false,
         node: node_command()?,
     };

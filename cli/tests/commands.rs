@@ -53,6 +53,20 @@ fn exit_codes_say_how_it_ended() {
         (&["run", "--memory-mib", "0"], 2),
         (&["run", "--checkpoints", "0"], 2),
         (&["run", "qemu"], 2),
+        (&["run", "--load", "0/s"], 2),
+        (&["run", "--load", "10/s", "--clients", "2"], 2),
+        (&["run", "--seed", "1"], 2),
+        (&["run", "--soak", "soon"], 2),
+        (&["report"], 2),
+        (&["report", "no-such-file"], 2),
+        (&["report", "/dev/null"], 2),
+        (&["run", "--dirty-rate", "1000000/s"], 2),
+        (&["run", "--guest", "dirtier"], 2),
+        (&["run", "--guest", "mixed", "--dirty", "4096"], 2),
+        (&["run", "--dirty-pattern", "hot"], 2),
+        (&["run", "--dirty-pattern", "cold", "--dirty", "4096"], 2),
+        (&["run", "--dirty", "4096", "--dirty-area", "17000000", "--memory-mib", "16"], 2),
+        (&["run", "--unprotected", "--trace", "file"], 2),
         (&["sim", "--checkpoints", "18446744073709551615"], 2),
         (&["sim", "--seeds", "0..50", "--shard", "1/4294967295"], 2),
         (&["sim", "--seed", "3", "--shard", "1/2"], 2),
@@ -317,6 +331,74 @@ fn a_real_primary_dies_in_mid_transfer_and_no_client_notices_unless_output_left_
             "{rules}: {outcome}"
         );
     }
+}
+
+/// The document of a short run under load.
+fn under_load(arguments: &[&str]) -> serde_json::Value {
+    let run =
+        ["run", "--load", "500/s", "--seed", "7", "--memory-mib", "16", "--interval-ms", "40", "--json"];
+    let output = colo(&[&run, arguments].concat());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn a_request_under_protection_waits_for_a_checkpoint_and_without_for_nothing() {
+    if no_kvm() {
+        return;
+    }
+    let protected = under_load(&["--soak", "2s"]);
+    let unprotected = under_load(&["--soak", "2s", "--unprotected"]);
+    let median = |document: &serde_json::Value| document["latency_us"]["p50"].as_u64().unwrap();
+    // Half of the interval, on average; a loaded machine makes it longer, and nothing makes it shorter.
+    assert!(median(&protected) > 15_000, "{protected}");
+    assert!(median(&unprotected) < 15_000, "{unprotected}");
+    let asked = |document: &serde_json::Value| document["latency_us"]["count"].as_u64().unwrap();
+    for document in [&protected, &unprotected] {
+        assert!((850..1_150).contains(&asked(document)), "{document}");
+        assert_eq!(document["linearizable"]["operations"].as_u64(), Some(asked(document)));
+        assert_eq!(document["soak"]["problem"], serde_json::Value::Null, "{document}");
+        let slices = document["slices"].as_array().unwrap();
+        let sum = slices.iter().filter_map(|slice| slice["latency_us"]["count"].as_u64()).sum::<u64>();
+        assert_eq!(sum, asked(document));
+    }
+    assert!(protected["soak"]["memory"].as_array().unwrap().len() == 2, "{protected}");
+    assert_eq!((&protected["protected"], &unprotected["protected"]), (&true.into(), &false.into()));
+}
+
+#[test]
+fn a_run_is_drawn_from_its_document_and_from_its_trace() {
+    if no_kvm() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let [document, trace, picture] =
+        ["run.json", "run.jsonl", "picture.svg"].map(|name| directory.path().join(name));
+    let under_load = under_load(&["--soak", "1s", "--dirty", "40960", "--trace", trace.to_str().unwrap()]);
+    std::fs::write(&document, under_load.to_string()).unwrap();
+    let files = [document.to_str().unwrap(), trace.to_str().unwrap(), "--out", picture.to_str().unwrap()];
+    let output = colo(&[&["report"][..], &files].concat());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let drawn = std::fs::read_to_string(picture).unwrap();
+    for named in ["run (v12, every 40 ms)", "run (v12, output held back)", "dirty memory of a checkpoint"] {
+        assert!(drawn.contains(named), "{named}: {drawn}");
+    }
+}
+
+#[test]
+fn requests_that_are_open_when_the_primary_dies_are_answered_and_told_apart() {
+    if no_kvm() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let plan = directory.path().join("plan.toml");
+    let text = "schema = 1\n[[fault]]\nat = \"primary checkpoint 9 during effect send-ram\"\naction = \"crash\"\nnode = \"primary\"\n";
+    std::fs::write(&plan, text).unwrap();
+    let outcome = under_load(&["--plan", plan.to_str().unwrap(), "--soak", "1s"]);
+    assert_eq!(outcome["failovers"].as_u64(), Some(1), "{outcome}");
+    let open = outcome["at_failover_us"]["count"].as_u64().unwrap();
+    assert!((1..400).contains(&open), "{outcome}");
+    assert!(outcome["lasted_ms"].as_u64().unwrap() >= 1_000, "{outcome}");
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Follows the world's view one observation at a time, and objects as soon as a client could.
 //!
-//! Memory grows with the number of requests and replies, time with their number times its logarithm.
+//! Memory grows with the number of requests and replies, unless it is told to [forget](Checker::forget_all_but) old ones;
+//! time with their number times its logarithm.
 
 use crate::history::Observation;
 use crate::operation::{Operation, Reply, Request, Store};
 use crate::violation::Violation;
 use colo_protocol::{Arrival, OutputOffset, OutputReceiver};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// What a checked history held.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -32,14 +33,45 @@ struct Asked {
     placed: bool,
 }
 
+/// Replies that are numbered one after the other, of which the oldest may have been forgotten.
+#[derive(Clone, Debug, Default)]
+struct Replies {
+    forgotten: u64,
+    kept: VecDeque<Reply>,
+}
+
+impl Replies {
+    /// How many there have been.
+    fn len(&self) -> u64 {
+        self.forgotten + self.kept.len() as u64
+    }
+
+    fn push(&mut self, reply: Reply) {
+        self.kept.push_back(reply);
+    }
+
+    /// The one with this number, from 0, if it has not been forgotten.
+    fn get(&self, number: u64) -> Option<Reply> {
+        let index = usize::try_from(number.checked_sub(self.forgotten)?).ok()?;
+        self.kept.get(index).copied()
+    }
+
+    /// Forgets the oldest, if there are more than `keep`.
+    fn forget_one(&mut self, keep: usize) -> Option<Reply> {
+        let oldest = if self.kept.len() > keep { self.kept.pop_front() } else { None };
+        self.forgotten += u64::from(oldest.is_some());
+        oldest
+    }
+}
+
 /// Checks a history while it happens.
 #[derive(Clone, Debug, Default)]
 pub struct Checker {
     asked: BTreeMap<(u32, u64), Asked>,
     /// What has been seen at each place of the output stream.
-    seen: Vec<Reply>,
+    seen: Replies,
     /// The reply with serial n at n - 1.
-    by_serial: Vec<Reply>,
+    by_serial: Replies,
     /// What has been seen at places to which the output stream has not come.
     early: BTreeMap<u64, Reply>,
     receiver: OutputReceiver,
@@ -81,7 +113,7 @@ impl Checker {
     /// A client has sent a request, for the first time or again.
     pub fn issued(&mut self, request: Request) -> Result<(), Violation> {
         let Request { client, sequence, operation } = request;
-        let floor = self.by_serial.len() as u64;
+        let floor = self.by_serial.len();
         let asked = self.asked.entry((client, sequence)).or_insert_with(|| {
             self.summary.requests += 1;
             Asked { operation, floor, reply: None, placed: false }
@@ -132,6 +164,16 @@ impl Checker {
         Ok(())
     }
 
+    /// Forgets what was seen before the latest `keep` replies, and the requests that they answered: then a run may go on
+    /// for ever. Whoever calls it knows that no reply can come again behind so many others; one that does counts as
+    /// unasked, and output that comes once more from before that is not compared.
+    pub fn forget_all_but(&mut self, keep: usize) {
+        while let Some(reply) = self.by_serial.forget_one(keep) {
+            self.asked.remove(&(reply.client, reply.sequence));
+        }
+        while self.seen.forget_one(keep).is_some() {}
+    }
+
     /// The run is over, faults have stopped long ago: whatever was asked has been answered.
     pub fn drained(&self) -> Result<Summary, Violation> {
         let open = self.asked.iter().find(|(_, asked)| asked.reply.is_none());
@@ -145,8 +187,7 @@ impl Checker {
 
     fn duplicate(&mut self, offset: OutputOffset, again: Reply) -> Result<(), Violation> {
         self.summary.duplicates += 1;
-        let seen = usize::try_from(offset.0).ok().and_then(|at| self.seen.get(at)).copied();
-        match seen {
+        match self.seen.get(offset.0) {
             Some(seen) if seen != again => Err(Violation::OutputChanged { offset, seen, again }),
             _ => Ok(()),
         }
@@ -162,7 +203,7 @@ impl Checker {
         }
         // The service applies one operation after the other and answers each at once, so new serials stand in the
         // output stream one after the other.
-        let expected = self.by_serial.len() as u64 + 1;
+        let expected = self.by_serial.len() + 1;
         if reply.serial > expected {
             return Err(Violation::SerialSkipped { expected, reply });
         }
@@ -183,12 +224,11 @@ impl Checker {
 }
 
 /// Why a reply may not have a serial that another one has had.
-fn serial_taken(by_serial: &[Reply], floor: u64, reply: Reply) -> Violation {
-    let index = reply.serial.checked_sub(1).and_then(|index| usize::try_from(index).ok());
-    match index.and_then(|index| by_serial.get(index)).copied() {
+fn serial_taken(by_serial: &Replies, floor: u64, reply: Reply) -> Violation {
+    match reply.serial.checked_sub(1).and_then(|number| by_serial.get(number)) {
         Some(seen) if reply.serial <= floor => Violation::Lost { seen, reply },
         Some(seen) => Violation::SerialReused { seen, reply },
-        // Serials are counted from 1.
-        None => Violation::SerialSkipped { expected: by_serial.len() as u64 + 1, reply },
+        // Serials are counted from 1; or whoever had it is forgotten.
+        None => Violation::SerialSkipped { expected: by_serial.len() + 1, reply },
     }
 }

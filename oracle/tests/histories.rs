@@ -1,7 +1,7 @@
 //! Correct histories pass, and each single change to one is noticed.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
-use colo_oracle::{History, Observation, Operation, Reply, Request, Store, Violation};
+use colo_oracle::{Checker, History, Observation, Operation, Reply, Request, Store, Violation};
 use colo_protocol::OutputOffset;
 use proptest::prelude::*;
 
@@ -242,4 +242,22 @@ fn a_reply_that_came_early_is_checked_when_its_place_comes() {
     let again = check(&[early(1, 1, 1, 2, 0)]);
     assert!(matches!(again, Err(Violation::Contradicted { .. })), "{again:?}");
     assert!(matches!(check(&[early(4, 2, 1, 1, 0)]), Err(Violation::Unasked { .. })));
+}
+
+#[test]
+fn what_is_forgotten_can_no_longer_be_compared_and_what_is_kept_can() {
+    let put = |sequence| issued(0, sequence, Operation::Put { key: 0, value: sequence });
+    let mut checker = Checker::new();
+    for sequence in 1..=10 {
+        checker.observe(&put(sequence)).unwrap();
+        checker.observe(&accepted(sequence - 1, 0, sequence, sequence, sequence - 1)).unwrap();
+        checker.forget_all_but(3);
+    }
+    let again = |sequence, value| accepted(sequence - 1, 0, sequence, sequence, value);
+    assert!(matches!(checker.observe(&again(10, 77)), Err(Violation::OutputChanged { .. })));
+    assert_eq!(checker.observe(&again(2, 77)), Ok(()));
+    let repeated = |sequence| accepted(10, 0, sequence, sequence, sequence - 1);
+    assert_eq!(checker.clone().observe(&repeated(9)), Ok(()));
+    assert!(matches!(checker.observe(&repeated(2)), Err(Violation::Unasked { .. })));
+    assert_eq!(checker.drained().map(|summary| (summary.requests, summary.answered)), Ok((10, 10)));
 }

@@ -23,7 +23,7 @@ mod measured {
     use std::time::{Duration, Instant};
 
     use colo_real::abi::Parameters;
-    use colo_real::vm::{GUEST, Machine, MachineConfig, decode, encode};
+    use colo_real::vm::{Guest, Machine, MachineConfig, decode, encode};
 
     const ROUNDS: usize = 300;
     type Outcome<T = ()> = Result<T, Box<dyn Error>>;
@@ -37,7 +37,7 @@ mod measured {
         kick(&config)?;
         for dirty_pages_per_tick in [0, 256, 4096, 16384] {
             let parameters = Parameters { dirty_pages_per_tick, ..Parameters::default() };
-            machine.boot(GUEST, &parameters)?;
+            machine.boot(Guest::Kv.image(), &parameters)?;
             harvest(&mut machine, dirty_pages_per_tick)?;
         }
         state(&mut machine)
@@ -112,7 +112,7 @@ mod measured {
             "a blob of {} bytes, {} MSRs, a guest of {} bytes",
             blob.len(),
             state.msrs().count(),
-            GUEST.len()
+            Guest::Kv.image().len()
         );
         Ok(())
     }

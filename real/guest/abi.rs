@@ -1,13 +1,13 @@
 //! What the host and the guest agree on: addresses, ring slots, doorbell ports, the parameter block.
 //!
-//! Compiled into both sides (`real/src/lib.rs` and `real/guest/main.rs`), so it is `no_std`, holds no pointer and does
+//! Compiled into both sides (`real/src/lib.rs` and the guests: `kv.rs`, `dirtier.rs`, `mixed.rs`), so it is `no_std`, holds no pointer and does
 //! no I/O. Everything in guest memory is a little-endian `u64`; every counter counts from zero and never goes back.
 //!
 //! ```text
 //!   0x0000_1000  page tables        PML4, PDPT, one page directory per GiB; written by the host before start
 //!   0x0000_8000  PARAMETERS         written by the host before start, read once by the guest
-//!   0x0000_9000  HOST_COUNTERS      written by the host: requests put, replies taken, ticks
-//!   0x0000_A000  GUEST_COUNTERS     written by the guest: requests taken, replies put
+//!   0x0000_9000  HOST_COUNTERS      written by the host: requests put, replies taken, ticks, time
+//!   0x0000_A000  GUEST_COUNTERS     written by the guest: requests taken, replies put, when it wants to run
 //!   0x0001_0000  REQUEST_RING       RING_SLOTS slots of SLOT_BYTES
 //!   0x0002_0000  REPLY_RING         likewise
 //!   0x0004_0000  STATE              the guest's own: clients, keys, cursors
@@ -17,6 +17,11 @@
 //!
 //! Who writes a counter owns it; the other side only reads it. A ring holds `put - taken` entries; the entry with
 //! number `n` lies in slot `n % RING_SLOTS`. The number of replies ever put is the offset in the output stream.
+//!
+//! **Time.** A guest has no clock and no interrupt. It has a word of memory to which the host writes how long the guest
+//! has executed, whenever it lets it go on, and one in which it says at what time it wants to be let go on though nobody
+//! asks it anything. Both are memory and are replicated: a survivor's guest has the time of its checkpoint, goes on from
+//! there, and cannot tell.
 
 /// Bytes in a page of guest memory, the unit of dirty tracking.
 pub const PAGE_BYTES: u64 = 4096;
@@ -30,12 +35,16 @@ pub const REQUESTS_PUT: u64 = 0x9000;
 pub const REPLIES_TAKEN: u64 = 0x9008;
 /// Ticks ever given (host): for each, the guest dirties [`Parameters::dirty_pages_per_tick`] pages.
 pub const TICKS_GIVEN: u64 = 0x9010;
+/// How long the guest has executed, microseconds (host); it does not count for a guest that never asks for it.
+pub const TIME_US: u64 = 0x9018;
 /// Requests ever taken from the request ring (guest).
 pub const REQUESTS_TAKEN: u64 = 0xA000;
 /// Replies ever put into the reply ring (guest): the offset in the output stream.
 pub const REPLIES_PUT: u64 = 0xA008;
 /// Ticks ever worked off (guest).
 pub const TICKS_DONE: u64 = 0xA010;
+/// The time at which the guest wants to run next (guest); 0 if it only waits for the host.
+pub const NEXT_US: u64 = 0xA018;
 /// Address of the request ring.
 pub const REQUEST_RING: u64 = 0x1_0000;
 /// Address of the reply ring.
@@ -56,7 +65,7 @@ pub const RING_SLOTS: u64 = 1024;
 /// Bytes in a slot, which is a [`Slot`]; no slot straddles two pages.
 pub const SLOT_BYTES: u64 = 64;
 /// Clients are numbered below this.
-pub const CLIENTS: usize = 256;
+pub const CLIENTS: usize = 4096;
 /// Keys are numbered below this.
 pub const KEYS: usize = 8192;
 
@@ -70,6 +79,13 @@ pub const PORT_PANIC: u16 = 0x512;
 pub const DOORBELL_IDLE: u32 = 0;
 /// Doorbell value: the reply ring is full, the host has to take replies first.
 pub const DOORBELL_REPLY_RING_FULL: u32 = 1;
+
+/// Pattern: page after page, round and round.
+pub const PATTERN_SEQUENTIAL: u64 = 0;
+/// Pattern: any page of the area.
+pub const PATTERN_RANDOM: u64 = 1;
+/// Pattern: any page, but mostly one of a sixteenth of the area.
+pub const PATTERN_HOT: u64 = 2;
 
 /// The content of a ring slot or of the parameter block, as words.
 pub type Slot = [u64; 8];
@@ -157,18 +173,62 @@ pub struct Parameters {
     pub dirty_pages_per_request: u64,
     /// The same per tick.
     pub dirty_pages_per_tick: u64,
+    /// One of the `PATTERN_` constants: which pages.
+    pub pattern: u64,
+    /// The same per second of guest time, for guests that have a rate.
+    pub pages_per_second: u64,
+    /// Pages of the working area that are written to; 0 for all of it.
+    pub area_pages_asked: u64,
 }
 
 impl Parameters {
     /// The parameters as they lie in guest memory.
     pub const fn to_slot(self) -> Slot {
-        [self.memory_bytes, self.dirty_pages_per_request, self.dirty_pages_per_tick, 0, 0, 0, 0, 0]
+        let Self {
+            memory_bytes,
+            dirty_pages_per_request,
+            dirty_pages_per_tick,
+            pattern,
+            pages_per_second,
+            area_pages_asked,
+        } = self;
+        [
+            memory_bytes,
+            dirty_pages_per_request,
+            dirty_pages_per_tick,
+            pattern,
+            pages_per_second,
+            area_pages_asked,
+            0,
+            0,
+        ]
     }
 
     /// The parameters that lie in guest memory.
     pub const fn from_slot(slot: Slot) -> Self {
-        let [memory_bytes, dirty_pages_per_request, dirty_pages_per_tick, ..] = slot;
-        Self { memory_bytes, dirty_pages_per_request, dirty_pages_per_tick }
+        let [
+            memory_bytes,
+            dirty_pages_per_request,
+            dirty_pages_per_tick,
+            pattern,
+            pages_per_second,
+            area_pages_asked,
+            ..,
+        ] = slot;
+        Self {
+            memory_bytes,
+            dirty_pages_per_request,
+            dirty_pages_per_tick,
+            pattern,
+            pages_per_second,
+            area_pages_asked,
+        }
+    }
+
+    /// Pages that are written to.
+    pub const fn area_pages(&self) -> u64 {
+        let all = self.work_pages();
+        if self.area_pages_asked == 0 || self.area_pages_asked > all { all } else { self.area_pages_asked }
     }
 
     /// Pages in the working area.

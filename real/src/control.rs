@@ -3,6 +3,7 @@
 //! The harness stands for the world: clients, the manager, faults. It is trusted; the peer behind the link is not.
 
 use crate::link::{Address, LinkKind};
+use crate::vm::Workload;
 use colo_protocol::{NodeName, Rules};
 use colo_trace::{FaultAction, Plan, Point, Record};
 use serde::de::DeserializeOwned;
@@ -26,8 +27,8 @@ pub(crate) struct NodeConfig {
     pub rules: Rules,
     /// Guest memory, MiB.
     pub memory_mib: u64,
-    /// Pages that the guest dirties per checkpoint, besides those of its service.
-    pub dirty_pages: u64,
+    /// What the guest does, besides its service.
+    pub workload: Workload,
     /// What is to go wrong.
     pub plan: Plan,
     /// Whether to send a record of every event.
@@ -43,6 +44,8 @@ pub(crate) enum LinkConfig {
     Listen(LinkKind, PathBuf),
     /// Connect.
     Connect(Address),
+    /// There is none, no peer and no protocol: a machine that nobody protects.
+    None,
 }
 
 /// A client's request as it is carried: client, sequence, operation, key, value.
@@ -56,6 +59,8 @@ pub(crate) type RawReply = [u64; 5];
 pub(crate) enum ToNode {
     /// How to run; the first message.
     Start(Box<NodeConfig>),
+    /// To a machine that nobody protects: a tick, which a protected one gets with each checkpoint.
+    Tick,
     /// A client's request has come in.
     Request(RawRequest),
     /// The manager's command x-colo-lost-heartbeat.

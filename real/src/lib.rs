@@ -34,9 +34,12 @@ pub use link::LinkKind;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use node::{NodeError, run_node};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub use pair::{NodeCommand, RunError, RunOptions, RunOutcome, RunViolation, can_strike, run_pair};
+pub use pair::{
+    Latencies, Load, Measured, NodeCommand, Opinion, RunError, RunOptions, RunOutcome, RunViolation, Slice,
+    can_strike, measure_pair, run_alone, run_pair,
+};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub use vm::kvm_usable;
+pub use vm::{Guest, Pattern, Workload, kvm_usable};
 
 /// Whether virtual machines can be run here: on this target they cannot.
 ///

@@ -6,7 +6,10 @@
 mod common;
 
 use colo_protocol::{CheckpointNumber, Detection, NodeName, Rules};
-use colo_real::{LinkKind, NodeCommand, RunError, RunOptions, RunOutcome, RunViolation, run_node, run_pair};
+use colo_real::{
+    Guest, LinkKind, NodeCommand, Pattern, RunError, RunOptions, RunOutcome, RunViolation, Workload,
+    run_node, run_pair,
+};
 use colo_trace::{
     Fault, FaultAction, Gate, Kind, Log, NamedRules, Plan, Point, Record, Trace, Verdict, conform, diagram,
     points_of,
@@ -34,15 +37,21 @@ fn node_after(shell: &str) -> NodeCommand {
     NodeCommand { program: "sh".into(), arguments: vec!["-c".into(), script.into(), program.into()] }
 }
 
+fn dirty(pages_per_tick: u64) -> Workload {
+    Workload { pages_per_tick, ..Workload::default() }
+}
+
 fn options(name: &str, rules: Rules) -> RunOptions {
     RunOptions {
         rules: NamedRules { name: name.to_owned(), rules: Rules { checkpoint_delay_ms: 5, ..rules } },
         checkpoints: 6,
         memory_mib: 16,
-        dirty_pages: 64,
+        workload: dirty(64),
         link: LinkKind::Unix,
         plan: Plan::default(),
         clients: 4,
+        load: None,
+        lasts: None,
         record: true,
         node: node_after(""),
     }
@@ -302,7 +311,7 @@ fn every_checkpoint_is_told_of_when_the_next_is_due_at_once() {
     }
     let mut options = RunOptions {
         memory_mib: 64,
-        dirty_pages: 6000,
+        workload: dirty(6000),
         checkpoints: 8,
         record: false,
         ..options("remus", Rules::REMUS)
@@ -427,4 +436,22 @@ fn rules_that_take_a_cut_for_a_death_do_not_claim_what_comes_of_it() {
     assert!(cut.violation.is_none() || !cut.claimed, "{:?}", cut.violation);
     let crash = run_into(&options, at, FaultAction::Crash { node: NodeName::Primary });
     assert_one_failover(&crash, NodeName::Secondary, at);
+}
+
+#[test]
+fn a_guest_with_timers_of_its_own_goes_on_where_the_checkpoint_has_it() {
+    if !kvm_or_skip("a_guest_with_timers_of_its_own_goes_on_where_the_checkpoint_has_it") {
+        return;
+    }
+    for guest in [Guest::Dirtier, Guest::Mixed] {
+        for pattern in [Pattern::Sequential, Pattern::Random, Pattern::Hot] {
+            let workload = Workload { guest, pattern, pages_per_second: 4_000, ..Workload::default() };
+            // Long enough for the slowest timer to look at the others, before and after.
+            let lasts = Some(Duration::from_millis(600));
+            let options = RunOptions { workload, lasts, ..options("v12", Rules::V12) };
+            let at = "primary checkpoint 40 during effect send-ram";
+            let outcome = run_into(&options, at, FaultAction::Crash { node: NodeName::Primary });
+            assert_one_failover(&outcome, NodeName::Secondary, &format!("{guest:?}, {pattern:?}"));
+        }
+    }
 }

@@ -73,7 +73,7 @@ fn bad_requests_are_refused_and_hurt_nobody() {
         (request(1, 2, u64::MAX, 5, 1), abi::STATUS_UNKNOWN_OPERATION),
         (request(1, 2, abi::OP_PUT, 8192, 1), abi::STATUS_BAD_KEY),
         (request(1, 2, abi::OP_ADD, u64::MAX, 1), abi::STATUS_BAD_KEY),
-        (request(256, 1, abi::OP_PUT, 5, 1), abi::STATUS_BAD_CLIENT),
+        (request(abi::CLIENTS as u64, 1, abi::OP_PUT, 5, 1), abi::STATUS_BAD_CLIENT),
         (request(u64::MAX, u64::MAX, abi::OP_SHUTDOWN, 5, 1), abi::STATUS_BAD_CLIENT),
     ];
     for (request, status) in bad {

@@ -15,11 +15,12 @@ mod told;
 
 pub(crate) use arguments::Arguments;
 pub(crate) use progress::progress_bar;
+pub(crate) use seeds::{drawn_seed, parse_time};
 
 use crate::report::{Exit, Failure};
 use arguments::Command;
 use colo_trace::load_rules;
-use seeds::{drawn_seed, shard_of};
+use seeds::shard_of;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     if let Some(Command::Merge(arguments)) = &arguments.command {

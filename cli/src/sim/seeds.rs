@@ -30,7 +30,7 @@ pub(super) fn parse_shard(text: &str) -> Result<Shard, String> {
     if fits { Ok(shard) } else { Err(format!("expected K from 1 to N, got {text}")) }
 }
 
-pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
     let expected = "expected a number with s, m or h behind it, for instance 10m";
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let seconds = match &text[digits.len()..] {
@@ -44,7 +44,7 @@ pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
 }
 
 /// A seed for somebody who has none; it is printed, so that the run can be had again.
-pub(super) fn drawn_seed() -> u64 {
+pub(crate) fn drawn_seed() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     now.as_secs() ^ u64::from(now.subsec_nanos())
 }

@@ -282,7 +282,9 @@ impl Driver {
             ToNode::CheckpointNow => self.give(Input::CheckpointDue, control)?,
             ToNode::ArbiterAnswer(granted) => self.arbiter_answered(granted, control)?,
             ToNode::GoOn => {}
-            ToNode::Start(_) => return Err(NodeError::Internal("a second Start".to_owned())),
+            ToNode::Start(_) | ToNode::Tick => {
+                return Err(NodeError::Internal(format!("{command:?} to a node of a pair")));
+            }
         }
         Ok(())
     }

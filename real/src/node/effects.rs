@@ -146,12 +146,16 @@ impl Driver {
         self.times.released = Some(Instant::now());
         let (first, units) = self.output.release(up_to);
         let units: Vec<RawReply> = units.map(raw_reply).collect();
-        let starts = (first.0..).step_by(MAX_UNITS);
-        let mut messages = starts.zip(units.chunks(MAX_UNITS));
-        messages.try_for_each(|(first, units)| control.tell(&FromNode::Output(first, units.to_vec())))
+        tell_output(first.0, &units, control)
     }
 }
 
-fn raw_reply(reply: Reply) -> RawReply {
+/// Output leaves, in messages that are not too long.
+pub(super) fn tell_output(first: u64, units: &[RawReply], control: &mut Control) -> Result<(), NodeError> {
+    let mut messages = (first..).step_by(MAX_UNITS).zip(units.chunks(MAX_UNITS));
+    messages.try_for_each(|(first, units)| control.tell(&FromNode::Output(first, units.to_vec())))
+}
+
+pub(super) fn raw_reply(reply: Reply) -> RawReply {
     [reply.client, reply.sequence, reply.serial, reply.status, reply.value]
 }

@@ -11,10 +11,12 @@
 //!     |-- inbound     bytes that have come in, kept while they are staged
 //!     |-- silence     patience with the peer
 //!     `-- staging     the checkpoint that is coming in
+//!   alone         a machine without all of that
 //! ```
 //!
 //! No decision of the protocol is taken here.
 
+mod alone;
 mod driver;
 mod effects;
 mod gates;
@@ -26,10 +28,9 @@ mod staging;
 mod stream;
 mod vcpu;
 
-use crate::abi::Parameters;
 use crate::control::{FromNode, LinkConfig, NodeConfig, ToNode, receive, send};
 use crate::link::{Link, Listener};
-use crate::vm::{GUEST, Machine, MachineConfig};
+use crate::vm::{Machine, MachineConfig};
 use colo_protocol::NodeName;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, set_parent_process_death_signal};
@@ -120,7 +121,7 @@ pub fn run_node(control: &Path, name: NodeName) -> Result<(), NodeError> {
     let ToNode::Start(config) = control.listen()? else {
         return Err(NodeError::Internal("the harness did not begin with Start".to_owned()));
     };
-    let result = start(&mut control, *config).and_then(|driver| driver.run(&mut control));
+    let result = run(&mut control, *config);
     match result {
         Err(NodeError::Orphaned) => Ok(()),
         Err(error) => {
@@ -152,10 +153,9 @@ fn take_in(listener: Listener, control: &Control) -> Result<Link, NodeError> {
 }
 
 /// Both sides boot the same program: that is the initial state, and nothing of it has to be sent.
-fn start(control: &mut Control, config: NodeConfig) -> Result<driver::Driver, NodeError> {
+fn run(control: &mut Control, config: NodeConfig) -> Result<(), NodeError> {
     let mut machine = Machine::new(&MachineConfig { memory_mib: config.memory_mib, prefault: true })?;
-    let parameters = Parameters { dirty_pages_per_tick: config.dirty_pages, ..Parameters::default() };
-    machine.boot(GUEST, &parameters)?;
+    machine.boot(config.workload.guest.image(), &config.workload.parameters())?;
     machine.forget_dirty()?;
     let link = match &config.link {
         LinkConfig::Listen(kind, directory) => {
@@ -164,6 +164,7 @@ fn start(control: &mut Control, config: NodeConfig) -> Result<driver::Driver, No
             take_in(listener, control)?
         }
         LinkConfig::Connect(address) => Link::connect(address).map_err(NodeError::Link)?,
+        LinkConfig::None => return alone::run(control, machine),
     };
-    driver::Driver::new(config, machine, link)
+    driver::Driver::new(config, machine, link)?.run(control)
 }

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Requests that may wait for the guest; the network drops what comes beyond.
 const MAX_WAITING_REQUESTS: usize = 4096;
@@ -45,6 +45,22 @@ struct Switch {
     requests: VecDeque<Request>,
     replies: Vec<Reply>,
     failure: Option<String>,
+}
+
+/// The guest's time: it passes while the guest may execute, and stands still when the guest does.
+struct GuestClock {
+    /// Until when it has been told.
+    seen: Instant,
+}
+
+impl GuestClock {
+    fn pass(&mut self, machine: &mut Machine) -> Result<()> {
+        // What is left of a microsecond passes the next time.
+        let passed = u64::try_from(self.seen.elapsed().as_micros()).map(Duration::from_micros);
+        let passed = passed.unwrap_or(Duration::MAX);
+        self.seen += passed;
+        machine.pass_time(passed)
+    }
 }
 
 impl VcpuThread {
@@ -181,7 +197,8 @@ impl Shared {
     /// Runs the guest until it is to stand still, or has nothing to do. What it has produced by then has been handed
     /// over.
     fn run_guest(&self, machine: &mut Machine) -> std::result::Result<(), String> {
-        while self.supply(machine).map_err(|error| error.to_string())? {
+        let mut clock = GuestClock { seen: Instant::now() };
+        while self.supply(machine, &mut clock).map_err(|error| error.to_string())? {
             match machine.run().map_err(|error| error.to_string())? {
                 Exit::Doorbell(_) | Exit::Kicked => {
                     self.hand_over(machine).map_err(|error| error.to_string())?;
@@ -190,23 +207,32 @@ impl Shared {
                 Exit::Failed(failure) => return Err(failure.to_string()),
             }
         }
-        machine.settle().and_then(|()| self.hand_over(machine)).map_err(|error| error.to_string())
+        let still = machine.settle().and_then(|()| clock.pass(machine));
+        still.and_then(|()| self.hand_over(machine)).map_err(|error| error.to_string())
     }
 
-    /// Gives the guest its requests. False when it is to stand still, or would only ring the doorbell.
-    fn supply(&self, machine: &mut Machine) -> Result<bool> {
+    /// Gives the guest its requests and the time. False when it is to stand still, or would only ring the doorbell. One
+    /// that waits for a time of its own keeps its clock, and with it the machine, until then.
+    fn supply(&self, machine: &mut Machine, clock: &mut GuestClock) -> Result<bool> {
         let mut switch = lock(&self.switch);
-        if !switch.run || switch.quit {
-            return Ok(false);
-        }
-        switch.due = false;
-        while let Some(request) = switch.requests.front() {
-            if !machine.put_request(request)? {
-                break;
+        loop {
+            if !switch.run || switch.quit {
+                return Ok(false);
             }
-            switch.requests.pop_front();
+            switch.due = false;
+            while let Some(request) = switch.requests.front() {
+                if !machine.put_request(request)? {
+                    break;
+                }
+                switch.requests.pop_front();
+            }
+            clock.pass(machine)?;
+            if machine.has_work()? {
+                return Ok(true);
+            }
+            let Some(wakes_in) = machine.wakes_in()? else { return Ok(false) };
+            switch = self.changed.wait_timeout(switch, wakes_in).unwrap_or_else(PoisonError::into_inner).0;
         }
-        machine.has_work()
     }
 
     fn hand_over(&self, machine: &mut Machine) -> Result<()> {
@@ -234,7 +260,6 @@ mod tests {
     use super::*;
     use crate::vm::MachineConfig;
     use std::sync::mpsc::channel;
-    use std::time::Duration;
 
     #[test]
     fn a_thread_that_is_dropped_as_soon_as_it_is_resumed_ends() {

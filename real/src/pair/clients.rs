@@ -1,15 +1,16 @@
-//! The clients of the protected service: each has one request open, asks again when no answer comes, and never sees
-//! anything but what was released.
+//! The clients of the protected service: each has at most one request open, asks again when no answer comes, and never
+//! sees anything but what was released.
 
+use super::demand::Demand;
+use super::measured::Measured;
 use super::violation::RunViolation;
+use super::windows::Windows;
 use crate::abi::{OP_ADD, OP_GET, OP_PUT, STATUS_OK};
 use crate::control::{RawReply, RawRequest};
-use colo_oracle::{Checker, Operation, Reply, Request, Summary, Violation};
+use colo_oracle::{Checker, Operation, Reply, Request, Violation};
 use colo_protocol::{Arrival, OutputOffset, OutputReceiver};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
-
-/// After how long a client asks again.
-const RETRY_AFTER: Duration = Duration::from_millis(20);
 
 /// How long output may be missing in front of output that has come. The two nodes are heard by two threads, and on a busy
 /// machine the one may be heard long after the other, though it spoke before.
@@ -17,64 +18,146 @@ const MISSING_FOR: Duration = Duration::from_secs(2);
 
 /// The most clients: all that the guest keeps apart.
 const MAX_CLIENTS: u32 = 256;
-
-/// Keys that the clients share.
-const KEYS: u64 = 16;
+/// Replies that the checker keeps. Behind so many none comes again: a service holds a few thousand requests at most.
+const KEPT_REPLIES: usize = 1 << 16;
 
 /// All clients of one run, and what they have seen.
 #[derive(Debug)]
 pub(super) struct Clients {
-    all: Vec<Client>,
+    demand: Demand,
+    /// After how long a client asks again.
+    retry_after: Duration,
+    /// Those without a request, the first one first: the service keeps a record of each, and so writes to few pages.
+    idle: BTreeSet<u32>,
+    /// Requests that each has made.
+    sequences: Vec<u64>,
+    open: BTreeMap<u32, Open>,
+    /// When requests are to be made again, unless they are answered by then, the earliest first.
+    retries: VecDeque<(Instant, u32, u64)>,
     receiver: OutputReceiver,
     checker: Checker,
+    windows: Windows,
     /// Output that came before what is in front of it, and when.
     early: Vec<(Instant, u64, Vec<RawReply>)>,
     /// No new requests: the run is to drain.
     draining: bool,
     /// Replies seen, each once.
     pub(super) seen: u64,
+    pub(super) measured: Measured,
 }
 
+/// A request that has been made.
 #[derive(Debug)]
-struct Client {
-    number: u32,
-    /// The request that is open, and when it was last sent.
-    open: Option<(Request, Instant)>,
-    sequence: u64,
+struct Open {
+    request: Request,
+    /// When it was to be made, whoever was there to make it.
+    since: Instant,
+    /// The window of the history that it belongs to.
+    window: u64,
+    /// A node was promoted meanwhile.
+    at_failover: bool,
 }
 
 impl Clients {
-    /// So many clients, who have asked nothing yet.
-    pub(super) fn new(count: u32) -> Self {
-        let clients = (0..count).map(|number| Client { number, open: None, sequence: 0 }).collect();
+    /// Nobody yet.
+    pub(super) fn nobody() -> Self {
+        Self::new(0, Demand::Closed, Duration::ZERO)
+    }
+
+    /// Whether there is nobody.
+    pub(super) fn are_nobody(&self) -> bool {
+        self.sequences.is_empty()
+    }
+
+    /// So many clients, who have asked nothing yet; they begin now.
+    pub(super) fn new(count: u32, demand: Demand, retry_after: Duration) -> Self {
         Self {
-            all: clients,
+            demand,
+            retry_after,
+            idle: (0..count).collect(),
+            sequences: (0..count).map(|_| 0).collect(),
+            open: BTreeMap::new(),
+            retries: VecDeque::new(),
             receiver: OutputReceiver::default(),
             checker: Checker::new(),
+            windows: Windows::new(),
             early: Vec::new(),
             draining: false,
             seen: 0,
+            measured: Measured::new(Instant::now()),
         }
     }
 
     /// One client more, if all that there are wait, and there are not too many.
     pub(super) fn one_more(&mut self) {
-        let count = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
-        if count < MAX_CLIENTS && self.all.iter().all(|client| client.open.is_some()) {
-            self.all.push(Client { number: count, open: None, sequence: 0 });
+        let count = u32::try_from(self.sequences.len()).unwrap_or(u32::MAX);
+        if count < MAX_CLIENTS && self.idle.is_empty() {
+            self.idle.insert(count);
+            self.sequences.push(0);
         }
     }
 
     /// The requests to be sent now: new ones, and those that wait for too long.
     pub(super) fn due(&mut self, now: Instant) -> Result<Vec<RawRequest>, RunViolation> {
         let mut due = Vec::new();
-        for client in &mut self.all {
-            if let Some(request) = client.next(now, self.draining) {
-                self.checker.issued(request)?;
-                due.push(raw_request(request));
+        while let Some((_, client, sequence)) = self.retries.pop_front_if(|(at, ..)| *at <= now) {
+            let open = self.open.get(&client).filter(|open| open.request.sequence == sequence);
+            if let Some(request) = open.map(|open| open.request) {
+                due.push(self.send(request, now)?);
             }
         }
+        while let Some((client, since)) = self.next(now) {
+            let request = self.make(client, since);
+            due.push(self.send(request, now)?);
+        }
         Ok(due)
+    }
+
+    /// When the next request is to be made, if there is somebody to make it.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.demand.due().filter(|_| !self.idle.is_empty())
+    }
+
+    /// Who makes the next request now, and since when it was to be made.
+    fn next(&mut self, now: Instant) -> Option<(u32, Instant)> {
+        let client = *self.idle.first()?;
+        if self.draining && matches!(self.demand, Demand::Closed) {
+            return None;
+        }
+        let since = self.demand.next(now)?;
+        self.idle.remove(&client);
+        Some((client, since))
+    }
+
+    fn make(&mut self, client: u32, since: Instant) -> Request {
+        let (window, first_key) = self.windows.next(self.checker.store());
+        let made = self.sequences.get_mut(client as usize);
+        let sequence = made.map_or(1, |made| {
+            *made += 1;
+            *made
+        });
+        let operation = self.demand.operation(client, sequence, first_key);
+        let request = Request { client, sequence, operation };
+        self.windows.asked(request);
+        self.open.insert(client, Open { request, since, window, at_failover: false });
+        request
+    }
+
+    fn send(&mut self, request: Request, now: Instant) -> Result<RawRequest, RunViolation> {
+        self.checker.issued(request)?;
+        self.retries.push_back((now + self.retry_after, request.client, request.sequence));
+        Ok(raw_request(request))
+    }
+
+    /// The service is somewhere else from now on. Who waits is told by the network, which has moved, and asks again. (TCP
+    /// would find out by itself, after a while that has nothing to do with the pair.)
+    pub(super) fn moved(&mut self) {
+        self.retries.clear();
+        let now = Instant::now();
+        for (client, open) in &mut self.open {
+            open.at_failover = true;
+            self.retries.push_back((now, *client, open.request.sequence));
+        }
     }
 
     /// Output has left the service; says how much of it is new. An error says what is wrong with it.
@@ -123,57 +206,41 @@ impl Clients {
             return Err(RunViolation::Refused { client, sequence, status });
         }
         let client = u32::try_from(client).map_err(|_| RunViolation::UnknownClient { client })?;
-        self.checker.accepted(offset, Reply { client, sequence, serial, value })?;
-        let asked = self.all.iter_mut().find(|asked| asked.number == client);
-        if let Some(asked) = asked {
-            asked.open = asked.open.filter(|(request, _)| request.sequence != sequence);
+        let reply = Reply { client, sequence, serial, value };
+        self.checker.accepted(offset, reply)?;
+        self.checker.forget_all_but(KEPT_REPLIES);
+        let Some(open) = self.open.remove(&client) else { return Ok(()) };
+        if open.request.sequence != sequence {
+            self.open.insert(client, open);
+            return Ok(());
         }
-        Ok(())
+        self.idle.insert(client);
+        self.measured.answered(open.since, Instant::now(), open.at_failover);
+        self.windows.answered(open.window, reply)
     }
 
     /// No new requests from here on.
     pub(super) fn drain(&mut self) {
+        if self.draining {
+            return;
+        }
         self.draining = true;
+        let now = Instant::now();
+        self.demand.end(now);
+        self.measured.lasted = now.duration_since(self.measured.begun());
     }
 
-    /// Whether every request has been answered, and nothing is missing.
+    /// Whether every request has been made and answered, and nothing is missing.
     pub(super) fn all_answered(&self) -> bool {
-        self.early.is_empty() && self.all.iter().all(|client| client.open.is_none())
+        self.early.is_empty() && self.open.is_empty() && self.demand.due().is_none()
     }
 
     /// Judges the whole history of a run that was drained.
-    pub(super) fn judge(&self) -> Result<Summary, RunViolation> {
-        Ok(self.checker.drained()?)
-    }
-}
-
-impl Client {
-    fn next(&mut self, now: Instant, draining: bool) -> Option<Request> {
-        match &mut self.open {
-            Some((request, sent)) if now.duration_since(*sent) >= RETRY_AFTER => {
-                *sent = now;
-                Some(*request)
-            }
-            Some(_) => None,
-            None if draining => None,
-            None => {
-                self.sequence += 1;
-                let request =
-                    Request { client: self.number, sequence: self.sequence, operation: self.operation() };
-                self.open = Some((request, now));
-                Some(request)
-            }
-        }
-    }
-
-    /// A mixture of operations on keys that all clients share.
-    fn operation(&self) -> Operation {
-        let key = (self.sequence * 7 + u64::from(self.number)) % KEYS;
-        match self.sequence % 3 {
-            0 => Operation::Get { key },
-            1 => Operation::Add { key, delta: self.sequence },
-            _ => Operation::Put { key, value: (u64::from(self.number) << 32) | self.sequence },
-        }
+    pub(super) fn judge(&mut self) -> Result<(), RunViolation> {
+        self.checker.drained()?;
+        let judged = self.windows.judge();
+        self.measured.opinion = self.windows.opinion();
+        judged
     }
 }
 
@@ -187,8 +254,12 @@ fn raw_request(request: Request) -> RawRequest {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
+    use crate::pair::demand::Load;
+
+    const RETRY_AFTER: Duration = Duration::from_millis(20);
 
     fn units(count: u64) -> Vec<RawReply> {
         (0..count).map(|_| [0, 1, 0, STATUS_OK + 1, 0]).collect()
@@ -197,7 +268,7 @@ mod tests {
     /// What is said of units is not the matter here: they are refused when they are taken, and not before.
     #[test]
     fn output_that_is_heard_too_early_waits_for_what_is_in_front_of_it() {
-        let mut clients = Clients::new(1);
+        let mut clients = Clients::new(1, Demand::Closed, RETRY_AFTER);
         assert_eq!(clients.output(3, &units(2)), Ok(0));
         assert!(!clients.all_answered());
         let now = Instant::now();
@@ -205,5 +276,47 @@ mod tests {
         let missing = clients.missing(now + MISSING_FOR + RETRY_AFTER).map_err(|error| error.to_string());
         assert_eq!(missing, Err("lost: the output goes on at 3 where it had come to 0 only".to_owned()));
         assert!(matches!(clients.output(0, &units(3)), Err(RunViolation::Refused { .. })));
+    }
+
+    /// The answers of a service to the first requests of its clients: each adds 1 to a key of its own.
+    fn answers(asked: &[RawRequest], answered: u64) -> Vec<RawReply> {
+        let answer =
+            |(serial, [client, sequence, ..]): (u64, &RawRequest)| [*client, *sequence, serial, STATUS_OK, 1];
+        (answered + 1..).zip(asked).map(answer).collect()
+    }
+
+    #[test]
+    fn a_request_waits_from_when_it_was_to_be_made_though_nobody_was_there_to_make_it() {
+        let begun = Instant::now();
+        let demand = Demand::new(Some(Load { per_second: 1_000, seed: 1 }), begun);
+        let mut clients = Clients::new(1, demand, RETRY_AFTER);
+        // One client only, and no answer for a second: the others of that second wait for it.
+        let late = begun + Duration::from_secs(1);
+        assert_eq!(clients.due(begun).unwrap().len(), 1);
+        assert_eq!(clients.due(late).unwrap().len(), 1, "the same one again");
+        assert!(clients.next_due().is_none());
+        clients.demand.end(late);
+        assert!(!clients.all_answered());
+        clients.idle.extend(1..2_000);
+        clients.sequences.resize(2_000, 0);
+        let waited = clients.due(late).unwrap().len();
+        assert!(waited > 900, "{waited}");
+        let since = clients.open.values().map(|open| open.since);
+        assert!(since.max().unwrap() <= late && clients.demand.due().is_none());
+    }
+
+    #[test]
+    fn who_waits_when_the_service_moves_asks_again_at_once() {
+        let mut clients = Clients::new(2, Demand::Closed, RETRY_AFTER);
+        let now = Instant::now();
+        let asked = clients.due(now).unwrap();
+        clients.output(0, &answers(&asked[..1], 0)).unwrap();
+        clients.moved();
+        clients.drain();
+        assert_eq!(clients.due(Instant::now()).unwrap(), asked[1..]);
+        clients.output(1, &answers(&asked[1..], 1)).unwrap();
+        assert!(clients.all_answered());
+        assert_eq!(clients.judge(), Ok(()));
+        assert_eq!((clients.measured.latency.count(), clients.measured.at_failover.count()), (2, 1));
     }
 }

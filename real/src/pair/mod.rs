@@ -3,21 +3,30 @@
 //! It stands for the world around the protocol and takes no decision of it. Rules that need a manager find one here;
 //! those that need an arbiter find one too, which gives the right to serve alone to whoever asks first, for ever.
 
+mod alone;
 mod clients;
+mod demand;
 mod manager;
+mod measured;
+mod memory;
 mod options;
 mod process;
 mod violation;
+mod windows;
 
-use crate::control::{CheckpointFigures, FromNode, LinkConfig, NodeConfig, ToNode};
+use crate::control::{CheckpointFigures, FromNode, LinkConfig, ToNode};
 use crate::link::Address;
 use crate::node::monotonic_us;
+pub use alone::run_alone;
 use clients::Clients;
 use colo_protocol::{InputKind, Liveness, NodeName, Property};
 use colo_trace::{
     Event, Fault, FaultAction, FaultKind, Gate, Header, Kind, Point, Record, SCHEMA, Trace, Way,
 };
+pub use demand::Load;
 use manager::{Manager, Order};
+pub use measured::{Latencies, Measured, Slice};
+use memory::Watch;
 use options::PATIENCE;
 pub use options::{RunError, RunOptions, RunOutcome, can_strike};
 pub use process::NodeCommand;
@@ -26,6 +35,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 pub use violation::RunViolation;
+pub use windows::Opinion;
 
 /// How often clients look at their watches.
 const CLIENT_TICK: Duration = Duration::from_millis(2);
@@ -43,6 +53,15 @@ pub fn run_pair(
     directory: &Path,
     progress: &mut dyn FnMut(&CheckpointFigures),
 ) -> Result<RunOutcome, RunError> {
+    measure_pair(options, directory, progress).map(|(outcome, _)| outcome)
+}
+
+/// The same, and what it cost the clients.
+pub fn measure_pair(
+    options: &RunOptions,
+    directory: &Path,
+    progress: &mut dyn FnMut(&CheckpointFigures),
+) -> Result<(RunOutcome, Measured), RunError> {
     crate::kvm_usable()?;
     let mut kinds = options.plan.faults.iter().map(|fault| fault.action.kind());
     if let Some(kind) = kinds.find(|kind| !can_strike(*kind)) {
@@ -89,6 +108,7 @@ struct Pair<'a> {
     passed: Vec<Point>,
     /// Points at which gates have held something.
     stood_at: Vec<Point>,
+    watch: Watch,
 }
 
 impl<'a> Pair<'a> {
@@ -101,21 +121,10 @@ impl<'a> Pair<'a> {
             options,
             processes,
             heard,
-            clients: Clients::new(options.clients),
+            clients: Clients::nobody(),
             serving: NodeName::Primary,
             started_us: monotonic_us(),
-            outcome: RunOutcome {
-                violation: None,
-                claimed: true,
-                checkpoints: Vec::new(),
-                failovers: 0,
-                replies: 0,
-                takeover_us: Vec::new(),
-                struck: Vec::new(),
-                unreached: Vec::new(),
-                closed: Vec::new(),
-                trace: None,
-            },
+            outcome: RunOutcome::nothing_yet(),
             records: Vec::new(),
             promoted: None,
             latest_failover: None,
@@ -130,6 +139,7 @@ impl<'a> Pair<'a> {
             started: 0,
             passed: Vec::new(),
             stood_at: Vec::new(),
+            watch: Watch::default(),
         };
         pair.configure(NodeName::Secondary, LinkConfig::Listen(options.link, directory.to_owned()));
         let address = pair.listening()?;
@@ -138,16 +148,8 @@ impl<'a> Pair<'a> {
     }
 
     fn configure(&mut self, name: NodeName, link: LinkConfig) {
-        let options = self.options;
-        self.process(name).configure(NodeConfig {
-            name,
-            rules: options.rules.rules,
-            memory_mib: options.memory_mib,
-            dirty_pages: options.dirty_pages,
-            plan: options.plan.clone(),
-            record: options.record,
-            link,
-        });
+        let config = self.options.node_config(name, link);
+        self.process(name).configure(config);
     }
 
     fn tell_both(&mut self, message: &ToNode) {
@@ -195,7 +197,8 @@ impl<'a> Pair<'a> {
             if self.manager.is_due(Instant::now()) {
                 self.manage();
             }
-            match self.heard.recv_timeout(CLIENT_TICK) {
+            self.watch.look(&self.processes, &mut self.clients.measured);
+            match self.heard.recv_timeout(until_next(&self.clients)) {
                 Ok(heard) => self.hear(heard, progress)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -234,16 +237,17 @@ impl<'a> Pair<'a> {
 
     /// Whether all that the run is for has happened.
     fn enough(&self) -> bool {
-        match self.latest_failover {
-            Some((at, replies)) => {
-                let settled = self.is_settled(self.serving.peer()) || at.elapsed() > SETTLES_WITHIN;
-                settled && self.clients.seen >= replies + REPLIES_AFTER_FAILOVER
-            }
-            None => {
-                self.outcome.checkpoints.len() as u64 >= self.options.checkpoints
-                    && self.processes.iter().all(Process::is_alive)
-            }
+        let lasted = self.options.lasts.map(|lasts| self.clients.measured.begun().elapsed() >= lasts);
+        if let Some((at, replies)) = self.latest_failover {
+            let settled = self.is_settled(self.serving.peer()) || at.elapsed() > SETTLES_WITHIN;
+            return settled
+                && lasted.unwrap_or(true)
+                && self.clients.seen >= replies + REPLIES_AFTER_FAILOVER;
         }
+        let checkpoints = self.outcome.checkpoints.len() as u64;
+        lasted.unwrap_or(checkpoints >= self.options.checkpoints)
+            && !self.clients.are_nobody()
+            && self.processes.iter().all(Process::is_alive)
     }
 
     /// Whether a node whose peer serves has done whatever it will do about it. Until then it might serve, too.
@@ -280,6 +284,7 @@ impl<'a> Pair<'a> {
                 FromNode::Output(first, units) => self.output(name, first, &units),
                 FromNode::Checkpoint(figures) => {
                     progress(&figures);
+                    self.clients.measured.checkpoint(&figures, Instant::now());
                     self.outcome.checkpoints.push(figures);
                 }
                 FromNode::Passed(point) => self.pass(name, point),
@@ -316,21 +321,35 @@ impl<'a> Pair<'a> {
         }
     }
 
-    /// A node has started. After the second the sockets' directory is empty, and nobody will look for anything in it.
+    /// A node has started. After the second clients are served, the sockets' directory is empty, and nobody will look
+    /// for anything in it.
     fn started(&mut self) {
         self.started += 1;
+        if self.started == self.processes.len() {
+            self.begin();
+        }
         if let Some(directory) = self.directory.take_if(|_| self.started == self.processes.len()) {
             // If somebody else has put something there it stays, with the directory.
             let _ = std::fs::remove_dir(directory);
         }
     }
 
+    /// From here on the clients ask; what is measured begins now.
+    fn begin(&mut self) {
+        if self.clients.are_nobody() {
+            self.clients = self.options.clients_from_now();
+        }
+    }
+
     fn took_over(&mut self, name: NodeName) {
+        // The peer may have died before it had started.
+        self.begin();
         self.serving = name;
         self.took_over[name as usize] = true;
         self.two_may_serve |= self.process(name.peer()).is_alive();
         self.manager.serves(name);
         self.outcome.failovers += 1;
+        self.clients.moved();
         self.promoted = Some(Instant::now());
         self.latest_failover = Some((Instant::now(), self.clients.seen));
     }
@@ -430,10 +449,9 @@ impl<'a> Pair<'a> {
         }
     }
 
-    fn finish(mut self) -> RunOutcome {
+    fn finish(mut self) -> (RunOutcome, Measured) {
         if self.outcome.violation.is_none() {
-            let verdict =
-                if self.has_drained() { self.clients.judge().map(drop) } else { Err(RunViolation::Unserved) };
+            let verdict = if self.has_drained() { self.clients.judge() } else { Err(RunViolation::Unserved) };
             if let Err(violation) = verdict {
                 self.violate(violation);
             }
@@ -446,7 +464,7 @@ impl<'a> Pair<'a> {
         if self.options.record {
             self.outcome.trace = Some(self.trace());
         }
-        self.outcome
+        (self.outcome, self.clients.measured)
     }
 
     /// Whether the rules stand for it that this cannot happen.
@@ -475,6 +493,12 @@ impl<'a> Pair<'a> {
         };
         Trace { header, records }
     }
+}
+
+/// How long to listen before clients look at their watches again.
+fn until_next(clients: &Clients) -> Duration {
+    let due = clients.next_due().map(|due| due.saturating_duration_since(Instant::now()));
+    due.map_or(CLIENT_TICK, |due| due.min(CLIENT_TICK))
 }
 
 fn garbled(name: NodeName, error: &std::io::Error) -> RunError {

@@ -1,16 +1,22 @@
 //! What a run is given and what it comes to.
 
+use super::clients::Clients;
+use super::demand::{Demand, Load};
 use super::process::NodeCommand;
 use super::violation::RunViolation;
-use crate::control::CheckpointFigures;
+use crate::control::{CheckpointFigures, LinkConfig, NodeConfig};
 use crate::link::LinkKind;
+use crate::vm::Workload;
 use colo_protocol::NodeName;
 use colo_trace::{Fault, FaultAction, FaultKind, Gate, NamedRules, Plan, Point, Trace};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use thiserror::Error;
 
 /// How long a pair may take to get ready, and its clients go without a reply when nothing holds it up.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// After how long a client asks again that has one request after the other, whatever becomes of its output.
+const RETRY_AFTER: Duration = Duration::from_millis(20);
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -21,14 +27,18 @@ pub struct RunOptions {
     pub checkpoints: u64,
     /// Guest memory, MiB.
     pub memory_mib: u64,
-    /// Pages that the guest dirties per checkpoint.
-    pub dirty_pages: u64,
+    /// What the guest does, besides its service.
+    pub workload: Workload,
     /// What sort of link.
     pub link: LinkKind,
     /// What is to go wrong.
     pub plan: Plan,
-    /// Clients with a request open each.
+    /// Clients with a request open each, if there is no other load.
     pub clients: u32,
+    /// Requests that are made whether or not those before have been answered.
+    pub load: Option<Load>,
+    /// The run goes on for so long, instead of to a number of checkpoints.
+    pub lasts: Option<Duration>,
     /// Whether to record every event.
     pub record: bool,
     /// How to start a node.
@@ -36,6 +46,35 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
+    /// Between two checkpoints.
+    pub(super) fn interval(&self) -> Duration {
+        Duration::from_millis(self.rules.rules.checkpoint_delay_ms.max(1).into())
+    }
+
+    /// How a node of it runs.
+    pub(super) fn node_config(&self, name: NodeName, link: LinkConfig) -> NodeConfig {
+        NodeConfig {
+            name,
+            rules: self.rules.rules,
+            memory_mib: self.memory_mib,
+            workload: self.workload,
+            plan: self.plan.clone(),
+            record: self.record,
+            link,
+        }
+    }
+
+    /// The clients of a run that begins now.
+    pub(super) fn clients_from_now(&self) -> Clients {
+        let demand = Demand::new(self.load, Instant::now());
+        if self.load.is_none() {
+            return Clients::new(self.clients, demand, RETRY_AFTER);
+        }
+        let most = u32::try_from(crate::abi::CLIENTS).unwrap_or(u32::MAX);
+        // What only waits for a checkpoint is not to be asked twice.
+        Clients::new(most, demand, RETRY_AFTER + 10 * self.interval())
+    }
+
     /// How long clients may go without any reply: replies leave with a checkpoint, which a delay and stalls hold up.
     pub(super) fn patience(&self) -> Duration {
         let delay = Duration::from_millis(self.rules.rules.checkpoint_delay_ms.into());
@@ -76,6 +115,24 @@ pub struct RunOutcome {
     pub closed: Vec<Gate>,
     /// The records, if asked for.
     pub trace: Option<Trace>,
+}
+
+impl RunOutcome {
+    /// That of a run that has just begun.
+    pub(super) const fn nothing_yet() -> Self {
+        Self {
+            violation: None,
+            claimed: true,
+            checkpoints: Vec::new(),
+            failovers: 0,
+            replies: 0,
+            takeover_us: Vec::new(),
+            struck: Vec::new(),
+            unreached: Vec::new(),
+            closed: Vec::new(),
+            trace: None,
+        }
+    }
 }
 
 /// Why a run could not be made at all.
@@ -119,10 +176,12 @@ mod tests {
             rules: NamedRules { name: "slow".to_owned(), rules },
             checkpoints: 1,
             memory_mib: 16,
-            dirty_pages: 0,
+            workload: Workload::default(),
             link: LinkKind::Unix,
             plan: Plan::new(vec![stall, stall]),
             clients: 1,
+            load: None,
+            lasts: None,
             record: false,
             node: NodeCommand { program: "none".into(), arguments: Vec::new() },
         };

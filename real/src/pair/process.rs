@@ -144,6 +144,16 @@ impl Process {
         }
     }
 
+    /// The process's number, while it lives.
+    pub(super) fn id(&self) -> Option<u32> {
+        self.alive.then(|| self.child.0.id())
+    }
+
+    /// Its name.
+    pub(super) const fn name(&self) -> NodeName {
+        self.name
+    }
+
     /// Kills the process with SIGKILL and waits until it is gone.
     pub(super) fn kill(&mut self) {
         self.alive = false;

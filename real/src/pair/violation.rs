@@ -9,6 +9,12 @@ pub enum RunViolation {
     /// The clients' history contradicts itself, or a reply in it is lost.
     #[error(transparent)]
     History(#[from] Violation),
+    /// The tester that does without serials finds no order of the operations on a key that explains the answers.
+    #[error("contradicted: no order of the operations on key {key} explains what the clients were answered")]
+    NoOrder {
+        /// The key.
+        key: u64,
+    },
     /// The service refused a request that is in order.
     #[error("request {sequence} of client {client} was refused with status {status}")]
     Refused {
@@ -42,12 +48,12 @@ impl RunViolation {
         match self {
             Self::History(violation) => violation.is_loss(),
             Self::Silence { .. } | Self::Unserved => true,
-            Self::Refused { .. } | Self::UnknownClient { .. } => false,
+            Self::NoOrder { .. } | Self::Refused { .. } | Self::UnknownClient { .. } => false,
         }
     }
 
     /// Whether it can come from two nodes that serve at once; else it cannot, whatever the rules claim.
     pub(super) const fn rests_on_fencing(&self) -> bool {
-        matches!(self, Self::History(_))
+        matches!(self, Self::History(_) | Self::NoOrder { .. })
     }
 }

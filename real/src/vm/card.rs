@@ -6,6 +6,7 @@
 use super::Machine;
 use crate::abi::{self, RING_SLOTS, Reply, Request, Slot};
 use crate::{Error, Result};
+use std::time::Duration;
 
 impl Machine {
     /// Puts a request into the ring; `false` when the ring is full. The guest sees it when it runs.
@@ -58,6 +59,29 @@ impl Machine {
         self.write(abi::TICKS_GIVEN, &given.wrapping_add(1).to_le_bytes())
     }
 
+    /// More of the guest's time has passed. It counts only for a guest that has asked for it.
+    ///
+    /// # Errors
+    /// None in practice: the word lies in memory.
+    pub fn pass_time(&mut self, passed: Duration) -> Result<()> {
+        if self.memory().read_word(abi::NEXT_US)? == 0 {
+            return Ok(());
+        }
+        let passed = u64::try_from(passed.as_micros()).unwrap_or(u64::MAX);
+        let time = self.memory().read_word(abi::TIME_US)?.saturating_add(passed);
+        self.write(abi::TIME_US, &time.to_le_bytes())
+    }
+
+    /// How much of its time has to pass until the guest wants to run without being asked; none if it never does.
+    ///
+    /// # Errors
+    /// None in practice: the words lie in memory.
+    pub fn wakes_in(&self) -> Result<Option<Duration>> {
+        let next = self.memory().read_word(abi::NEXT_US)?;
+        let time = self.memory().read_word(abi::TIME_US)?;
+        Ok((next != 0).then(|| Duration::from_micros(next.saturating_sub(time))))
+    }
+
     /// Whether an idle guest would find something to do: running it without is a waste of an exit.
     ///
     /// # Errors
@@ -66,7 +90,8 @@ impl Machine {
         let ticks = self.memory().read_word(abi::TICKS_GIVEN)? != self.memory().read_word(abi::TICKS_DONE)?;
         let (_, requests) = self.requests()?;
         let room = self.replies_waiting(self.output_end()?)? < RING_SLOTS;
-        Ok(ticks || (requests > 0 && room))
+        let awake = self.wakes_in()?.is_some_and(|wakes_in| wakes_in.is_zero());
+        Ok(ticks || awake || (requests > 0 && room))
     }
 
     /// Requests ever put, and how many of them still wait.

@@ -1,7 +1,8 @@
 //! One virtual machine, and all of its state: the lower half of the runner.
 //!
 //! ```text
-//!   card        the host's end of the guest's rings: requests in, replies out, ticks
+//!   guest       the programs that there are, and what they can be told to do
+//!   card        the host's end of the guest's rings: requests in, replies out, ticks, time
 //!   machine     one VM under /dev/kvm: boot, run until an exit, settle, save, restore
 //!     |-- host      what /dev/kvm must offer
 //!     |-- boot      ring 3 in long mode, page tables, the program
@@ -25,6 +26,7 @@ mod card;
 mod cpu;
 mod dirty;
 mod exit;
+mod guest;
 mod host;
 mod kick;
 mod machine;
@@ -33,11 +35,8 @@ mod memory;
 pub use blob::{BLOB_BYTES_MAX, BlobError, Decoded, decode, encode};
 pub use cpu::CpuState;
 pub use exit::{Doorbell, Exit, Failure};
+pub use guest::{Guest, Pattern, Workload};
 pub use host::kvm_usable;
 pub use kick::Kicker;
 pub use machine::{Machine, MachineConfig};
 pub use memory::{MEMORY_MIB_MAX, MEMORY_MIB_MIN, Memory, Page};
-
-/// The guest's program (`real/guest/main.rs`), compiled by this crate's build script: a flat image for
-/// [`Machine::boot`].
-pub static GUEST: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/guest.bin"));

@@ -4,7 +4,7 @@
 
 use colo_real::abi::{Parameters, Reply, Request};
 use colo_real::kvm_usable;
-use colo_real::vm::{Doorbell, Exit, GUEST, Machine, MachineConfig};
+use colo_real::vm::{Doorbell, Exit, Guest, Machine, MachineConfig};
 
 /// Whether to run at all. Without a usable /dev/kvm a test says loudly that it is skipped; with `COLO_REQUIRE_KVM=1` it
 /// fails instead.
@@ -24,7 +24,7 @@ pub(crate) fn bare() -> Machine {
 pub(crate) fn service(dirty_pages_per_request: u64, dirty_pages_per_tick: u64) -> Machine {
     let mut machine = bare();
     let parameters = Parameters { dirty_pages_per_request, dirty_pages_per_tick, ..Parameters::default() };
-    machine.boot(GUEST, &parameters).unwrap();
+    machine.boot(Guest::Kv.image(), &parameters).unwrap();
     machine
 }
 

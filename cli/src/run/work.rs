@@ -1,0 +1,183 @@
+//! What the machines of `colo run` have to do, and for how long: the flags, and what they mean for a run.
+
+use crate::report::{Failure, grouped};
+use crate::sim::{drawn_seed, parse_time};
+use clap::ValueEnum;
+use colo_real::{Guest, Load, Pattern, Workload, abi};
+use std::fmt::Write;
+use std::time::Duration;
+
+/// The most requests a second that make sense: beyond, only the clients are measured.
+const MOST_PER_SECOND: u32 = 100_000;
+
+/// The most bytes a second that a guest can be told to dirty: more than any memory takes.
+const MOST_BYTES_PER_SECOND: u64 = 1 << 40;
+
+/// Bytes of a page.
+const PAGE_BYTES: u64 = abi::PAGE_BYTES;
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum GuestName {
+    /// The key-value service alone.
+    Kv,
+    /// It writes to memory at a rate.
+    Dirtier,
+    /// It has timers, at which it writes, reads and copies.
+    Mixed,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum PatternName {
+    /// Page after page.
+    Sequential,
+    /// Any page.
+    Random,
+    /// Any page, but mostly of a sixteenth of them.
+    Hot,
+}
+
+/// The work of a run.
+#[derive(clap::Args)]
+pub(crate) struct Work {
+    /// The guest: it answers requests, and writes to memory (kv: with each checkpoint; dirtier: at a rate; mixed: at a
+    /// rate, and reads and copies, too, by timers of its own).
+    #[arg(long, value_enum, default_value_t = GuestName::Kv)]
+    guest: GuestName,
+    /// Bytes that the guest dirties per checkpoint, besides those of its service.
+    #[arg(long, default_value_t = 0, value_name = "BYTES")]
+    dirty: u64,
+    /// Bytes that the guest dirties per second, for a dirtier or a mixed guest.
+    #[arg(long, value_name = "BYTES/s", value_parser = parse_bytes_per_second)]
+    dirty_rate: Option<u64>,
+    /// In which order it writes to its pages [default: sequential].
+    #[arg(long, value_enum, value_name = "PATTERN")]
+    dirty_pattern: Option<PatternName>,
+    /// How much memory it writes to, round and round or here and there, instead of all that there is.
+    #[arg(long, value_name = "BYTES")]
+    dirty_area: Option<u64>,
+    /// Requests a second, made at times drawn from --seed whether or not those before are answered; without, --clients
+    /// ask one after the other.
+    #[arg(long, value_name = "N/s", value_parser = parse_rate, conflicts_with_all = ["clients", "crash_points"])]
+    load: Option<u32>,
+    /// What the times and requests of --load are drawn from; without, one is drawn and printed.
+    #[arg(long, value_name = "S", requires = "load")]
+    seed: Option<u64>,
+    /// Run for so long, for instance 1m, and look whether anything grows: memory, latency, the list of checkpoints.
+    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with_all = ["checkpoints", "crash_points"])]
+    soak: Option<Duration>,
+    /// One machine that nobody protects, for comparison: the same guest under the same load, no checkpoints.
+    #[arg(long, conflicts_with_all = ["plan", "crash_points", "trace"])]
+    pub(super) unprotected: bool,
+}
+
+fn parse_bytes_per_second(text: &str) -> Result<u64, String> {
+    let number = text.strip_suffix("/s").unwrap_or(text).parse::<u64>().ok();
+    number
+        .filter(|rate| (1..=MOST_BYTES_PER_SECOND).contains(rate))
+        .ok_or_else(|| format!("expected bytes a second, from 1/s to {MOST_BYTES_PER_SECOND}/s"))
+}
+
+fn parse_rate(text: &str) -> Result<u32, String> {
+    let number = text.strip_suffix("/s").unwrap_or(text).parse().ok();
+    number
+        .filter(|rate| (1..=MOST_PER_SECOND).contains(rate))
+        .ok_or_else(|| format!("expected requests a second, from 1/s to {MOST_PER_SECOND}/s"))
+}
+
+impl Work {
+    /// The flags that say what the guest does.
+    pub(super) fn again(&self) -> String {
+        let guest = self.guest.to_possible_value();
+        let guest = guest.map_or_else(String::new, |guest| format!(" --guest {}", guest.get_name()));
+        let mut flags = format!("{guest} --dirty {}", self.dirty);
+        if let Some(rate) = self.dirty_rate {
+            let _ = write!(flags, " --dirty-rate {rate}");
+        }
+        if let Some(pattern) = self.dirty_pattern.and_then(|pattern| pattern.to_possible_value()) {
+            let _ = write!(flags, " --dirty-pattern {}", pattern.get_name());
+        }
+        if let Some(area) = self.dirty_area {
+            let _ = write!(flags, " --dirty-area {area}");
+        }
+        flags
+    }
+
+    /// The load, with a seed that is drawn if none was given.
+    pub(super) fn load(&self) -> Option<Load> {
+        let seed = self.seed.unwrap_or_else(drawn_seed);
+        self.load.map(|per_second| Load { per_second, seed })
+    }
+
+    /// For how long to run, if that was said.
+    pub(super) const fn lasts(&self) -> Option<Duration> {
+        self.soak
+    }
+
+    /// Whether the run is one to look at for what grows.
+    pub(super) const fn is_soak(&self) -> bool {
+        self.soak.is_some()
+    }
+
+    /// What the guest does in a machine of so much memory.
+    pub(super) fn workload(&self, memory_mib: u64) -> Result<Workload, Failure> {
+        self.check_sizes(memory_mib << 20)?;
+        self.check_writes()?;
+        Ok(Workload {
+            guest: match self.guest {
+                GuestName::Kv => Guest::Kv,
+                GuestName::Dirtier => Guest::Dirtier,
+                GuestName::Mixed => Guest::Mixed,
+            },
+            pattern: match self.dirty_pattern {
+                None | Some(PatternName::Sequential) => Pattern::Sequential,
+                Some(PatternName::Random) => Pattern::Random,
+                Some(PatternName::Hot) => Pattern::Hot,
+            },
+            area_pages: self.dirty_area.map_or(0, |bytes| bytes.div_ceil(PAGE_BYTES)),
+            pages_per_tick: self.dirty.div_ceil(PAGE_BYTES),
+            pages_per_second: self.dirty_rate.map_or(0, |rate| rate.div_ceil(PAGE_BYTES)),
+        })
+    }
+
+    fn check_sizes(&self, memory_bytes: u64) -> Result<(), Failure> {
+        let half = memory_bytes / 2;
+        if self.dirty > half {
+            let most = grouped(half);
+            return Err(Failure::Input(format!(
+                "--dirty {}: at most half of the memory, {most}",
+                self.dirty
+            )));
+        }
+        let most = memory_bytes - abi::WORK;
+        match self.dirty_area {
+            Some(area) if !(PAGE_BYTES..=most).contains(&area) => Err(Failure::Input(format!(
+                "--dirty-area {area}: expected from a page, {}, to what this guest has for it, {}",
+                grouped(PAGE_BYTES),
+                grouped(most)
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether what is said of writes is said of a guest that writes.
+    fn check_writes(&self) -> Result<(), Failure> {
+        let writes_nothing = self.dirty == 0 && self.dirty_rate.is_none();
+        let problem = match self.guest {
+            GuestName::Kv if self.dirty_rate.is_some() => {
+                "--dirty-rate: the guest kv writes with checkpoints only, expected --guest dirtier, --guest mixed, \
+                 or --dirty"
+            }
+            GuestName::Dirtier | GuestName::Mixed if self.dirty_rate.is_none() => {
+                "--guest: this one writes at a rate, expected --dirty-rate"
+            }
+            _ if writes_nothing && self.dirty_pattern.is_some() => {
+                "--dirty-pattern: nothing is written, expected --dirty or --dirty-rate"
+            }
+            _ if writes_nothing && self.dirty_area.is_some() => {
+                "--dirty-area: nothing is written, expected --dirty or --dirty-rate"
+            }
+            _ => return Ok(()),
+        };
+        Err(Failure::Input(problem.to_owned()))
+    }
+}

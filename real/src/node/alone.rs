@@ -1,0 +1,46 @@
+//! A machine that nobody protects: requests go in, and what the guest says leaves at once. No core, no link, no
+//! checkpoints, and so no protocol.
+
+use super::effects::{raw_reply, tell_output};
+use super::vcpu::VcpuThread;
+use super::{Control, NodeError, wait_for};
+use crate::abi::Request;
+use crate::control::{FromNode, RawReply, ToNode};
+use crate::vm::Machine;
+use rustix::event::{PollFd, PollFlags};
+use std::os::fd::AsFd;
+
+/// Runs the machine until the harness goes.
+pub(super) fn run(control: &mut Control, machine: Machine) -> Result<(), NodeError> {
+    let vcpu = VcpuThread::start(machine)?;
+    control.tell(&FromNode::Started)?;
+    vcpu.resume();
+    let (mut said, mut replies) = (0, Vec::new());
+    loop {
+        while let Some(command) = control.overhear()? {
+            carry_out(&command, &vcpu)?;
+        }
+        vcpu.take_replies(&mut replies).map_err(NodeError::Guest)?;
+        let units: Vec<RawReply> = replies.drain(..).map(raw_reply).collect();
+        tell_output(said, &units, control)?;
+        said += units.len() as u64;
+        wait_for(
+            &mut [
+                PollFd::from_borrowed_fd(control.output.as_fd(), PollFlags::IN),
+                PollFd::from_borrowed_fd(vcpu.event().as_fd(), PollFlags::IN),
+            ],
+            None,
+        )?;
+    }
+}
+
+fn carry_out(command: &ToNode, vcpu: &VcpuThread) -> Result<(), NodeError> {
+    match *command {
+        ToNode::Request([client, sequence, operation, key, value]) => {
+            vcpu.request(Request { client, sequence, operation, key, value });
+            Ok(())
+        }
+        ToNode::Tick => Ok(vcpu.while_still(Machine::tick)?),
+        _ => Err(NodeError::Internal(format!("{command:?} to a machine that nobody protects"))),
+    }
+}

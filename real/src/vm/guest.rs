@@ -1,0 +1,72 @@
+//! The programs that can run in a machine (`real/guest/`, compiled by this crate's build script), and what they can be told
+//! to do beside answering requests.
+
+use crate::abi::{self, Parameters};
+use serde::{Deserialize, Serialize};
+
+/// A program.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum Guest {
+    /// The key-value service alone.
+    #[default]
+    Kv,
+    /// It writes to memory at a rate.
+    Dirtier,
+    /// It has timers, at which it writes, reads and copies.
+    Mixed,
+}
+
+impl Guest {
+    /// The flat image, for [`Machine::boot`](super::Machine::boot).
+    pub const fn image(self) -> &'static [u8] {
+        match self {
+            Self::Kv => include_bytes!(concat!(env!("OUT_DIR"), "/kv.bin")),
+            Self::Dirtier => include_bytes!(concat!(env!("OUT_DIR"), "/dirtier.bin")),
+            Self::Mixed => include_bytes!(concat!(env!("OUT_DIR"), "/mixed.bin")),
+        }
+    }
+}
+
+/// In which order pages are written to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum Pattern {
+    /// One after the other, round and round.
+    #[default]
+    Sequential,
+    /// Any.
+    Random,
+    /// Any, but mostly of a sixteenth of them.
+    Hot,
+}
+
+/// What a machine does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Workload {
+    /// The program.
+    pub guest: Guest,
+    /// Which pages it writes to.
+    pub pattern: Pattern,
+    /// How many there are to be written to; 0 for all that there are.
+    pub area_pages: u64,
+    /// Pages written per checkpoint (tick).
+    pub pages_per_tick: u64,
+    /// Pages written per second of its own time, if the program has a rate.
+    pub pages_per_second: u64,
+}
+
+impl Workload {
+    /// What the program is told.
+    pub fn parameters(&self) -> Parameters {
+        Parameters {
+            dirty_pages_per_tick: self.pages_per_tick,
+            pages_per_second: self.pages_per_second,
+            area_pages_asked: self.area_pages,
+            pattern: match self.pattern {
+                Pattern::Sequential => abi::PATTERN_SEQUENTIAL,
+                Pattern::Random => abi::PATTERN_RANDOM,
+                Pattern::Hot => abi::PATTERN_HOT,
+            },
+            ..Parameters::default()
+        }
+    }
+}
