@@ -4,7 +4,8 @@
 //! state is being loaded finds it half loaded, as it would in QEMU. No decision of the protocol is taken here.
 
 use super::inbound::Inbound;
-use super::outgoing::{Outgoing, Pieces};
+use super::outgoing::Outgoing;
+use super::saved::Saved;
 use super::silence::Silence;
 use super::staging::{RAM_BLOCK, StagedDevices, Staging};
 use super::vcpu::VcpuThread;
@@ -12,7 +13,7 @@ use super::{Control, NodeError, wait_for};
 use crate::abi::{Reply, Request};
 use crate::control::{FromNode, NodeConfig, ToNode};
 use crate::link::Link;
-use crate::vm::{BLOB_BYTES_MAX, CpuState, Machine};
+use crate::vm::{BLOB_BYTES_MAX, Machine};
 use colo_protocol::wire::{BlockName, Config, DEFAULT_RAM_SECTION_ID, Decoder, Direction, Encoder};
 use colo_protocol::{
     Effect, Input, InputKind, Message, Node, NodeName, Operation, OutputBuffer, ProtocolError,
@@ -28,7 +29,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct InHand {
     pub(super) operation: Operation,
-    /// Of a load: the RAM has been applied.
+    /// Of a load: the RAM has been applied. Of a transfer: half of it has been written.
     pub(super) halfway: bool,
 }
 
@@ -56,6 +57,8 @@ pub(super) struct Driver {
     pub(super) encoder: Encoder,
     pub(super) block: BlockName,
     pub(super) outgoing: Outgoing,
+    /// Some of it has not been tried to be written, because more comes at once that goes with it.
+    pub(super) keeps_back: bool,
     pub(super) staging: Staging,
     pub(super) staged: Option<StagedDevices>,
     /// What the load in hand applies; it keeps it whatever becomes of what is staged. None of the initial state.
@@ -84,16 +87,6 @@ pub(super) struct Driver {
     pub(super) saved: Saved,
     pub(super) times: Times,
     pub(super) replies: Vec<Reply>,
-}
-
-/// The state that has been captured last, in buffers that are used again and again.
-pub(super) struct Saved {
-    pub(super) pages: Vec<u64>,
-    /// The pages as they go over the link, until they do.
-    pub(super) ram: Pieces,
-    pub(super) cpu: Box<CpuState>,
-    pub(super) blob: Vec<u8>,
-    pub(super) output: Vec<u8>,
 }
 
 /// When the steps of the checkpoint in hand were taken.
@@ -132,13 +125,7 @@ impl Driver {
         let own = Plan::new(own_faults).with_gates(own_gates.copied().collect());
         let block =
             BlockName::new(RAM_BLOCK.as_bytes()).map_err(|error| NodeError::Internal(error.to_string()))?;
-        let saved = Saved {
-            pages: Vec::new(),
-            ram: Pieces::default(),
-            cpu: Box::new(machine.cpu_state()),
-            blob: Vec::new(),
-            output: Vec::new(),
-        };
+        let saved = Saved::nothing(machine.cpu_state());
         let checkpoint_delay = Duration::from_millis(config.rules.checkpoint_delay_ms.into());
         let loading = InHand { operation: Operation::LoadState, halfway: true };
         Ok(Self {
@@ -154,6 +141,7 @@ impl Driver {
             encoder: Encoder::new(config.rules.dialect, DEFAULT_RAM_SECTION_ID),
             block,
             outgoing: Outgoing::default(),
+            keeps_back: false,
             staging: Staging::default(),
             staged: None,
             loading: None,
@@ -204,6 +192,9 @@ impl Driver {
         }
         if self.node.queue().ready(self.in_hand.is_some()).is_some() && !self.effect_is_held() {
             return self.carry_out(control);
+        }
+        if std::mem::take(&mut self.keeps_back) {
+            return self.pump(control);
         }
         let worked_on = self.in_hand.filter(|in_hand| in_hand.is_worked_on());
         if let Some(in_hand) = worked_on.filter(|in_hand| !self.operation_is_held(*in_hand)) {

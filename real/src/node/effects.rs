@@ -1,6 +1,7 @@
 //! Carrying effects out: those that are done at once.
 
 use super::driver::{Driver, Times};
+use super::saved::Take;
 use super::{Control, NodeError};
 use crate::abi::Reply;
 use crate::control::{CheckpointFigures, FromNode, MAX_UNITS, RawReply};
@@ -93,14 +94,16 @@ impl Driver {
         self.encoder
             .message(self.outgoing.buffer(), message)
             .map_err(|error| NodeError::Internal(error.to_string()))?;
-        self.pump(control)
+        self.keeps_back = self.follows_no_plan();
+        if self.keeps_back { Ok(()) } else { self.pump(control) }
     }
 
     /// The VM executes. What is still to be sent of its memory is copied before.
     fn resume(&mut self) -> Result<(), NodeError> {
         let mut machine = self.vcpu.machine();
-        self.saved.ram.copy_pages(&machine)?;
         self.outgoing.copy_pages(&machine)?;
+        let encoder = (&mut self.encoder, &self.block);
+        self.saved.encode(usize::MAX, Take::Copied, &machine, encoder).map_err(NodeError::Internal)?;
         machine.tick()?;
         drop(machine);
         self.vcpu.resume();

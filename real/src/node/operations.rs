@@ -1,18 +1,17 @@
 //! Operations on the VM and transfers: begun by an effect, advanced in stages, ended by an input.
 
-use super::driver::{Driver, InHand, Saved};
+use super::driver::{Driver, InHand};
 use super::staging::StagedDevices;
 use super::{Control, NodeError};
-use crate::abi::{PAGE_BYTES, Reply, Slot};
+use crate::abi::{Reply, Slot};
 use crate::control::FromNode;
-use crate::vm::{Machine, Page, encode};
-use colo_protocol::wire::{BlockName, Encoder};
+use crate::vm::{Machine, encode};
 use colo_protocol::{Input, Operation, OutputBuffer, OutputOffset};
 use colo_trace::{Event, Kind, Moment};
 use std::time::Instant;
 
-/// A page that need not be sent.
-const ZERO_PAGE: Page = [0; size_of::<Page>()];
+/// What is no more than this is sent together with what comes next, bytes.
+const LITTLE: usize = 1 << 16;
 
 /// The bytes of a withheld unit of output.
 const UNIT_BYTES: usize = size_of::<Slot>();
@@ -38,11 +37,23 @@ impl Driver {
                 Ok(())
             }
             Operation::SendRam => {
-                self.outgoing.transfer(&mut self.saved.ram);
+                if self.saved.ram.len() > LITTLE {
+                    // What is large is not copied once more to stand behind a message.
+                    return self.pump(control);
+                }
+                self.append_ram()?;
+                if !self.saved.has_more() && self.outgoing.len() <= LITTLE && self.follows_no_plan() {
+                    self.keeps_back = true;
+                    return self.end(Input::RamSent, control);
+                }
                 self.pump(control)
             }
             Operation::SendDeviceState => {
-                self.outgoing.transfer_bytes(&self.saved.blob);
+                let start = self.outgoing.len();
+                self.outgoing.buffer().extend_from_slice(&self.saved.blob);
+                if !self.follows_no_plan() {
+                    self.outgoing.mark_middle(start);
+                }
                 self.pump(control)
             }
         }
@@ -110,7 +121,7 @@ impl Driver {
     }
 
     /// Captures the VM: which pages are dirty, and the device state with the withheld output. Its length, bytes. The pages
-    /// stay where they are until the VM is to execute.
+    /// stay where they are until they are sent, or the VM is to execute.
     fn save(&mut self) -> Result<u64, String> {
         if std::mem::take(&mut self.fail_save) {
             return Err("the capture fails, as the plan has it".to_owned());
@@ -118,7 +129,7 @@ impl Driver {
         let mut machine = self.vcpu.machine();
         machine.harvest(&mut self.saved.pages).map_err(|error| error.to_string())?;
         machine.save(&mut self.saved.cpu).map_err(|error| error.to_string())?;
-        encode_ram(&machine, &mut self.encoder, &self.block, &mut self.saved)?;
+        self.saved.begin_ram(&mut self.encoder);
         let bytes = self.output.units().flat_map(|reply| reply.to_slot()).flat_map(u64::to_le_bytes);
         self.saved.output.clear();
         self.saved.output.extend(bytes);
@@ -146,34 +157,6 @@ impl Driver {
         self.output = output;
         Ok(OutputOffset(end))
     }
-}
-
-/// The dirty pages, in the link's format.
-fn encode_ram(
-    machine: &Machine,
-    encoder: &mut Encoder,
-    block: &BlockName,
-    saved: &mut Saved,
-) -> Result<(), String> {
-    saved.ram.clear();
-    encoder.ram_section_start(saved.ram.bytes());
-    for page in &saved.pages {
-        let address = page * PAGE_BYTES;
-        let content = machine.page(*page).map_err(|error| error.to_string())?;
-        if *content == ZERO_PAGE {
-            let written = encoder.zero_page(saved.ram.bytes(), address, block, 0);
-            written.map_err(|error| error.to_string())?;
-            continue;
-        }
-        let header = encoder.page_header(saved.ram.bytes(), address, block);
-        header.map_err(|error| error.to_string())?;
-        saved.ram.push_page(*page);
-    }
-    let out = saved.ram.bytes();
-    encoder.end_of_records(out);
-    encoder.section_footer(out);
-    encoder.end_of_ram(out);
-    Ok(())
 }
 
 /// Gives the processor its staged state, and sees that it fits the memory.

@@ -56,7 +56,8 @@ impl Pieces {
         self.pages.clear();
     }
 
-    fn len(&self) -> usize {
+    /// How many bytes there are in all.
+    pub(super) fn len(&self) -> usize {
         self.bytes.len() + self.pages.len() * PAGE
     }
 
@@ -72,7 +73,7 @@ impl Pieces {
     }
 
     /// Puts a copy in the place of each page: from now on the guest may execute.
-    pub(super) fn copy_pages(&mut self, machine: &Machine) -> crate::Result<()> {
+    fn copy_pages(&mut self, machine: &Machine) -> crate::Result<()> {
         if self.pages.is_empty() {
             return Ok(());
         }
@@ -138,28 +139,19 @@ impl Outgoing {
         self.pieces.bytes()
     }
 
-    /// Appends all of `pieces`, as a transfer of its own, and leaves them empty.
-    pub(super) fn transfer(&mut self, pieces: &mut Pieces) {
-        let start = self.pieces.len();
+    /// Appends all of `pieces` and leaves them empty.
+    pub(super) fn append(&mut self, pieces: &mut Pieces) {
         self.pieces.append(pieces);
-        self.mark_transfer(start);
     }
 
-    /// Appends these bytes, as a transfer of its own.
-    pub(super) fn transfer_bytes(&mut self, bytes: &[u8]) {
-        let start = self.pieces.len();
-        self.buffer().extend_from_slice(bytes);
-        self.mark_transfer(start);
-    }
-
-    /// Everything appended since `start` is one transfer: `pump` stops once in its middle.
-    fn mark_transfer(&mut self, start: usize) {
+    /// `pump` stops once in the middle of what has been appended since there were `start` bytes.
+    pub(super) fn mark_middle(&mut self, start: usize) {
         self.middle = Some(start.midpoint(self.pieces.len()));
     }
 
-    /// Whether the first half of the transfer in hand has been written.
-    pub(super) const fn is_in_second_half(&self) -> bool {
-        self.middle.is_none()
+    /// How many bytes there are, written or not.
+    pub(super) fn len(&self) -> usize {
+        self.pieces.len()
     }
 
     /// Whether there is anything to write.

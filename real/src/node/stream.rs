@@ -1,7 +1,8 @@
 //! The node's end of the link: what goes out in pieces as the socket takes it, and what comes in, decoded and staged.
 
-use super::driver::Driver;
+use super::driver::{Driver, InHand};
 use super::outgoing::Progress;
+use super::saved::{PAGES_AT_ONCE, Take};
 use super::{Control, NodeError};
 use crate::link::Moved;
 use colo_protocol::Operation;
@@ -19,7 +20,8 @@ impl Driver {
             self.silence.link_lost(Instant::now());
         }
         self.outgoing.clear();
-        self.saved.ram.clear();
+        self.saved.forget_ram();
+        self.keeps_back = false;
         self.inbound.skip();
         self.held = None;
         self.in_hand = self.in_hand.filter(|in_hand| !in_hand.operation.needs_link());
@@ -27,7 +29,8 @@ impl Driver {
 
     /// Writes what the link takes; ends the transfer in hand when all is written.
     pub(super) fn pump(&mut self, control: &mut Control) -> Result<(), NodeError> {
-        while !self.outgoing.is_empty() && !self.is_stalled() && !self.transfer_is_held() {
+        while (self.refill()? || !self.outgoing.is_empty()) && !self.is_stalled() && !self.transfer_is_held()
+        {
             let Some(link) = &mut self.link else { break };
             let transfer =
                 self.in_hand.map(|in_hand| in_hand.operation).filter(|operation| operation.needs_link());
@@ -41,12 +44,14 @@ impl Driver {
             }
             match (progress, transfer) {
                 (Progress::Middle, Some(operation)) => {
+                    self.in_hand = Some(InHand { operation, halfway: true });
                     self.during(operation, control)?;
                     if !self.commands.is_empty() {
                         // What came there comes before the other half.
                         break;
                     }
                 }
+                (Progress::Done, Some(Operation::SendRam)) if self.saved.has_more() => {}
                 (Progress::Done, Some(operation)) => {
                     let input = match operation {
                         Operation::SendRam => Input::RamSent,
@@ -62,6 +67,36 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// While RAM is being sent and all that was encoded of it is on its way: encodes more. Whether there was more.
+    pub(super) fn refill(&mut self) -> Result<bool, NodeError> {
+        let sends_ram = self.in_hand.is_some_and(|in_hand| in_hand.operation == Operation::SendRam);
+        if !sends_ram || !self.outgoing.is_empty() || !self.saved.has_more() {
+            return Ok(false);
+        }
+        self.append_ram()?;
+        Ok(true)
+    }
+
+    /// Encodes some of the RAM, unless all of it is already, and appends it to what goes out.
+    pub(super) fn append_ram(&mut self) -> Result<(), NodeError> {
+        let machine = self.vcpu.machine();
+        let encoder = (&mut self.encoder, &self.block);
+        self.saved.encode(PAGES_AT_ONCE, Take::InPlace, &machine, encoder).map_err(NodeError::Internal)?;
+        drop(machine);
+        let start = self.outgoing.len();
+        self.outgoing.append(&mut self.saved.ram);
+        if self.saved.take_halfway() && !self.follows_no_plan() {
+            self.outgoing.mark_middle(start);
+        }
+        Ok(())
+    }
+
+    /// Whether the node waits for no point of a plan: then nobody can tell when exactly bytes leave, and what is sent at
+    /// about the same time leaves together.
+    pub(super) fn follows_no_plan(&self) -> bool {
+        self.cursor.left().is_empty() && self.cursor.closed().is_empty()
     }
 
     pub(super) fn link_gone(&mut self, control: &mut Control) -> Result<(), NodeError> {
@@ -108,7 +143,7 @@ impl Driver {
     /// Whether a gate holds the second half of the transfer in hand.
     pub(super) fn transfer_is_held(&mut self) -> bool {
         let transfer = self.in_hand.filter(|in_hand| in_hand.operation.needs_link());
-        transfer.is_some_and(|transfer| self.outgoing.is_in_second_half() && self.operation_is_held(transfer))
+        transfer.is_some_and(|transfer| transfer.halfway && self.operation_is_held(transfer))
     }
 
     /// Whether something has come over the link that need not wait.

@@ -1,0 +1,126 @@
+//! The state that has been captured last, on its way into the link's format: some pages at a time, so that the peer takes
+//! in the first while the next are looked at.
+
+use super::outgoing::Pieces;
+use crate::abi::PAGE_BYTES;
+use crate::vm::{CpuState, Machine, Page};
+use colo_protocol::wire::{BlockName, EncodeError, Encoder};
+
+/// Pages that are encoded at once: as many as one write takes, each with what stands before it.
+pub(super) const PAGES_AT_ONCE: usize = 512;
+
+/// A page that need not be sent.
+const ZERO_PAGE: Page = [0; size_of::<Page>()];
+
+/// A captured state, in buffers that are used again and again.
+pub(super) struct Saved {
+    /// The dirty pages, ascending.
+    pub(super) pages: Vec<u64>,
+    /// What of the RAM has been encoded and is not among what is being sent.
+    pub(super) ram: Pieces,
+    /// How many of the pages have been encoded.
+    encoded: usize,
+    /// All of the RAM has been encoded, or none is to be.
+    is_whole: bool,
+    /// The page in the middle of all is in `ram`.
+    is_halfway: bool,
+    pub(super) cpu: Box<CpuState>,
+    pub(super) blob: Vec<u8>,
+    pub(super) output: Vec<u8>,
+}
+
+/// What is done with a page that is not empty.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Take {
+    /// It is written from where the guest has it, and the guest stands still until then.
+    InPlace,
+    /// It is copied: the guest is to execute.
+    Copied,
+}
+
+impl Saved {
+    /// Nothing yet; the processor's state is room for others.
+    pub(super) fn nothing(cpu: CpuState) -> Self {
+        Self {
+            pages: Vec::new(),
+            ram: Pieces::default(),
+            encoded: 0,
+            is_whole: true,
+            is_halfway: false,
+            cpu: Box::new(cpu),
+            blob: Vec::new(),
+            output: Vec::new(),
+        }
+    }
+
+    /// The pages have been found: now they are to be encoded.
+    pub(super) fn begin_ram(&mut self, encoder: &mut Encoder) {
+        self.ram.clear();
+        (self.encoded, self.is_whole, self.is_halfway) = (0, false, false);
+        encoder.ram_section_start(self.ram.bytes());
+    }
+
+    /// Nobody is to have it any more.
+    pub(super) fn forget_ram(&mut self) {
+        self.ram.clear();
+        (self.is_whole, self.is_halfway) = (true, false);
+    }
+
+    /// Whether some of the RAM is still to be sent.
+    pub(super) fn has_more(&self) -> bool {
+        !self.is_whole || self.ram.len() > 0
+    }
+
+    /// Whether the page in the middle of all is among what has been encoded since this was asked.
+    pub(super) fn take_halfway(&mut self) -> bool {
+        std::mem::take(&mut self.is_halfway)
+    }
+
+    /// Encodes at most so many pages more.
+    pub(super) fn encode(
+        &mut self,
+        most: usize,
+        take: Take,
+        machine: &Machine,
+        (encoder, block): (&mut Encoder, &BlockName),
+    ) -> Result<(), String> {
+        if self.is_whole {
+            return Ok(());
+        }
+        let end = self.pages.len().min(self.encoded.saturating_add(most));
+        for page in &self.pages[self.encoded..end] {
+            let content = machine.page(*page).map_err(|error| error.to_string())?;
+            encode_page(&mut self.ram, (*page, content), take, (encoder, block))
+                .map_err(|error| error.to_string())?;
+        }
+        let middle = self.pages.len() / 2;
+        self.is_halfway |= self.encoded <= middle && (middle < end || self.pages.is_empty());
+        self.encoded = end;
+        if end == self.pages.len() {
+            self.is_whole = true;
+            let out = self.ram.bytes();
+            encoder.end_of_records(out);
+            encoder.section_footer(out);
+            encoder.end_of_ram(out);
+        }
+        Ok(())
+    }
+}
+
+fn encode_page(
+    ram: &mut Pieces,
+    (page, content): (u64, &Page),
+    take: Take,
+    (encoder, block): (&mut Encoder, &BlockName),
+) -> Result<(), EncodeError> {
+    let address = page * PAGE_BYTES;
+    if *content == ZERO_PAGE {
+        return encoder.zero_page(ram.bytes(), address, block, 0);
+    }
+    encoder.page_header(ram.bytes(), address, block)?;
+    match take {
+        Take::InPlace => ram.push_page(page),
+        Take::Copied => ram.bytes().extend_from_slice(content),
+    }
+    Ok(())
+}
