@@ -5,12 +5,14 @@
 //! something else, so the table has medians, and ratios of medians.
 
 mod limits;
+mod qemu;
 mod sample;
 
 use colo_protocol::Rules;
 use colo_real::{LinkKind, NodeCommand, RunOptions, Workload, kvm_usable, run_node, run_pair};
 use colo_trace::{NamedRules, Plan};
 use limits::Limits;
+use qemu::Qemu;
 use sample::Sample;
 use std::error::Error;
 use std::path::Path;
@@ -49,17 +51,25 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         eprintln!("no checkpoint can be measured here: {error}");
         return Ok(ExitCode::from(3));
     }
+    let directory = tempfile::tempdir()?;
+    let mut qemu = Qemu::start(MEMORY_MIB, &DIRTY_MIB, directory.path())?;
     println!("{MEMORY_MIB} MiB guest, Unix socket; microseconds, medians of {TURNS} turns\n");
-    println!("dirty MiB  pages  variant        pause  transaction    copy  transfer  pause to its limit");
+    println!(
+        "dirty MiB  pages  variant        pause  transaction    copy  transfer  pause to its limit, to QEMU's"
+    );
     for mib in DIRTY_MIB {
-        row(mib)?;
+        row(mib, qemu.as_mut())?;
+    }
+    if qemu.is_none() {
+        println!("\nCOLO_QEMU_PAIR names no folder with a pair of QEMUs to measure in turn");
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// All variants with one dirty set, in turns with the limits.
 #[expect(clippy::cast_precision_loss, reason = "microseconds of a pause are few")]
-fn row(mib: u64) -> Result<(), Box<dyn Error>> {
+fn row(mib: u64, qemu: Option<&mut Qemu>) -> Result<(), Box<dyn Error>> {
+    let mut yardstick = qemu.map(|qemu| qemu.measure(mib)).transpose()?;
     let mut limits = Limits::new(MEMORY_MIB * PAGES_OF_A_MIB)?;
     let mut measured = VARIANTS.map(|_| Measured::default());
     for _ in 0..TURNS {
@@ -78,9 +88,16 @@ fn row(mib: u64) -> Result<(), Box<dyn Error>> {
             limit if mib > 0 => format!("{:.2}", pause as f64 / limit.max(1) as f64),
             _ => "-".to_owned(),
         };
+        let of_qemu = yardstick.as_mut().map_or_else(String::new, |qemu| {
+            format!("  {:.3}", pause as f64 / qemu.pause.median().max(1) as f64)
+        });
         println!(
-            "{mib:9}  {pages:5}  {name:8}  {pause:10}  {transaction:11}  {copy:6}  {transfer:8}  {ratio}"
+            "{mib:9}  {pages:5}  {name:8}  {pause:10}  {transaction:11}  {copy:6}  {transfer:8}  {ratio}{of_qemu}"
         );
+    }
+    if let Some(qemu) = &mut yardstick {
+        let (pause, transaction) = (qemu.pause.median(), qemu.transaction.median());
+        println!("{mib:9}         QEMU      {pause:10}  {transaction:11}");
     }
     Ok(())
 }

@@ -41,6 +41,7 @@ impl InHand {
 }
 
 /// A node at work.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, and all combinations occur")]
 pub(super) struct Driver {
     pub(super) config: NodeConfig,
     pub(super) node: Node,

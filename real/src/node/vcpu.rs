@@ -34,6 +34,7 @@ struct Shared {
 
 /// What the node wants, and what the thread reports.
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, and all combinations occur")]
 struct Switch {
     run: bool,
     quit: bool,

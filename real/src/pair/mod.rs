@@ -73,6 +73,7 @@ pub fn measure_pair(
 }
 
 /// A run in progress.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, and all combinations occur")]
 struct Pair<'a> {
     options: &'a RunOptions,
     processes: [Process; 2],
