@@ -2,12 +2,15 @@
 
 use crate::report::grouped;
 use colo_protocol::NodeName;
-use colo_real::{Latencies, Measured, Slice};
+use colo_real::{Latencies, Measured, Slice, abi};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
 /// Memory that a node may hold at the end more than at the beginning: buffers still find their size.
 const SLACK_BYTES: u64 = 1 << 20;
+
+/// How often a checkpoint is in a node's memory at most: two buffers, each perhaps half empty.
+const COPIES: u64 = 4;
 
 /// A node's memory, bytes.
 struct Memory {
@@ -19,6 +22,8 @@ struct Memory {
 /// What was found.
 pub(super) struct Soak {
     memory: Vec<Memory>,
+    /// Memory that a node may hold more at the end: buffers keep the size of the largest checkpoint that there was.
+    allowed_bytes: u64,
     /// Median latencies of the first tenth and of the last, microseconds.
     drift: Option<[u64; 2]>,
 }
@@ -35,18 +40,24 @@ impl Soak {
             Some(Memory { node, first: most(part(1), node)?, last: most(slices[end..].iter(), node)? })
         });
         let (first, last) = (median(part(0)), median(slices[end..].iter()));
-        Self { memory: memory.collect(), drift: first.zip(last).map(|(first, last)| [first, last]) }
+        let largest = |slices: &[Slice]| slices.iter().map(|slice| slice.most_dirty_pages).max().unwrap_or(0);
+        let later = largest(slices).saturating_sub(largest(&slices[..slices.len().min(2 * tenth)]));
+        Self {
+            memory: memory.collect(),
+            allowed_bytes: SLACK_BYTES + COPIES * later * abi::PAGE_BYTES,
+            drift: first.zip(last).map(|(first, last)| [first, last]),
+        }
     }
 
     /// What is wrong, if anything is.
     pub(super) fn problem(&self) -> Option<String> {
-        let grown = self.memory.iter().find(|memory| memory.last > memory.first + SLACK_BYTES)?;
+        let grown = self.memory.iter().find(|memory| memory.last > memory.first + self.allowed_bytes)?;
         Some(format!(
             "the {}'s process has grown from {} to {} bytes, expected at most {} more",
             grown.node,
             grouped(grown.first),
             grouped(grown.last),
-            grouped(SLACK_BYTES)
+            grouped(self.allowed_bytes)
         ))
     }
 
@@ -100,7 +111,8 @@ mod tests {
     use super::*;
 
     fn soak(first: u64, last: u64) -> Soak {
-        Soak { memory: vec![Memory { node: NodeName::Secondary, first, last }], drift: Some([10, 20]) }
+        let memory = vec![Memory { node: NodeName::Secondary, first, last }];
+        Soak { memory, allowed_bytes: SLACK_BYTES, drift: Some([10, 20]) }
     }
 
     #[test]

@@ -64,6 +64,8 @@ pub struct Slice {
     pub latency: Latencies,
     /// Checkpoints that were completed in it.
     pub checkpoints: u64,
+    /// The most pages of one of them.
+    pub most_dirty_pages: u64,
     /// Their sums.
     pub dirty_pages: u64,
     /// How long the primary's VM stood still, microseconds.
@@ -80,6 +82,7 @@ impl Default for Slice {
             // There are many slices.
             latency: Latencies::with_digits(2),
             checkpoints: 0,
+            most_dirty_pages: 0,
             dirty_pages: 0,
             pause_us: 0,
             release_us: 0,
@@ -92,6 +95,7 @@ impl Slice {
     fn add(&mut self, other: &Self) {
         self.latency.add(&other.latency);
         self.checkpoints += other.checkpoints;
+        self.most_dirty_pages = self.most_dirty_pages.max(other.most_dirty_pages);
         self.dirty_pages += other.dirty_pages;
         self.pause_us += other.pause_us;
         self.release_us += other.release_us;
@@ -160,6 +164,7 @@ impl Measured {
     pub(super) fn checkpoint(&mut self, figures: &CheckpointFigures, now: Instant) {
         let slice = self.slice(now);
         slice.checkpoints += 1;
+        slice.most_dirty_pages = slice.most_dirty_pages.max(figures.dirty_pages);
         slice.dirty_pages += figures.dirty_pages;
         slice.pause_us += figures.pause_us;
         slice.release_us += figures.release_us;
