@@ -79,6 +79,8 @@ struct Pair<'a> {
     suspected_wrongly: bool,
     /// The link has lost something for good, and does not say so.
     link_is_silent: bool,
+    /// A node was told to go on alone.
+    told_to_serve: bool,
     /// A node was promoted while its peer lived.
     two_may_serve: bool,
     /// The directory of the sockets, until both nodes have started.
@@ -125,6 +127,7 @@ impl<'a> Pair<'a> {
             halted: false,
             suspected_wrongly: false,
             link_is_silent: false,
+            told_to_serve: false,
             two_may_serve: false,
             directory: Some(directory.to_owned()),
             started: 0,
@@ -414,6 +417,7 @@ impl<'a> Pair<'a> {
     }
 
     fn lost_heartbeat(&mut self, node: NodeName, planned: bool) {
+        self.told_to_serve = true;
         self.manager.serves(node);
         self.process(node).tell(&ToNode::LostHeartbeat { planned });
     }
@@ -453,7 +457,9 @@ impl<'a> Pair<'a> {
     fn claims(&self, violation: &RunViolation) -> bool {
         let rules = &self.options.rules.rules;
         if matches!(violation, RunViolation::Silence { .. }) && self.link_is_silent {
-            return rules.claims_liveness(Liveness::CheckpointEnds, true);
+            let told = self.told_to_serve;
+            let broken = if told { Liveness::FailoverCompletes } else { Liveness::CheckpointEnds };
+            return rules.claims_liveness(broken, true);
         }
         let two_served = violation.rests_on_fencing() && self.two_may_serve;
         !two_served || rules.claims(Property::SingleServer, self.suspected_wrongly)
