@@ -58,7 +58,7 @@ impl Tally {
                 break;
             }
             let row = &mut tally.rows[crash_of_turn(turn, failovers, crashes.len())];
-            row.take(crash(options, row.fault, &row.predicted.possible)?);
+            row.take(crash(options, row.fault, &row.predicted)?);
             bar.inc(1);
         }
         bar.finish_and_clear();

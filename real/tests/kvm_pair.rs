@@ -5,7 +5,7 @@
 
 mod common;
 
-use colo_protocol::{CheckpointNumber, Detection, NodeName, Rules};
+use colo_protocol::{CheckpointNumber, Detection, NodeName, Rules, rules_named};
 use colo_real::{
     Guest, LinkKind, NodeCommand, Pattern, RunError, RunOptions, RunOutcome, RunViolation, Workload,
     run_node, run_pair,
@@ -215,6 +215,34 @@ fn nobody_claims_that_a_manager_sees_a_link_that_is_silent() {
     let outcome = run_into(&options("v12", Rules::V12), at, FaultAction::Blackhole);
     assert!(matches!(outcome.violation, Some(RunViolation::Silence { .. })), "{:?}", outcome.violation);
     assert!(!outcome.claimed);
+}
+
+#[test]
+fn a_failover_over_a_silent_link_waits_for_ever_if_nobody_aborts_the_link() {
+    if !kvm_or_skip("a_failover_over_a_silent_link_waits_for_ever_if_nobody_aborts_the_link") {
+        return;
+    }
+    let at = |at: &str| at.parse().unwrap();
+    let faults = vec![
+        Fault { at: at("primary checkpoint 2 before effect send-ram"), action: FaultAction::Blackhole },
+        Fault {
+            at: at("primary checkpoint 2 during effect send-ram"),
+            action: FaultAction::LostHeartbeat { node: NodeName::Primary },
+        },
+    ];
+    for (name, served) in [("v12", true), ("bug:no-abort", false)] {
+        let rules = rules_named(name).unwrap();
+        // Half of the RAM fits into the socket, and not all of it.
+        let options = RunOptions {
+            plan: Plan::new(faults.clone()),
+            workload: Workload { pages_per_tick: 64, ..Workload::default() },
+            ..options(name, rules)
+        };
+        let outcome = run(&options).unwrap();
+        assert_eq!((outcome.unreached, outcome.claimed), (Vec::new(), true), "{name}");
+        assert_eq!(outcome.violation.is_none(), served, "{name}: {:?}", outcome.violation);
+        assert_eq!(outcome.failovers, u64::from(served), "{name}");
+    }
 }
 
 #[test]

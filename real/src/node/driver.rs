@@ -41,7 +41,6 @@ impl InHand {
 }
 
 /// A node at work.
-#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, and all combinations occur")]
 pub(super) struct Driver {
     pub(super) config: NodeConfig,
     pub(super) node: Node,
@@ -49,10 +48,7 @@ pub(super) struct Driver {
     pub(super) memory_pages: u64,
     pub(super) link: Option<Link>,
     pub(super) stalled_until: Option<Instant>,
-    /// What is sent over the link goes nowhere.
-    pub(super) unheard: bool,
-    /// Nothing comes over the link.
-    pub(super) deaf: bool,
+    pub(super) end: LinkEnd,
     pub(super) decoder: Decoder,
     pub(super) inbound: Inbound,
     pub(super) encoder: Encoder,
@@ -76,18 +72,33 @@ pub(super) struct Driver {
     pub(super) put_aside: VecDeque<ToNode>,
     /// What has come over the link and waits.
     pub(super) held: Option<Input>,
-    /// Nothing more comes over the link, or goes; the node has not been told.
-    pub(super) link_has_ended: bool,
     /// The points at which gates have held something, and how many of them the harness knows.
     pub(super) stood_at: Vec<Point>,
     pub(super) gates_told: usize,
-    pub(super) fail_save: bool,
-    pub(super) fail_load: bool,
+    pub(super) fails: Fails,
     /// A load has failed: the VM is of no use any more.
     pub(super) unusable: bool,
     pub(super) saved: Saved,
     pub(super) times: Times,
     pub(super) replies: Vec<Reply>,
+}
+
+/// What has become of the node's end of the link, while it has one.
+#[derive(Default)]
+pub(super) struct LinkEnd {
+    /// What is sent over it goes nowhere.
+    pub(super) unheard: bool,
+    /// Nothing comes over it, also not that it has ended.
+    pub(super) deaf: bool,
+    /// Nothing more comes over it; the node has not been told.
+    pub(super) has_ended: bool,
+}
+
+/// What is to fail when it is next asked for.
+#[derive(Default)]
+pub(super) struct Fails {
+    pub(super) save: bool,
+    pub(super) load: bool,
 }
 
 /// When the steps of the checkpoint in hand were taken.
@@ -135,8 +146,7 @@ impl Driver {
             vcpu: VcpuThread::start(machine)?,
             link: Some(link),
             stalled_until: None,
-            unheard: false,
-            deaf: false,
+            end: LinkEnd::default(),
             decoder: Decoder::new(stream),
             inbound: Inbound::default(),
             encoder: Encoder::new(config.rules.dialect, DEFAULT_RAM_SECTION_ID),
@@ -155,11 +165,9 @@ impl Driver {
             commands: VecDeque::new(),
             put_aside: VecDeque::new(),
             held: None,
-            link_has_ended: false,
             stood_at: Vec::new(),
             gates_told: 0,
-            fail_save: false,
-            fail_load: false,
+            fails: Fails::default(),
             unusable: false,
             saved,
             times: Times::default(),
@@ -267,10 +275,10 @@ impl Driver {
                 self.stalled_until = Some(Instant::now() + Duration::from_millis(for_ms.into()));
             }
             ToNode::HalfClose => self.half_close(),
-            ToNode::Deaf => self.deaf = true,
+            ToNode::Deaf => self.end.deaf = true,
             ToNode::PeerSilent => self.give(Input::PeerSilent, control)?,
-            ToNode::FailSave => self.fail_save = true,
-            ToNode::FailLoad => self.fail_load = true,
+            ToNode::FailSave => self.fails.save = true,
+            ToNode::FailLoad => self.fails.load = true,
             ToNode::CheckpointNow => self.give(Input::CheckpointDue, control)?,
             ToNode::ArbiterAnswer(granted) => self.arbiter_answered(granted, control)?,
             ToNode::GoOn => {}
@@ -348,9 +356,9 @@ impl Driver {
                 if outputs { PollFlags::IN } else { PollFlags::empty() },
             ),
         ];
-        if let Some(link) = self.link.as_ref().filter(|_| !stalled && !self.link_has_ended) {
+        if let Some(link) = self.link.as_ref().filter(|_| !stalled && !self.end.has_ended) {
             let flag = |flag, wanted| if wanted { flag } else { PollFlags::empty() };
-            let flags = flag(PollFlags::IN, !self.deaf) | flag(PollFlags::OUT, sends);
+            let flags = flag(PollFlags::IN, !self.end.deaf) | flag(PollFlags::OUT, sends);
             if !flags.is_empty() {
                 polled.push(PollFd::from_borrowed_fd(link.as_fd(), flags));
             }
@@ -364,7 +372,7 @@ impl Driver {
         Ok([
             ready(0, PollFlags::IN),
             ready(1, PollFlags::IN),
-            !self.deaf && ready(2, PollFlags::IN),
+            !self.end.deaf && ready(2, PollFlags::IN),
             ready(2, PollFlags::OUT),
         ])
     }

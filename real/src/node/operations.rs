@@ -123,7 +123,7 @@ impl Driver {
     /// Captures the VM: which pages are dirty, and the device state with the withheld output. Its length, bytes. The pages
     /// stay where they are until they are sent, or the VM is to execute.
     fn save(&mut self) -> Result<u64, String> {
-        if std::mem::take(&mut self.fail_save) {
+        if std::mem::take(&mut self.fails.save) {
             return Err("the capture fails, as the plan has it".to_owned());
         }
         let mut machine = self.vcpu.machine();
@@ -140,7 +140,7 @@ impl Driver {
 
     /// Applies the staged device state; the end of the output that led to it.
     fn load_devices(&mut self) -> Result<OutputOffset, String> {
-        if std::mem::take(&mut self.fail_load) {
+        if std::mem::take(&mut self.fails.load) {
             return Err("the load fails, as the plan has it".to_owned());
         }
         let (output, end) = match self.loading.take() {

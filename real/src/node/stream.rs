@@ -36,7 +36,7 @@ impl Driver {
                 self.in_hand.map(|in_hand| in_hand.operation).filter(|operation| operation.needs_link());
             let before = self.outgoing.total();
             let machine = self.outgoing.needs_memory().then(|| self.vcpu.machine());
-            let progress = self.outgoing.pump((!self.unheard).then_some(link), machine.as_deref())?;
+            let progress = self.outgoing.pump((!self.end.unheard).then_some(link), machine.as_deref())?;
             drop(machine);
             if self.outgoing.total() > before {
                 // A peer that is silent because it is being sent to shows so that it is there: the socket holds little.
@@ -61,7 +61,7 @@ impl Driver {
                 }
                 (Progress::WouldBlock, _) => break,
                 // Nothing tells it that nobody is there any more.
-                (Progress::Gone, _) if self.deaf => self.unheard = true,
+                (Progress::Gone, _) if self.end.deaf => self.end.unheard = true,
                 (Progress::Gone, _) => return self.end_of_link(control),
                 (Progress::Middle | Progress::Done, None) => {}
             }
@@ -118,7 +118,7 @@ impl Driver {
     pub(super) fn half_close(&mut self) {
         let Some(link) = &self.link else { return };
         link.shut_down(Shutdown::Write);
-        self.unheard = true;
+        self.end.unheard = true;
     }
 
     /// The link is cut, and what has not been read from it is lost.
@@ -128,13 +128,13 @@ impl Driver {
         self.outgoing.clear();
         self.inbound.skip();
         self.held = None;
-        self.link_has_ended = true;
+        self.end.has_ended = true;
         if self.input_is_held(InputKind::LinkDown) { Ok(()) } else { self.link_gone(control) }
     }
 
     /// Whether the link has ended and the node may be told.
     pub(super) fn may_see_the_end(&mut self) -> bool {
-        self.link_has_ended
+        self.end.has_ended
             && self.link.is_some()
             && self.is_lost_with_the_link()
             && !self.input_is_held(InputKind::LinkDown)
@@ -163,7 +163,7 @@ impl Driver {
         if let Moved::Bytes(_) = moved {
             self.silence.heard(Instant::now());
         }
-        self.link_has_ended |= moved == Moved::Gone;
+        self.end.has_ended |= moved == Moved::Gone;
     }
 
     /// Decodes what has come in, up to the first thing that the core has to know of.

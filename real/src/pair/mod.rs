@@ -72,6 +72,17 @@ pub fn measure_pair(
     Ok(pair.finish())
 }
 
+/// What has happened that the rules may claim nothing of.
+#[derive(Default)]
+struct Circumstances {
+    /// The plan had a living node taken for dead.
+    suspected_wrongly: bool,
+    /// The link has lost something for good, and does not say so.
+    link_is_silent: bool,
+    /// A node was promoted while its peer lived.
+    two_may_serve: bool,
+}
+
 /// A run in progress.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, and all combinations occur")]
 struct Pair<'a> {
@@ -95,12 +106,9 @@ struct Pair<'a> {
     took_over: [bool; 2],
     /// A node has stopped for good.
     halted: bool,
-    /// The plan had the manager take a living node for dead.
-    suspected_wrongly: bool,
-    /// The link has lost something for good, and does not say so.
-    link_is_silent: bool,
-    /// A node was promoted while its peer lived.
-    two_may_serve: bool,
+    circumstances: Circumstances,
+    /// A node was told to go on alone.
+    told_to_serve: bool,
     /// The directory of the sockets, until both nodes have started.
     directory: Option<PathBuf>,
     /// Nodes that have started.
@@ -133,9 +141,8 @@ impl<'a> Pair<'a> {
             granted: None,
             took_over: [false; 2],
             halted: false,
-            suspected_wrongly: false,
-            link_is_silent: false,
-            two_may_serve: false,
+            circumstances: Circumstances::default(),
+            told_to_serve: false,
             directory: Some(directory.to_owned()),
             started: 0,
             passed: Vec::new(),
@@ -347,7 +354,7 @@ impl<'a> Pair<'a> {
         self.begin();
         self.serving = name;
         self.took_over[name as usize] = true;
-        self.two_may_serve |= self.process(name.peer()).is_alive();
+        self.circumstances.two_may_serve |= self.process(name.peer()).is_alive();
         self.manager.serves(name);
         self.outcome.failovers += 1;
         self.clients.moved();
@@ -367,23 +374,23 @@ impl<'a> Pair<'a> {
                 FaultAction::Stall { for_ms } => self.tell_both(&ToNode::Stall { for_ms }),
                 FaultAction::HalfClose { node } => self.process(node).tell(&ToNode::HalfClose),
                 FaultAction::Blackhole => {
-                    self.link_is_silent = true;
+                    self.circumstances.link_is_silent = true;
                     self.tell_both(&ToNode::Deaf);
                 }
                 FaultAction::Partition { node } => {
-                    self.link_is_silent = true;
+                    self.circumstances.link_is_silent = true;
                     self.process(node).tell(&ToNode::Deaf);
                 }
                 FaultAction::Pause { node, for_ms } => {
                     self.process(node).pause(Duration::from_millis(for_ms.into()));
                 }
                 FaultAction::PeerSilent { node } => {
-                    self.suspected_wrongly |= self.process(node.peer()).is_alive();
+                    self.circumstances.suspected_wrongly |= self.process(node.peer()).is_alive();
                     self.process(node).tell(&ToNode::PeerSilent);
                 }
                 FaultAction::FailSave => self.process(NodeName::Primary).tell(&ToNode::FailSave),
                 FaultAction::LostHeartbeat { node } => {
-                    self.suspected_wrongly |= self.process(node.peer()).is_alive();
+                    self.circumstances.suspected_wrongly |= self.process(node.peer()).is_alive();
                     self.lost_heartbeat(node, true);
                 }
                 FaultAction::FailLoad => self.process(NodeName::Secondary).tell(&ToNode::FailLoad),
@@ -434,6 +441,7 @@ impl<'a> Pair<'a> {
     }
 
     fn lost_heartbeat(&mut self, node: NodeName, planned: bool) {
+        self.told_to_serve = true;
         self.manager.serves(node);
         self.process(node).tell(&ToNode::LostHeartbeat { planned });
     }
@@ -471,11 +479,13 @@ impl<'a> Pair<'a> {
     /// Whether the rules stand for it that this cannot happen.
     fn claims(&self, violation: &RunViolation) -> bool {
         let rules = &self.options.rules.rules;
-        if matches!(violation, RunViolation::Silence { .. }) && self.link_is_silent {
-            return rules.claims_liveness(Liveness::CheckpointEnds, true);
+        if matches!(violation, RunViolation::Silence { .. }) && self.circumstances.link_is_silent {
+            let told = self.told_to_serve;
+            let broken = if told { Liveness::FailoverCompletes } else { Liveness::CheckpointEnds };
+            return rules.claims_liveness(broken, true);
         }
-        let two_served = violation.rests_on_fencing() && self.two_may_serve;
-        !two_served || rules.claims(Property::SingleServer, self.suspected_wrongly)
+        let two_served = violation.rests_on_fencing() && self.circumstances.two_may_serve;
+        !two_served || rules.claims(Property::SingleServer, self.circumstances.suspected_wrongly)
     }
 
     fn trace(&mut self) -> Trace {
