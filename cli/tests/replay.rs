@@ -148,7 +148,6 @@ fn what_check_writes_is_replayed_by_the_command_that_it_prints() {
         (&["replay", plan, "--on", "sim"], 2),
         (&["replay", trace, "--on", "moon"], 2),
         (&["replay", "none.jsonl", "--on", "model"], 2),
-        (&["run", bug, "--plan", plan], 2),
     ] {
         let output = colo(directory.path(), arguments);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");

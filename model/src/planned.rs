@@ -43,6 +43,19 @@ struct Place {
     fails: Fails,
     /// A fault has struck that the model has no step for.
     impossible: bool,
+    /// How a node dies at a point of its peer.
+    deaths: Deaths,
+}
+
+/// How a node dies at a point of its peer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Deaths {
+    /// In that moment.
+    AtOnce,
+    /// The peer waits there until it is dead, and meanwhile it goes on.
+    InTime,
+    /// This node is going to die, and its peer waits.
+    Dying(NodeName),
 }
 
 /// Faults that strike when their occasion comes.
@@ -69,7 +82,7 @@ struct Visited {
 
 /// Follows a plan through everything that it leaves open.
 pub fn follow_plan(rules: &NamedRules, plan: &Plan) -> PlanFollowed {
-    let mut search = Search::new(&rules.rules, plan, undisturbed(&rules.rules, plan));
+    let mut search = Search::new(&rules.rules, plan, (undisturbed(&rules.rules, plan), Deaths::AtOnce));
     let end = search.run();
     let path = search.path(end);
     let place = &search.visited[end].place;
@@ -94,12 +107,13 @@ pub(crate) struct Search {
 
 impl Search {
     /// A search for all that `plan` leads to, where besides it only that happens which is `usual`.
-    pub(crate) fn new(rules: &Rules, plan: &Plan, usual: Pair) -> Self {
+    pub(crate) fn new(rules: &Rules, plan: &Plan, (usual, deaths): (Pair, Deaths)) -> Self {
         let place = Place {
             state: State::initial(),
             cursor: PlanCursor::new(plan),
             fails: Fails::default(),
             impossible: false,
+            deaths,
         };
         let seen = HashSet::from_iter([fingerprint(&place)]);
         let visited = vec![Visited { place, from: 0, steps: Vec::new() }];
@@ -147,6 +161,16 @@ impl Search {
     fn expand(&mut self, from: usize, place: &Place) {
         let mut actions = Vec::new();
         self.usual.possible(&place.state, &mut actions);
+        if let Deaths::Dying(victim) = place.deaths {
+            let (mut after, mut steps) = (place.clone(), Vec::new());
+            after.deaths = Deaths::InTime;
+            after.step_if_possible(&self.every, Action::Crash(victim), &mut steps);
+            self.visit(from, after, steps);
+            // The peer waits, and so does everybody else for it.
+            actions.retain(|action| {
+                event_of(*action, &place.state, &self.every).is_some_and(|(node, _)| node == victim)
+            });
+        }
         for action in actions {
             let idle = matches!(action, Action::PeerSilent(_) | Action::PeerSilentWrongly(_))
                 && !self.usual.rules.watches_silence();
@@ -154,9 +178,13 @@ impl Search {
                 continue;
             }
             let (after, steps) = self.take(place, action);
-            if !after.impossible && self.seen.insert(fingerprint(&after)) {
-                self.visited.push(Visited { place: after, from, steps });
-            }
+            self.visit(from, after, steps);
+        }
+    }
+
+    fn visit(&mut self, from: usize, place: Place, steps: Vec<Action>) {
+        if !place.impossible && self.seen.insert(fingerprint(&place)) {
+            self.visited.push(Visited { place, from, steps });
         }
     }
 
@@ -175,8 +203,9 @@ impl Search {
         }
         self.end_of_effect(&mut place, node, event, &mut steps);
         place.arrive(&self.every, node, Moment::Before, event, &mut steps);
-        // A fault may have taken away what the step rests on.
-        if !self.is_possible(&place, action) {
+        // A fault may have taken away what the step rests on, or the node waits there.
+        let waits = place.deaths == Deaths::Dying(node.peer());
+        if waits || !self.is_possible(&place, action) {
             return (place, steps);
         }
         place.step(&self.every, action, &mut steps);
@@ -374,7 +403,12 @@ impl Place {
         let (_, struck) = self.cursor.arrive(node, self.checkpoint(node), moment, event);
         self.cursor.forget();
         for action in struck {
-            self.strike(pair, action, steps);
+            match action {
+                FaultAction::Crash { node: victim } if victim != node && self.deaths == Deaths::InTime => {
+                    self.deaths = Deaths::Dying(victim);
+                }
+                action => self.strike(pair, action, steps),
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 
 use crate::bounds::{Bounds, Budgets, MAX_CHECKPOINTS};
 use crate::pair::Pair;
-use crate::planned::{Search, undisturbed};
+use crate::planned::{Deaths, Search, undisturbed};
 use crate::state::State;
 use colo_protocol::{CheckpointNumber, EffectKind, InputKind, NodeName, Rules};
 use colo_trace::{Event, Fault, Moment, Plan, Point};
@@ -39,7 +39,8 @@ pub struct Survivors {
 /// Follows `plan` in every order of what it leaves open, with one checkpoint more than it names.
 ///
 /// In the model a transfer is on the link when its sender is told that it has ended, and not before. A fault between the
-/// two finds it there, or, as in the model, does not: both are followed.
+/// two finds it there, or, as in the model, does not: both are followed. A node that dies at a point of its peer goes on
+/// until it is dead, while the peer waits.
 pub fn survivors(rules: &Rules, plan: &Plan) -> Survivors {
     let told = Plan { faults: plan.faults.iter().map(once_told).collect(), ..plan.clone() };
     let mut all = follow(rules, plan);
@@ -62,7 +63,7 @@ fn once_told(fault: &Fault) -> Fault {
 }
 
 fn follow(rules: &Rules, plan: &Plan) -> Survivors {
-    let mut search = Search::new(rules, plan, quiet(undisturbed(rules, plan)));
+    let mut search = Search::new(rules, plan, (quiet(undisturbed(rules, plan)), Deaths::InTime));
     let mut possible = BTreeSet::new();
     search.everywhere(&mut |before, after, all_struck| {
         let promoted =
@@ -104,6 +105,8 @@ mod tests {
             ("primary checkpoint 2 during effect send-ram", &["secondary 1"]),
             ("primary checkpoint 2 after effect send-device-state", &["secondary 1", "secondary 2"]),
             ("primary checkpoint 2 after input device-state-sent", &["secondary 1", "secondary 2"]),
+            // While the secondary waits there, the primary may send all that it has, or die.
+            ("secondary checkpoint 2 after effect checkpoint-reply", &["secondary 1", "secondary 2"]),
             ("secondary checkpoint 2 after effect vmstate-received", &["secondary 2"]),
             ("primary checkpoint 2 after input vmstate-loaded", &["secondary 2"]),
         ] {
