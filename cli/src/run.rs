@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N")]
     interval_ms: Option<u32>,
     /// The guest's memory.
-    #[arg(long, default_value_t = 128, value_name = "MiB", value_parser = clap::value_parser!(u64).range(16..=2048))]
+    #[arg(long, default_value_t = 128, value_name = "MiB", value_parser = clap::value_parser!(u64).range(16..=4096))]
     memory_mib: u64,
     /// What the link is.
     #[arg(long, value_enum, default_value_t = Link::Unix)]
@@ -371,10 +371,8 @@ fn summary(
         let _ = writeln!(out, "unfinished   {problem}");
     }
     if outcome.failovers > 0 {
-        let first =
-            outcome.takeover_us.first().map(|micros| format!(", first reply {} us later", grouped(*micros)));
-        let failovers = counted(outcome.failovers, "failover", "failovers");
-        let _ = writeln!(out, "failover     {failovers}{}", first.unwrap_or_default());
+        let _ = writeln!(out, "failover     {}", counted(outcome.failovers, "failover", "failovers"));
+        measured.failovers.iter().for_each(|times| out.push_str(&latency::parts(times)));
     }
     out.push_str(&latency::told(options, measured, outcome.replies));
     out.push_str(&soak.map(Soak::told).unwrap_or_default());

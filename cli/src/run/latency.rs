@@ -1,9 +1,10 @@
 //! What a run cost its clients, as text and as JSON.
 
 use crate::report::{counted, grouped};
-use colo_real::{Latencies, Measured, RunOptions, Slice};
+use colo_real::{FailoverTimes, Latencies, Measured, RunOptions, Slice};
 use serde_json::{Value, json};
 use std::fmt::Write;
+use std::time::Duration;
 
 /// The percentiles that are told: name and quantile.
 const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99)];
@@ -23,6 +24,21 @@ fn row(out: &mut String, heading: &str, latencies: &Latencies) {
         let _ = write!(out, " {:>12}", grouped(latencies.quantile(quantile).unwrap_or_default()));
     }
     let _ = writeln!(out, " {:>12}", grouped(max));
+}
+
+/// A failover in its parts, as a line.
+pub(super) fn parts(times: &FailoverTimes) -> String {
+    let micros = |time: Duration| grouped(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+    let part = |name: &str, time: Option<Duration>| {
+        time.map_or_else(String::new, |time| format!("{name} {} us, ", micros(time)))
+    };
+    format!(
+        "             {}{}promoted {} us, first reply {} us later\n",
+        part("SIGKILL to death", times.death),
+        part("told", times.detection),
+        micros(times.promotion),
+        micros(times.reply)
+    )
 }
 
 /// What the clients did, in a line or two.
@@ -57,6 +73,7 @@ pub(super) fn document(options: &RunOptions, measured: &Measured, document: &mut
     document["lasted_ms"] = u64::try_from(measured.lasted.as_millis()).unwrap_or(u64::MAX).into();
     document["latency_us"] = percentiles(&measured.latency);
     document["at_failover_us"] = percentiles(&measured.at_failover);
+    document["failover_parts"] = measured.failovers.iter().map(failover).collect();
     let opinion = measured.opinion;
     document["linearizable"] = json!({
         "windows": opinion.windows,
@@ -74,6 +91,16 @@ fn percentiles(latencies: &Latencies) -> Value {
         document[name] = latencies.quantile(quantile).into();
     }
     document
+}
+
+fn failover(times: &FailoverTimes) -> Value {
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    json!({
+        "death_us": times.death.map(micros),
+        "detection_us": times.detection.map(micros),
+        "promotion_us": micros(times.promotion),
+        "reply_us": micros(times.reply),
+    })
 }
 
 /// A slice of the run's time; means over its checkpoints.

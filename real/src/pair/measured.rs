@@ -1,6 +1,7 @@
 //! What a run costs its clients: how long requests take, and over time with what the pair did meanwhile. Measures, and
 //! judges nothing.
 
+use super::failover_times::FailoverTimes;
 use super::windows::Opinion;
 use crate::control::CheckpointFigures;
 use colo_protocol::NodeName;
@@ -115,6 +116,8 @@ pub struct Measured {
     pub latency: Latencies,
     /// The same of those requests only that were open when a node was promoted.
     pub at_failover: Latencies,
+    /// The failovers, each in its parts.
+    pub failovers: Vec<FailoverTimes>,
     /// How long the run took, until it was to drain.
     pub lasted: Duration,
     /// The second opinion on its history.
@@ -130,6 +133,7 @@ impl Measured {
             slices: Vec::new(),
             latency: Latencies::default(),
             at_failover: Latencies::default(),
+            failovers: Vec::new(),
             lasted: Duration::ZERO,
             opinion: Opinion::default(),
         }

@@ -6,6 +6,7 @@
 mod alone;
 mod clients;
 mod demand;
+mod failover_times;
 mod manager;
 mod measured;
 mod memory;
@@ -24,6 +25,8 @@ use colo_trace::{
     Event, Fault, FaultAction, FaultKind, Gate, Header, Kind, Point, Record, SCHEMA, Trace, Way,
 };
 pub use demand::Load;
+use failover_times::FailoverClock;
+pub use failover_times::FailoverTimes;
 use manager::{Manager, Order};
 pub use measured::{Latencies, Measured, Slice};
 use memory::Watch;
@@ -95,8 +98,7 @@ struct Pair<'a> {
     started_us: u64,
     outcome: RunOutcome,
     records: Vec<Record>,
-    /// When the survivor was promoted, until its first reply.
-    promoted: Option<Instant>,
+    failover: FailoverClock,
     /// When the latest failover was, and how many replies had been seen by then.
     latest_failover: Option<(Instant, u64)>,
     manager: Manager,
@@ -135,7 +137,7 @@ impl<'a> Pair<'a> {
             started_us: monotonic_us(),
             outcome: RunOutcome::nothing_yet(),
             records: Vec::new(),
-            promoted: None,
+            failover: FailoverClock::default(),
             latest_failover: None,
             manager: Manager::new(&options.rules.rules),
             granted: None,
@@ -316,9 +318,10 @@ impl<'a> Pair<'a> {
         match self.clients.output(first, units) {
             Ok(0) => {}
             Ok(_) => {
-                if let Some(promoted) = self.promoted.take_if(|_| name == self.serving) {
-                    let elapsed = u64::try_from(promoted.elapsed().as_micros());
-                    self.outcome.takeover_us.push(elapsed.unwrap_or(u64::MAX));
+                if let Some(times) = (name == self.serving).then(|| self.failover.replied()).flatten() {
+                    let reply_us = u64::try_from(times.reply.as_micros()).unwrap_or(u64::MAX);
+                    self.outcome.takeover_us.push(reply_us);
+                    self.clients.measured.failovers.push(times);
                 }
             }
             Err(violation) => self.violate(violation),
@@ -358,7 +361,7 @@ impl<'a> Pair<'a> {
         self.manager.serves(name);
         self.outcome.failovers += 1;
         self.clients.moved();
-        self.promoted = Some(Instant::now());
+        self.failover.promoted();
         self.latest_failover = Some((Instant::now(), self.clients.seen));
     }
 
@@ -368,7 +371,7 @@ impl<'a> Pair<'a> {
             self.outcome.struck.push((point, *action));
             self.note(None, Kind::Fault, format!("{action} at {point}"));
             match *action {
-                FaultAction::Crash { node } => self.process(node).kill(),
+                FaultAction::Crash { node } => self.kill(node),
                 // Between processes on one machine a reset is a cut.
                 FaultAction::Cut | FaultAction::Reset => self.tell_both(&ToNode::Cut),
                 FaultAction::Stall { for_ms } => self.tell_both(&ToNode::Stall { for_ms }),
@@ -432,7 +435,7 @@ impl<'a> Pair<'a> {
         match self.manager.look(self.alive()) {
             Some(Order::Fence(victim)) => {
                 self.note(Some(victim), Kind::Fault, "fenced by the manager".to_owned());
-                self.process(victim).kill();
+                self.kill(victim);
                 self.manage();
             }
             Some(Order::Promote(node)) => self.lost_heartbeat(node, false),
@@ -440,7 +443,14 @@ impl<'a> Pair<'a> {
         }
     }
 
+    fn kill(&mut self, node: NodeName) {
+        let killed = Instant::now();
+        self.process(node).kill();
+        self.failover.died(killed);
+    }
+
     fn lost_heartbeat(&mut self, node: NodeName, planned: bool) {
+        self.failover.told();
         self.told_to_serve = true;
         self.manager.serves(node);
         self.process(node).tell(&ToNode::LostHeartbeat { planned });

@@ -6,7 +6,7 @@
 
 use kvm_bindings::{kvm_dtable, kvm_regs, kvm_segment, kvm_sregs};
 
-use super::memory::Memory;
+use super::memory::{MEMORY_MIB_MAX, Memory};
 use crate::abi::{IMAGE, IMAGE_BYTES_MAX, PAGE_BYTES, PAGE_TABLES, PARAMETERS, Parameters, STACK_TOP};
 use crate::{Error, Result};
 
@@ -25,6 +25,9 @@ const CR4: u64 = 0x0620;
 const EFER: u64 = 0x0d01;
 /// I/O privilege level 3, no interrupts.
 const RFLAGS: u64 = 0x3002;
+
+// The tables of the largest memory end before the parameters.
+const _: () = assert!(PAGE_TABLES + (2 + MEMORY_MIB_MAX.div_ceil(1 << 10)) * PAGE_BYTES <= PARAMETERS);
 
 /// Writes page tables, parameters and program into memory.
 pub(super) fn write_memory(memory: &Memory, image: &[u8], parameters: &Parameters) -> Result<()> {

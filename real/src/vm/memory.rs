@@ -17,8 +17,8 @@ use crate::{Error, Result};
 
 /// The least guest memory, in MiB.
 pub const MEMORY_MIB_MIN: u64 = 16;
-/// The most guest memory, in MiB (below the hole that x86 keeps for devices).
-pub const MEMORY_MIB_MAX: u64 = 2048;
+/// The most guest memory, in MiB: there are page tables for so much, and no devices that would need a hole in it.
+pub const MEMORY_MIB_MAX: u64 = 4096;
 /// A page of guest memory.
 pub type Page = [u8; 4096];
 
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn the_size_has_limits() {
-        for mib in [0, 15, 2049, u64::MAX] {
+        for mib in [0, 15, MEMORY_MIB_MAX + 1, u64::MAX] {
             assert!(matches!(Memory::new(mib, false), Err(Error::MemorySize { .. })), "{mib}");
         }
     }
