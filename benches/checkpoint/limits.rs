@@ -9,6 +9,8 @@ use std::time::Instant;
 const PAGE: usize = 4096;
 /// The most parts of one write.
 const MAX_PARTS: usize = 1024;
+/// How much is read at once, bytes.
+const READ_BYTES: usize = 1 << 20;
 /// How often each limit is measured in a turn.
 const TIMES: usize = 7;
 
@@ -30,7 +32,7 @@ impl Limits {
         // Not zero: such pages are the kernel's, and all the same.
         let (memory, buffer) = (vec![1; bytes], vec![2; bytes]);
         // It ends when the socket is closed.
-        std::thread::spawn(move || take(other));
+        std::thread::spawn(move || take(other, bytes));
         Ok(Self { memory, buffer, socket, copy: Sample::default(), transfer: Sample::default() })
     }
 
@@ -68,17 +70,22 @@ fn send(socket: &mut UnixStream, pages: &[&[u8]]) -> io::Result<()> {
 }
 
 /// Takes what comes, until nobody sends any more.
-fn take(mut socket: UnixStream) -> io::Result<()> {
-    let mut buffer = vec![0; 1 << 20];
+fn take(mut socket: UnixStream, bytes: usize) -> io::Result<()> {
+    // They stay where they are read to, as those of a checkpoint do until it is whole.
+    let mut buffer = vec![1; bytes];
     loop {
         let mut pages = [0; 8];
         socket.read_exact(&mut pages)?;
         let mut left = usize::try_from(u64::from_le_bytes(pages)).map_err(io::Error::other)? * PAGE;
+        let mut free = buffer.as_mut_slice();
         while left > 0 {
-            let most = left.min(buffer.len());
-            match socket.read(&mut buffer[..most])? {
+            let most = left.min(free.len()).min(READ_BYTES);
+            match socket.read(&mut free[..most])? {
                 0 => return Ok(()),
-                count => left -= count,
+                count => {
+                    left -= count;
+                    free = &mut free[count..];
+                }
             }
         }
         socket.write_all(&[1])?;

@@ -8,9 +8,11 @@ mod limits;
 mod qemu;
 mod sample;
 
-use colo_protocol::Rules;
-use colo_real::{LinkKind, NodeCommand, RunOptions, Workload, kvm_usable, run_node, run_pair};
-use colo_trace::{NamedRules, Plan};
+use colo_protocol::{NodeName, Rules};
+use colo_real::{
+    LinkKind, Load, NodeCommand, RunOptions, Workload, kvm_usable, measure_pair, run_node, run_pair,
+};
+use colo_trace::{Fault, FaultAction, NamedRules, Plan};
 use limits::Limits;
 use qemu::Qemu;
 use sample::Sample;
@@ -32,6 +34,11 @@ const LEFT_OUT: usize = 4;
 /// The variants that differ in how long the primary's VM stands still.
 const VARIANTS: [(&str, Rules); 3] = [("v12", Rules::V12), ("fast", Rules::FAST), ("remus", Rules::REMUS)];
 
+/// Sizes of guests whose clean checkpoints are compared, MiB.
+const MEMORIES_MIB: [u64; 3] = [128, 1_024, 4_096];
+/// Failovers that are taken apart.
+const FAILOVERS: usize = 15;
+
 /// What one variant came to with one dirty set, microseconds.
 #[derive(Default)]
 struct Measured {
@@ -43,7 +50,7 @@ struct Measured {
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if let [_, control, _, name] = words.as_slice() {
-        let name = colo_protocol::NodeName::ALL.into_iter().find(|node| node.name() == name);
+        let name = NodeName::ALL.into_iter().find(|node| node.name() == name);
         run_node(Path::new(control), name.ok_or("a node of another name")?)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -60,7 +67,11 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     for mib in DIRTY_MIB {
         row(mib, qemu.as_mut())?;
     }
-    if qemu.is_none() {
+    drop(qemu.take());
+    sizes()?;
+    links()?;
+    failovers()?;
+    if std::env::var_os("COLO_QEMU_PAIR").is_none() {
         println!("\nCOLO_QEMU_PAIR names no folder with a pair of QEMUs to measure in turn");
     }
     Ok(ExitCode::SUCCESS)
@@ -74,7 +85,7 @@ fn row(mib: u64, qemu: Option<&mut Qemu>) -> Result<(), Box<dyn Error>> {
     let mut measured = VARIANTS.map(|_| Measured::default());
     for _ in 0..TURNS {
         for ((name, rules), measured) in VARIANTS.iter().zip(&mut measured) {
-            turn(name, *rules, mib, measured)?;
+            turn(&options((name, *rules), mib, MEMORY_MIB, LinkKind::Unix)?, measured)?;
         }
         let pages = measured[0].pages.median();
         limits.measure(usize::try_from(pages)?)?;
@@ -102,6 +113,59 @@ fn row(mib: u64, qemu: Option<&mut Qemu>) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Clean checkpoints of guests of several sizes, in turn.
+fn sizes() -> Result<(), Box<dyn Error>> {
+    let mut measured = MEMORIES_MIB.map(|_| Measured::default());
+    for _ in 0..TURNS {
+        for (memory_mib, measured) in MEMORIES_MIB.iter().zip(&mut measured) {
+            turn(&options(VARIANTS[0], 0, *memory_mib, LinkKind::Unix)?, measured)?;
+        }
+    }
+    println!("\nclean, v12: memory MiB, pause, transaction");
+    for (memory_mib, measured) in MEMORIES_MIB.iter().zip(&mut measured) {
+        let (pause, transaction) = (measured.pause.median(), measured.transaction.median());
+        println!("{memory_mib:9}  {pause:10}  {transaction:11}");
+    }
+    Ok(())
+}
+
+/// The same over TCP on loopback, for some dirty sets.
+fn links() -> Result<(), Box<dyn Error>> {
+    println!("\nv12 over TCP: dirty MiB, pause, transaction");
+    for mib in [0, 1, 16] {
+        let mut measured = Measured::default();
+        for _ in 0..TURNS {
+            turn(&options(VARIANTS[0], mib, MEMORY_MIB, LinkKind::Tcp)?, &mut measured)?;
+        }
+        println!("{mib:9}  {:10}  {:11}", measured.pause.median(), measured.transaction.median());
+    }
+    Ok(())
+}
+
+/// The primary is killed behind a release, while clients ask all the time: where the time goes until one is answered.
+fn failovers() -> Result<(), Box<dyn Error>> {
+    let crash = FaultAction::Crash { node: NodeName::Primary };
+    let at = "primary checkpoint 9 after effect release".parse()?;
+    let mut parts = [(); 4].map(|()| Sample::default());
+    for seed in 0..FAILOVERS {
+        let mut options = options(VARIANTS[0], 0, MEMORY_MIB, LinkKind::Unix)?;
+        options.plan = Plan::new(vec![Fault { at, action: crash }]);
+        options.load = Some(Load { per_second: 1_000, seed: u64::try_from(seed)? });
+        let directory = tempfile::tempdir()?;
+        let (outcome, measured) = measure_pair(&options, directory.path(), &mut |_| {})?;
+        let times = measured.failovers.first().filter(|_| outcome.violation.is_none());
+        let times = times.ok_or("a failover in which nobody was answered")?;
+        let each = [times.death, times.detection, Some(times.promotion), Some(times.reply)];
+        for (sample, time) in parts.iter_mut().zip(each) {
+            sample.add(u64::try_from(time.unwrap_or_default().as_micros())?);
+        }
+    }
+    let [death, detection, promotion, reply] = parts.each_mut().map(Sample::median);
+    println!("\nfailover, v12: SIGKILL to death, told, promoted, first reply");
+    println!("{death:9}  {detection:10}  {promotion:11}  {reply:6}");
+    Ok(())
+}
+
 /// What the pause cannot be shorter than: the pages copied aside; or sent, and, where the VM waits for it, applied.
 fn limit_of(rules: &Rules, copy: u64, transfer: u64) -> u64 {
     use colo_protocol::ResumePoint::{AfterLoaded, AfterReceived, AfterStaged};
@@ -112,26 +176,35 @@ fn limit_of(rules: &Rules, copy: u64, transfer: u64) -> u64 {
     }
 }
 
-fn turn(name: &str, rules: Rules, mib: u64, measured: &mut Measured) -> Result<(), Box<dyn Error>> {
+/// A pair of this variant, with so much dirty at each checkpoint, and so much memory.
+fn options(
+    (name, rules): (&str, Rules),
+    dirty_mib: u64,
+    memory_mib: u64,
+    link: LinkKind,
+) -> Result<RunOptions, Box<dyn Error>> {
     // Long enough for the guest to write to all of its pages.
-    let checkpoint_delay_ms = 20 + u32::try_from(mib).unwrap_or(u32::MAX) * 5;
-    let options = RunOptions {
+    let checkpoint_delay_ms = 20 + u32::try_from(dirty_mib).unwrap_or(u32::MAX) * 5;
+    Ok(RunOptions {
         rules: NamedRules { name: name.to_owned(), rules: Rules { checkpoint_delay_ms, ..rules } },
         checkpoints: CHECKPOINTS,
-        memory_mib: MEMORY_MIB,
-        workload: Workload { pages_per_tick: mib * PAGES_OF_A_MIB, ..Workload::default() },
-        link: LinkKind::Unix,
+        memory_mib,
+        workload: Workload { pages_per_tick: dirty_mib * PAGES_OF_A_MIB, ..Workload::default() },
+        link,
         plan: Plan::default(),
         clients: 1,
         load: None,
         lasts: None,
         record: false,
         node: NodeCommand { program: std::env::current_exe()?.into(), arguments: Vec::new() },
-    };
+    })
+}
+
+fn turn(options: &RunOptions, measured: &mut Measured) -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
-    let outcome = run_pair(&options, directory.path(), &mut |_| {})?;
+    let outcome = run_pair(options, directory.path(), &mut |_| {})?;
     if let Some(violation) = outcome.violation {
-        return Err(format!("{name}, {mib} MiB: {violation}").into());
+        return Err(format!("{}: {violation}", options.rules.name).into());
     }
     for figures in outcome.checkpoints.iter().skip(LEFT_OUT) {
         measured.pause.add(figures.pause_us);
