@@ -475,9 +475,9 @@ fn a_guest_with_timers_of_its_own_goes_on_where_the_checkpoint_has_it() {
         for pattern in [Pattern::Sequential, Pattern::Random, Pattern::Hot] {
             let workload = Workload { guest, pattern, pages_per_second: 4_000, ..Workload::default() };
             // Long enough for the slowest timer to look at the others, before and after.
-            let lasts = Some(Duration::from_millis(600));
+            let lasts = Some(Duration::from_millis(1_500));
             let options = RunOptions { workload, lasts, ..options("v12", Rules::V12) };
-            let at = "primary checkpoint 40 during effect send-ram";
+            let at = "primary checkpoint 20 during effect send-ram";
             let outcome = run_into(&options, at, FaultAction::Crash { node: NodeName::Primary });
             assert_one_failover(&outcome, NodeName::Secondary, &format!("{guest:?}, {pattern:?}"));
         }
