@@ -283,6 +283,7 @@ fn small_pair(rules: NamedRules, plan: Plan) -> Result<RunOptions, Failure> {
         clients: 4,
         load: None,
         lasts: None,
+        link_rate: None,
         record: true,
         node: node_command()?,
     })

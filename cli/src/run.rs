@@ -44,6 +44,9 @@ pub(crate) struct Arguments {
     /// What the link is.
     #[arg(long, value_enum, default_value_t = Link::Unix)]
     link: Link,
+    /// Bytes a second that go over it, each way, as over a slow network; without, as fast as the machine is.
+    #[arg(long, value_name = "BYTES/s", value_parser = work::parse_bytes_per_second, conflicts_with = "unprotected")]
+    link_rate: Option<u64>,
     /// Clients with a request open each.
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     clients: u32,
@@ -211,6 +214,9 @@ impl Arguments {
         if matches!(self.link, Link::Tcp) {
             flags.push_str(" --link tcp");
         }
+        if let Some(rate) = self.link_rate {
+            let _ = write!(flags, " --link-rate {rate}");
+        }
         flags
     }
 
@@ -232,6 +238,7 @@ impl Arguments {
                 Link::Unix => LinkKind::Unix,
                 Link::Tcp => LinkKind::Tcp,
             },
+            link_rate: self.link_rate,
             plan,
             clients: self.clients,
             load: self.work.load(),

@@ -33,6 +33,8 @@ pub(crate) struct NodeConfig {
     pub plan: Plan,
     /// Whether to send a record of every event.
     pub record: bool,
+    /// How many bytes a second its end of the link takes, if it is slow.
+    pub link_rate: Option<u64>,
     /// The secondary: what to listen on. The primary: where to connect to.
     pub link: LinkConfig,
 }

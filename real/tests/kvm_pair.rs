@@ -52,6 +52,7 @@ fn options(name: &str, rules: Rules) -> RunOptions {
         clients: 4,
         load: None,
         lasts: None,
+        link_rate: None,
         record: true,
         node: node_after(""),
     }
@@ -231,13 +232,13 @@ fn a_failover_over_a_silent_link_waits_for_ever_if_nobody_aborts_the_link() {
         },
     ];
     for (name, served) in [("v12", true), ("bug:no-abort", false)] {
-        let rules = rules_named(name).unwrap();
-        // Half of the RAM fits into the socket, and not all of it.
-        let options = RunOptions {
+        // Half of the RAM fits into the socket, and not all of it: the guest has time to write to all of its pages.
+        let mut options = RunOptions {
             plan: Plan::new(faults.clone()),
             workload: Workload { pages_per_tick: 64, ..Workload::default() },
-            ..options(name, rules)
+            ..options(name, rules_named(name).unwrap())
         };
+        options.rules.rules.checkpoint_delay_ms = 200;
         let outcome = run(&options).unwrap();
         assert_eq!((outcome.unreached, outcome.claimed), (Vec::new(), true), "{name}");
         assert_eq!(outcome.violation.is_none(), served, "{name}: {:?}", outcome.violation);
@@ -464,6 +465,29 @@ fn rules_that_take_a_cut_for_a_death_do_not_claim_what_comes_of_it() {
     assert!(cut.violation.is_none() || !cut.claimed, "{:?}", cut.violation);
     let crash = run_into(&options, at, FaultAction::Crash { node: NodeName::Primary });
     assert_one_failover(&crash, NodeName::Secondary, at);
+}
+
+#[test]
+fn over_a_slow_link_checkpoints_take_as_long_as_it_does_and_nothing_is_lost() {
+    if !kvm_or_skip("over_a_slow_link_checkpoints_take_as_long_as_it_does_and_nothing_is_lost") {
+        return;
+    }
+    for rules in ["v12", "remus"] {
+        let workload = Workload { pages_per_tick: 256, ..Workload::default() };
+        let slow = Some(8 << 20);
+        let named = rules_named(rules).unwrap();
+        let options = RunOptions { workload, link_rate: slow, checkpoints: 6, ..options(rules, named) };
+        let outcome = run(&options).unwrap();
+        assert_eq!((&outcome.violation, outcome.failovers), (&None, 0), "{rules}");
+        // A megabyte at eight a second, but for what the link's queue takes at once.
+        let whole = outcome.checkpoints.iter().filter(|figures| figures.dirty_pages >= 256);
+        assert!(whole.clone().count() > 0, "{rules}: {:?}", outcome.checkpoints);
+        assert!(
+            whole.clone().all(|figures| figures.transaction_us > 100_000),
+            "{rules}: {:?}",
+            outcome.checkpoints
+        );
+    }
 }
 
 #[test]

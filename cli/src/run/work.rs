@@ -70,7 +70,7 @@ pub(crate) struct Work {
     pub(super) unprotected: bool,
 }
 
-fn parse_bytes_per_second(text: &str) -> Result<u64, String> {
+pub(super) fn parse_bytes_per_second(text: &str) -> Result<u64, String> {
     let number = text.strip_suffix("/s").unwrap_or(text).parse::<u64>().ok();
     number
         .filter(|rate| (1..=MOST_BYTES_PER_SECOND).contains(rate))

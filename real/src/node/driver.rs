@@ -5,6 +5,7 @@
 
 use super::inbound::Inbound;
 use super::outgoing::Outgoing;
+use super::pace::Pace;
 use super::saved::Saved;
 use super::silence::Silence;
 use super::staging::{RAM_BLOCK, StagedDevices, Staging};
@@ -92,6 +93,16 @@ pub(super) struct LinkEnd {
     pub(super) deaf: bool,
     /// Nothing more comes over it; the node has not been told.
     pub(super) has_ended: bool,
+    /// How fast it takes what is sent, if it is slow.
+    pub(super) pace: Option<Pace>,
+}
+
+impl LinkEnd {
+    /// Until when nothing can be sent, because the link is slow.
+    fn paced_until(&mut self, now: Instant) -> Option<Instant> {
+        let pace = self.pace.as_mut()?;
+        (pace.room(now) == 0).then(|| pace.room_at())
+    }
 }
 
 /// What is to fail when it is next asked for.
@@ -146,7 +157,10 @@ impl Driver {
             vcpu: VcpuThread::start(machine)?,
             link: Some(link),
             stalled_until: None,
-            end: LinkEnd::default(),
+            end: LinkEnd {
+                pace: config.link_rate.map(|rate| Pace::new(rate, Instant::now())),
+                ..LinkEnd::default()
+            },
             decoder: Decoder::new(stream),
             inbound: Inbound::default(),
             encoder: Encoder::new(config.rules.dialect, DEFAULT_RAM_SECTION_ID),
@@ -311,7 +325,8 @@ impl Driver {
         self.tell_gates(control)?;
         let timer = self.timer.filter(|_| !self.input_would_wait(InputKind::CheckpointDue));
         let silence = self.silence.deadline().filter(|_| !self.input_would_wait(InputKind::PeerSilent));
-        let deadline = [timer, self.stalled_until, silence].into_iter().flatten().min();
+        let paced = self.end.paced_until(Instant::now()).filter(|_| !self.outgoing.is_empty());
+        let deadline = [timer, self.stalled_until, silence, paced].into_iter().flatten().min();
         let timeout = deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
         let [harness, guest, link_in, link_out] = self.poll(control, stalled, timeout.as_ref())?;
         if harness {
@@ -348,7 +363,8 @@ impl Driver {
     ) -> Result<[bool; 4], NodeError> {
         // What waits at a gate, or finds no room, is looked at again when something else has happened.
         let outputs = self.node.queue().has_room() && !self.input_would_wait(InputKind::GuestOutput);
-        let sends = !self.outgoing.is_empty() && !self.transfer_is_held();
+        let paced = self.end.paced_until(Instant::now()).is_some();
+        let sends = !self.outgoing.is_empty() && !paced && !self.transfer_is_held();
         let mut polled = vec![
             PollFd::from_borrowed_fd(control.output.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(

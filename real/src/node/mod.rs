@@ -23,6 +23,7 @@ mod gates;
 mod inbound;
 mod operations;
 mod outgoing;
+mod pace;
 mod saved;
 mod silence;
 mod staging;

@@ -185,12 +185,13 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Writes what the socket takes, or, without a link, lets all of it go nowhere; `machine` is needed while pages are to
-    /// be written.
+    /// Writes what the socket takes, and no more than there is `room` for, or, without a link, lets all of it go nowhere;
+    /// `machine` is needed while pages are to be written.
     pub(super) fn pump(
         &mut self,
         mut link: Option<&mut Link>,
         machine: Option<&Machine>,
+        mut room: usize,
     ) -> crate::Result<Progress> {
         while self.written < self.pieces.len() {
             let end = self.middle.map_or(self.pieces.len(), |middle| middle.max(self.written));
@@ -198,13 +199,19 @@ impl Outgoing {
                 self.middle = None;
                 return Ok(Progress::Middle);
             }
-            let parts = self.parts(end - self.written, machine)?;
+            if room == 0 {
+                return Ok(Progress::WouldBlock);
+            }
+            let parts = self.parts(room.min(end - self.written), machine)?;
             let moved = match &mut link {
                 Some(link) => link.write(&parts),
                 None => Moved::Bytes(parts.iter().map(|part| part.len()).sum()),
             };
             match moved {
-                Moved::Bytes(count) => self.advance(count),
+                Moved::Bytes(count) => {
+                    room = room.saturating_sub(count);
+                    self.advance(count);
+                }
                 Moved::WouldBlock => return Ok(Progress::WouldBlock),
                 Moved::Gone => return Ok(Progress::Gone),
             }

@@ -36,8 +36,13 @@ impl Driver {
                 self.in_hand.map(|in_hand| in_hand.operation).filter(|operation| operation.needs_link());
             let before = self.outgoing.total();
             let machine = self.outgoing.needs_memory().then(|| self.vcpu.machine());
-            let progress = self.outgoing.pump((!self.end.unheard).then_some(link), machine.as_deref())?;
+            let room = self.end.pace.as_mut().map_or(usize::MAX, |pace| pace.room(Instant::now()));
+            let link = (!self.end.unheard).then_some(link);
+            let progress = self.outgoing.pump(link, machine.as_deref(), room)?;
             drop(machine);
+            if let Some(pace) = &mut self.end.pace {
+                pace.take(usize::try_from(self.outgoing.total() - before).unwrap_or(usize::MAX));
+            }
             if self.outgoing.total() > before {
                 // A peer that is silent because it is being sent to shows so that it is there: the socket holds little.
                 self.silence.heard(Instant::now());

@@ -31,6 +31,8 @@ pub struct RunOptions {
     pub workload: Workload,
     /// What sort of link.
     pub link: LinkKind,
+    /// How many bytes a second go over it, each way, if it is slow.
+    pub link_rate: Option<u64>,
     /// What is to go wrong.
     pub plan: Plan,
     /// Clients with a request open each, if there is no other load.
@@ -60,6 +62,7 @@ impl RunOptions {
             workload: self.workload,
             plan: self.plan.clone(),
             record: self.record,
+            link_rate: self.link_rate,
             link,
         }
     }
@@ -178,6 +181,7 @@ mod tests {
             memory_mib: 16,
             workload: Workload::default(),
             link: LinkKind::Unix,
+            link_rate: None,
             plan: Plan::new(vec![stall, stall]),
             clients: 1,
             load: None,
