@@ -491,6 +491,18 @@ fn over_a_slow_link_checkpoints_take_as_long_as_it_does_and_nothing_is_lost() {
 }
 
 #[test]
+fn a_guest_that_never_rests_runs_on_while_its_state_is_sent() {
+    if !kvm_or_skip("a_guest_that_never_rests_runs_on_while_its_state_is_sent") {
+        return;
+    }
+    // What has been captured of it is sent without its memory, which it does not give up.
+    let workload = Workload { guest: Guest::Mixed, pages_per_second: 10_000, ..Workload::default() };
+    let outcome = run(&RunOptions { workload, checkpoints: 20, ..options("remus", Rules::REMUS) }).unwrap();
+    assert_eq!((&outcome.violation, outcome.failovers), (&None, 0));
+    assert!(outcome.checkpoints.len() >= 20);
+}
+
+#[test]
 fn a_guest_with_timers_of_its_own_goes_on_where_the_checkpoint_has_it() {
     if !kvm_or_skip("a_guest_with_timers_of_its_own_goes_on_where_the_checkpoint_has_it") {
         return;

@@ -66,6 +66,11 @@ impl Saved {
         (self.is_whole, self.is_halfway) = (true, false);
     }
 
+    /// Whether all of the RAM has been encoded.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
     /// Whether some of the RAM is still to be sent.
     pub(super) fn has_more(&self) -> bool {
         !self.is_whole || self.ram.len() > 0

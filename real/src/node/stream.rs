@@ -86,10 +86,14 @@ impl Driver {
 
     /// Encodes some of the RAM, unless all of it is already, and appends it to what goes out.
     pub(super) fn append_ram(&mut self) -> Result<(), NodeError> {
-        let machine = self.vcpu.machine();
-        let encoder = (&mut self.encoder, &self.block);
-        self.saved.encode(PAGES_AT_ONCE, Take::InPlace, &machine, encoder).map_err(NodeError::Internal)?;
-        drop(machine);
+        // What has been copied needs no memory, which may be the running guest's.
+        if !self.saved.is_whole() {
+            let machine = self.vcpu.machine();
+            let encoder = (&mut self.encoder, &self.block);
+            self.saved
+                .encode(PAGES_AT_ONCE, Take::InPlace, &machine, encoder)
+                .map_err(NodeError::Internal)?;
+        }
         let start = self.outgoing.len();
         self.outgoing.append(&mut self.saved.ram);
         if self.saved.take_halfway() && !self.follows_no_plan() {

@@ -1,5 +1,6 @@
 //! A node's process as the harness sees it: started, told, listened to, and killed for real.
 
+use super::options::PATIENCE;
 use crate::control::{FromNode, NodeConfig, ToNode, receive, send};
 use colo_protocol::NodeName;
 use rustix::process::{Pid, Signal, kill_process};
@@ -17,6 +18,10 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a process that has closed its control channel may take to end.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a node may take in nothing of what it is told, though nothing has stopped it: it hangs then. Meanwhile the
+/// harness waits, so that it is no longer than clients wait for a reply.
+const DEAF_FOR: Duration = PATIENCE;
 
 /// What the harness hears.
 #[derive(Debug)]
@@ -36,6 +41,29 @@ pub struct NodeCommand {
     pub program: OsString,
     /// Its first arguments.
     pub arguments: Vec<OsString>,
+}
+
+/// What the harness tells a node by.
+#[derive(Debug)]
+struct Channel {
+    stream: UnixStream,
+    /// Whether the node takes in what it is told.
+    is_heard: bool,
+}
+
+impl Channel {
+    fn new(stream: UnixStream, deaf_for: Duration) -> io::Result<Self> {
+        stream.set_write_timeout(Some(deaf_for))?;
+        Ok(Self { stream, is_heard: true })
+    }
+
+    /// Tells the node something. One that takes in nothing is told nothing more: the first half of a message may be
+    /// with it. A node that has just died is told of by its reader, and one that hangs by its clients.
+    fn tell(&mut self, message: &ToNode) {
+        if self.is_heard {
+            self.is_heard = send(&mut self.stream, message).is_ok();
+        }
+    }
 }
 
 /// A process that is killed, and waited for, when this is dropped.
@@ -61,7 +89,7 @@ impl Drop for Running {
 pub(super) struct Process {
     name: NodeName,
     child: Running,
-    control: UnixStream,
+    control: Channel,
     alive: bool,
     /// Until when it stands still.
     paused_until: Option<Instant>,
@@ -94,6 +122,7 @@ impl Process {
         let control = accept(&listener, &mut child.0)?;
         std::fs::remove_file(&path)?;
         let reader = BufReader::new(control.try_clone()?);
+        let control = Channel::new(control, DEAF_FOR)?;
         std::thread::spawn(move || listen(name, reader, &heard));
         Ok(Self { name, child, control, alive: true, paused_until: None })
     }
@@ -101,8 +130,7 @@ impl Process {
     /// Tells the node something; a dead one hears nothing.
     pub(super) fn tell(&mut self, message: &ToNode) {
         if self.alive {
-            // A node that has just died is told of by its reader.
-            let _ = send(&mut self.control, message);
+            self.control.tell(message);
         }
     }
 
@@ -211,5 +239,20 @@ fn accept(listener: &UnixListener, child: &mut Child) -> io::Result<UnixStream> 
             return Err(io::Error::new(io::ErrorKind::TimedOut, "the node's process did not connect"));
         }
         std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_takes_in_nothing_holds_the_harness_up_once() {
+        let (stream, _never_read) = UnixStream::pair().unwrap();
+        let mut channel = Channel::new(stream, Duration::from_millis(50)).unwrap();
+        let begun = Instant::now();
+        (0..1 << 20).for_each(|_| channel.tell(&ToNode::GoOn));
+        assert!(!channel.is_heard && begun.elapsed() < Duration::from_secs(10));
     }
 }
