@@ -13,7 +13,7 @@ use super::{Control, NodeError, wait_for};
 use crate::abi::{Reply, Request};
 use crate::control::{FromNode, NodeConfig, ToNode};
 use crate::link::Link;
-use crate::vm::{BLOB_BYTES_MAX, Machine};
+use crate::vm::{BLOB_BYTES_MAX, Machine, RunningMemory};
 use colo_protocol::wire::{BlockName, Config, DEFAULT_RAM_SECTION_ID, Decoder, Direction, Encoder};
 use colo_protocol::{
     Effect, Input, InputKind, Message, Node, NodeName, Operation, OutputBuffer, ProtocolError,
@@ -46,6 +46,8 @@ pub(super) struct Driver {
     pub(super) node: Node,
     pub(super) vcpu: VcpuThread,
     pub(super) memory_pages: u64,
+    /// What pre-copy looks at while the guest executes.
+    pub(super) running: RunningMemory,
     pub(super) link: Option<Link>,
     pub(super) stalled_until: Option<Instant>,
     pub(super) end: LinkEnd,
@@ -112,6 +114,8 @@ pub(super) struct Times {
     pub(super) loaded: Option<Instant>,
     /// Bytes ever sent, when the checkpoint was requested.
     pub(super) bytes_before: u64,
+    /// Pages that were sent before the stop.
+    pub(super) pages_in_rounds: u64,
 }
 
 impl Times {
@@ -142,6 +146,7 @@ impl Driver {
         let loading = InHand { operation: Operation::LoadState, halfway: true };
         Ok(Self {
             memory_pages: machine.memory().pages(),
+            running: machine.running_memory(),
             node: Node::new(name),
             vcpu: VcpuThread::start(machine)?,
             link: Some(link),
