@@ -4,6 +4,7 @@
 //! there already, and sending them through a Unix socket until the other end has them all. The machine may be busy with
 //! something else, so the table has medians, and ratios of medians.
 
+mod hot;
 mod limits;
 mod qemu;
 mod sample;
@@ -63,6 +64,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     if qemu.is_none() {
         println!("\nCOLO_QEMU_PAIR names no folder with a pair of QEMUs to measure in turn");
     }
+    hot::table()?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -74,7 +76,8 @@ fn row(mib: u64, qemu: Option<&mut Qemu>) -> Result<(), Box<dyn Error>> {
     let mut measured = VARIANTS.map(|_| Measured::default());
     for _ in 0..TURNS {
         for ((name, rules), measured) in VARIANTS.iter().zip(&mut measured) {
-            turn(name, *rules, mib, measured)?;
+            let workload = Workload { pages_per_tick: mib * PAGES_OF_A_MIB, ..Workload::default() };
+            turn(name, *rules, mib, workload, measured)?;
         }
         let pages = measured[0].pages.median();
         limits.measure(usize::try_from(pages)?)?;
@@ -112,14 +115,24 @@ fn limit_of(rules: &Rules, copy: u64, transfer: u64) -> u64 {
     }
 }
 
-fn turn(name: &str, rules: Rules, mib: u64, measured: &mut Measured) -> Result<(), Box<dyn Error>> {
-    // Long enough for the guest to write to all of its pages.
-    let checkpoint_delay_ms = 20 + u32::try_from(mib).unwrap_or(u32::MAX) * 5;
+/// How long an epoch is: long enough for the guest to write to all of its pages.
+fn delay_ms(mib: u64) -> u32 {
+    20 + u32::try_from(mib).unwrap_or(u32::MAX) * 5
+}
+
+fn turn(
+    name: &str,
+    rules: Rules,
+    mib: u64,
+    workload: Workload,
+    measured: &mut Measured,
+) -> Result<(), Box<dyn Error>> {
+    let checkpoint_delay_ms = delay_ms(mib);
     let options = RunOptions {
         rules: NamedRules { name: name.to_owned(), rules: Rules { checkpoint_delay_ms, ..rules } },
         checkpoints: CHECKPOINTS,
         memory_mib: MEMORY_MIB,
-        workload: Workload { pages_per_tick: mib * PAGES_OF_A_MIB, ..Workload::default() },
+        workload,
         link: LinkKind::Unix,
         plan: Plan::default(),
         clients: 1,
