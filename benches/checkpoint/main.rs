@@ -4,6 +4,7 @@
 //! there already, and sending them through a Unix socket until the other end has them all. The machine may be busy with
 //! something else, so the table has medians, and ratios of medians.
 
+mod hot;
 mod limits;
 mod qemu;
 mod sample;
@@ -74,6 +75,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     if std::env::var_os("COLO_QEMU_PAIR").is_none() {
         println!("\nCOLO_QEMU_PAIR names no folder with a pair of QEMUs to measure in turn");
     }
+    hot::table()?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -176,6 +178,11 @@ fn limit_of(rules: &Rules, copy: u64, transfer: u64) -> u64 {
     }
 }
 
+/// How long an epoch is: long enough for the guest to write to all of its pages.
+fn delay_ms(dirty_mib: u64) -> u32 {
+    20 + u32::try_from(dirty_mib).unwrap_or(u32::MAX) * 5
+}
+
 /// A pair of this variant, with so much dirty at each checkpoint, and so much memory.
 fn options(
     (name, rules): (&str, Rules),
@@ -183,8 +190,7 @@ fn options(
     memory_mib: u64,
     link: LinkKind,
 ) -> Result<RunOptions, Box<dyn Error>> {
-    // Long enough for the guest to write to all of its pages.
-    let checkpoint_delay_ms = 20 + u32::try_from(dirty_mib).unwrap_or(u32::MAX) * 5;
+    let checkpoint_delay_ms = delay_ms(dirty_mib);
     Ok(RunOptions {
         rules: NamedRules { name: name.to_owned(), rules: Rules { checkpoint_delay_ms, ..rules } },
         checkpoints: CHECKPOINTS,

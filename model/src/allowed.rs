@@ -144,6 +144,7 @@ impl Allowed<'_> {
             InputKind::ArbiterDenied => self.rules.fencing == Fencing::Arbiter && self.contests(),
             InputKind::BadStream => budgets.corruptions > 0,
             InputKind::LinkDown => self.lost_links(),
+            InputKind::RoundSent => self.checkpoints() && self.rules.precopy_rounds > 0,
             InputKind::VmSuspended
             | InputKind::StateSaved
             | InputKind::RamSent

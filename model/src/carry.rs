@@ -46,6 +46,7 @@ pub(crate) fn carry_out(state: &mut State, name: NodeName, effect: Effect) {
         }
         Effect::SuspendVm => begin(side, Operation::SuspendVm),
         Effect::SaveState(_) => begin(side, Operation::SaveState),
+        Effect::SendRound(_) => begin(side, Operation::SendRound),
         Effect::SendRam(_) => begin(side, Operation::SendRam),
         Effect::SendDeviceState(_) => begin(side, Operation::SendDeviceState),
         Effect::LockVm => begin(side, Operation::LockVm),
@@ -122,6 +123,8 @@ pub(crate) fn end_operation(state: &mut State, name: NodeName) {
             side.vm.uncaptured = 0;
             side.held[0] = Some(Snapshot { checkpoint, output, writes });
         }
+        // What is staged of it is of no use before the rest, and nobody is told of it: it only takes its time.
+        Operation::SendRound => {}
         Operation::SendRam => put_state(state, name, Packet::Ram),
         Operation::SendDeviceState => {
             put_state(state, name, Packet::DeviceState);

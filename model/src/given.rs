@@ -83,6 +83,7 @@ fn ended(before: &State, name: NodeName) -> Input {
     match side.in_hand.map(|in_hand| in_hand.operation) {
         Some(Operation::SuspendVm) => Input::VmSuspended,
         Some(Operation::SaveState) => Input::StateSaved { device_bytes: 1 },
+        Some(Operation::SendRound) => Input::RoundSent,
         Some(Operation::SendRam) => Input::RamSent,
         Some(Operation::SendDeviceState) => Input::DeviceStateSent,
         Some(Operation::LockVm) => Input::VmLocked,

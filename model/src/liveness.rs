@@ -172,11 +172,20 @@ fn primary_phase(state: &State) -> Option<PrimaryPhase> {
 /// A checkpoint, or the initial state of a pair, is on its way from the primary.
 fn is_under_way(state: &State) -> bool {
     use PrimaryPhase::{
-        Saving, SendingDeviceState, SendingRam, Suspending, WaitLoaded, WaitReady, WaitReceived,
+        PreCopying, Saving, SendingDeviceState, SendingRam, Suspending, WaitLoaded, WaitReady, WaitReceived,
     };
     matches!(
         primary_phase(state),
-        Some(Suspending | Saving | SendingRam | SendingDeviceState | WaitReceived | WaitLoaded | WaitReady)
+        Some(
+            PreCopying
+                | Suspending
+                | Saving
+                | SendingRam
+                | SendingDeviceState
+                | WaitReceived
+                | WaitLoaded
+                | WaitReady
+        )
     )
 }
 

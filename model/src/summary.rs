@@ -61,6 +61,7 @@ const fn operation(operation: Operation) -> &'static str {
     match operation {
         Operation::SuspendVm => "suspend-vm",
         Operation::SaveState => "save-state",
+        Operation::SendRound => "send-round",
         Operation::SendRam => "send-ram",
         Operation::SendDeviceState => "send-device-state",
         Operation::LockVm => "lock-vm",

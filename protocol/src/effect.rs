@@ -38,6 +38,8 @@ pub enum Operation {
     SuspendVm,
     /// Capture the state of the suspended VM.
     SaveState,
+    /// Put on the link what of the RAM was written since it was sent last, while the VM executes.
+    SendRound,
     /// Put the captured RAM on the link.
     SendRam,
     /// Put the captured device state on the link.
@@ -52,9 +54,10 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::SuspendVm,
         Self::SaveState,
+        Self::SendRound,
         Self::SendRam,
         Self::SendDeviceState,
         Self::LockVm,
@@ -72,6 +75,7 @@ impl Operation {
         match self {
             Self::SuspendVm => EffectKind::SuspendVm,
             Self::SaveState => EffectKind::SaveState,
+            Self::SendRound => EffectKind::SendRound,
             Self::SendRam => EffectKind::SendRam,
             Self::SendDeviceState => EffectKind::SendDeviceState,
             Self::LockVm => EffectKind::LockVm,
@@ -82,7 +86,7 @@ impl Operation {
 
     /// Whether it ends, without an input, when the link goes down or is closed.
     pub const fn needs_link(self) -> bool {
-        matches!(self, Self::SendRam | Self::SendDeviceState)
+        matches!(self, Self::SendRound | Self::SendRam | Self::SendDeviceState)
     }
 }
 
@@ -96,6 +100,9 @@ pub enum Effect {
     SuspendVm,
     /// Capture RAM, registers and devices of the suspended VM; ends with state-saved or save-failed.
     SaveState(CheckpointNumber),
+    /// Put on the link what of the executing VM's RAM was written since it was sent last: a round of pre-copy. It belongs
+    /// to the RAM of this checkpoint, whose rest comes behind; ends with round-sent.
+    SendRound(CheckpointNumber),
     /// Put the captured RAM on the link; ends with ram-sent.
     SendRam(CheckpointNumber),
     /// Put the captured device state on the link; ends with device-state-sent.
@@ -157,6 +164,7 @@ pub enum EffectKind {
     Send(MessageKind),
     SuspendVm,
     SaveState,
+    SendRound,
     SendRam,
     SendDeviceState,
     LockVm,
@@ -190,6 +198,7 @@ impl Effect {
             Self::Send(message) => EffectKind::Send(message.kind()),
             Self::SuspendVm => EffectKind::SuspendVm,
             Self::SaveState(_) => EffectKind::SaveState,
+            Self::SendRound(_) => EffectKind::SendRound,
             Self::SendRam(_) => EffectKind::SendRam,
             Self::SendDeviceState(_) => EffectKind::SendDeviceState,
             Self::LockVm => EffectKind::LockVm,
@@ -222,6 +231,7 @@ impl Effect {
         match self {
             Self::Send(message) => message.value(),
             Self::SaveState(checkpoint)
+            | Self::SendRound(checkpoint)
             | Self::SendRam(checkpoint)
             | Self::SendDeviceState(checkpoint)
             | Self::LoadState(checkpoint)
@@ -242,6 +252,7 @@ impl Effect {
         match self {
             Self::SuspendVm => Some(Operation::SuspendVm),
             Self::SaveState(_) => Some(Operation::SaveState),
+            Self::SendRound(_) => Some(Operation::SendRound),
             Self::SendRam(_) => Some(Operation::SendRam),
             Self::SendDeviceState(_) => Some(Operation::SendDeviceState),
             Self::LockVm => Some(Operation::LockVm),
@@ -255,6 +266,7 @@ impl Effect {
     pub(crate) const fn renumbered(self, by: u64) -> Self {
         match self {
             Self::SaveState(checkpoint) => Self::SaveState(checkpoint.less(by)),
+            Self::SendRound(checkpoint) => Self::SendRound(checkpoint.less(by)),
             Self::SendRam(checkpoint) => Self::SendRam(checkpoint.less(by)),
             Self::SendDeviceState(checkpoint) => Self::SendDeviceState(checkpoint.less(by)),
             Self::LoadState(checkpoint) => Self::LoadState(checkpoint.less(by)),
@@ -285,9 +297,10 @@ impl Effect {
 
 impl EffectKind {
     /// Every kind but the messages.
-    const PLAIN: [Self; 26] = [
+    const PLAIN: [Self; 27] = [
         Self::SuspendVm,
         Self::SaveState,
+        Self::SendRound,
         Self::SendRam,
         Self::SendDeviceState,
         Self::LockVm,
@@ -325,6 +338,7 @@ impl EffectKind {
             Self::Send(kind) => kind.name(),
             Self::SuspendVm => "suspend-vm",
             Self::SaveState => "save-state",
+            Self::SendRound => "send-round",
             Self::SendRam => "send-ram",
             Self::SendDeviceState => "send-device-state",
             Self::LockVm => "lock-vm",
@@ -369,6 +383,7 @@ impl fmt::Display for Effect {
         match self {
             Self::Send(message) => message.fmt(f),
             Self::SaveState(checkpoint)
+            | Self::SendRound(checkpoint)
             | Self::SendRam(checkpoint)
             | Self::SendDeviceState(checkpoint)
             | Self::LoadState(checkpoint)

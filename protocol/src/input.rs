@@ -21,6 +21,8 @@ pub enum Input {
     },
     /// The VM's state cannot be captured.
     SaveFailed,
+    /// A round of pre-copy is on the link.
+    RoundSent,
     /// The RAM of the checkpoint is on the link.
     RamSent,
     /// The device state of the checkpoint is on the link.
@@ -97,6 +99,7 @@ pub enum InputKind {
     VmSuspended,
     StateSaved,
     SaveFailed,
+    RoundSent,
     RamSent,
     DeviceStateSent,
     RamReceived,
@@ -132,6 +135,7 @@ impl Input {
             InputKind::VmSuspended => Self::VmSuspended,
             InputKind::StateSaved => Self::StateSaved { device_bytes: value },
             InputKind::SaveFailed => Self::SaveFailed,
+            InputKind::RoundSent => Self::RoundSent,
             InputKind::RamSent => Self::RamSent,
             InputKind::DeviceStateSent => Self::DeviceStateSent,
             InputKind::RamReceived => Self::RamReceived,
@@ -180,6 +184,7 @@ impl Input {
             Self::VmSuspended => InputKind::VmSuspended,
             Self::StateSaved { .. } => InputKind::StateSaved,
             Self::SaveFailed => InputKind::SaveFailed,
+            Self::RoundSent => InputKind::RoundSent,
             Self::RamSent => InputKind::RamSent,
             Self::DeviceStateSent => InputKind::DeviceStateSent,
             Self::RamReceived => InputKind::RamReceived,
@@ -211,10 +216,11 @@ impl Input {
 
 impl InputKind {
     /// Every kind but the messages.
-    const PLAIN: [Self; 28] = [
+    const PLAIN: [Self; 29] = [
         Self::VmSuspended,
         Self::StateSaved,
         Self::SaveFailed,
+        Self::RoundSent,
         Self::RamSent,
         Self::DeviceStateSent,
         Self::RamReceived,
@@ -254,6 +260,7 @@ impl InputKind {
             Self::VmSuspended => "vm-suspended",
             Self::StateSaved => "state-saved",
             Self::SaveFailed => "save-failed",
+            Self::RoundSent => "round-sent",
             Self::RamSent => "ram-sent",
             Self::DeviceStateSent => "device-state-sent",
             Self::RamReceived => "ram-received",
@@ -292,6 +299,7 @@ impl InputKind {
         match self {
             Self::VmSuspended => Some(Operation::SuspendVm),
             Self::StateSaved | Self::SaveFailed => Some(Operation::SaveState),
+            Self::RoundSent => Some(Operation::SendRound),
             Self::RamSent => Some(Operation::SendRam),
             Self::DeviceStateSent => Some(Operation::SendDeviceState),
             Self::VmLocked => Some(Operation::LockVm),

@@ -25,6 +25,8 @@ pub enum PrimaryPhase {
     Running,
     /// P2: a checkpoint has been requested; the VM still runs.
     WaitReply,
+    /// P2: RAM is being sent, in rounds; the VM still runs.
+    PreCopying,
     /// P3: the VM is being suspended.
     Suspending,
     /// P3: the VM's state is being captured.
@@ -51,10 +53,11 @@ pub enum PrimaryPhase {
 
 impl PrimaryPhase {
     /// Every phase.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::WaitReady,
         Self::Running,
         Self::WaitReply,
+        Self::PreCopying,
         Self::Suspending,
         Self::Saving,
         Self::SendingRam,
@@ -74,6 +77,7 @@ impl PrimaryPhase {
             Self::WaitReady => "wait-ready",
             Self::Running => "running",
             Self::WaitReply => "wait-reply",
+            Self::PreCopying => "pre-copying",
             Self::Suspending => "suspending",
             Self::Saving => "saving",
             Self::SendingRam => "sending-ram",
@@ -132,6 +136,8 @@ pub struct Primary {
     /// Whether the guest wants to power off; the secondary has not been told.
     shutdown: Shutdown,
     checkpoint: CheckpointNumber,
+    /// Rounds of pre-copy that are to be sent, the one in hand among them.
+    rounds: u8,
     /// Length of the captured device state, bytes, until it is announced.
     device_bytes: u64,
     common: Common,
@@ -151,6 +157,7 @@ impl Primary {
             due: 0,
             shutdown: Shutdown::None,
             checkpoint: CheckpointNumber::default(),
+            rounds: 0,
             device_bytes: 0,
             common: Common::new(None),
         }
@@ -293,8 +300,12 @@ impl Primary {
                 self.ready_for_next(rules, effects);
             }
             PrimaryPhase::WaitReply => {
-                self.phase = PrimaryPhase::Suspending;
-                self.common.suspend_vm(effects);
+                self.rounds = rules.precopy_rounds;
+                if self.rounds > 0 {
+                    self.phase = PrimaryPhase::PreCopying;
+                    effects.push(Effect::Send(Message::VmstateSend));
+                }
+                self.send_round_or_stop(effects);
             }
             PrimaryPhase::WaitReceived => {
                 self.phase = PrimaryPhase::WaitLoaded;
@@ -308,6 +319,16 @@ impl Primary {
             }
         }
         Ok(())
+    }
+
+    /// Sends the next round of pre-copy; behind the last one, or where there are none, the VM is stopped.
+    fn send_round_or_stop(&mut self, effects: &mut Effects) {
+        if self.rounds > 0 {
+            self.common.ask(effects, Effect::SendRound(self.checkpoint));
+            return;
+        }
+        self.phase = PrimaryPhase::Suspending;
+        self.common.suspend_vm(effects);
     }
 
     /// Lets the VM run again, if the rules say that this is the moment.
@@ -486,6 +507,10 @@ impl Primary {
         }
         self.common.end(input.kind(), self.phase.name())?;
         match (self.phase, input) {
+            (PrimaryPhase::PreCopying, _) => {
+                self.rounds = self.rounds.saturating_sub(1);
+                self.send_round_or_stop(effects);
+            }
             (PrimaryPhase::Suspending, _) => {
                 self.release(rules, ReleasePoint::AtSuspend, effects);
                 self.phase = PrimaryPhase::Saving;
@@ -497,7 +522,9 @@ impl Primary {
                 self.phase = PrimaryPhase::SendingRam;
                 if !self.is_initial() {
                     self.resume(rules, ResumePoint::AfterStaged, effects);
-                    effects.push(Effect::Send(Message::VmstateSend));
+                    if rules.precopy_rounds == 0 {
+                        effects.push(Effect::Send(Message::VmstateSend));
+                    }
                 }
                 self.common.ask(effects, Effect::SendRam(self.checkpoint));
             }
@@ -588,6 +615,7 @@ impl Primary {
         }
         self.common.failover = Failover::Active;
         self.phase = PrimaryPhase::TakingOver;
+        self.rounds = 0;
         if self.common.pending.is_none() {
             self.seek_promotion(rules, effects);
         }
@@ -627,6 +655,7 @@ impl Primary {
 
     fn leave_with_error(&mut self, effects: &mut Effects) {
         self.phase = PrimaryPhase::Error;
+        self.rounds = 0;
         self.common.exit(effects, ExitReason::Error);
     }
 }

@@ -263,6 +263,9 @@ pub struct Rules {
     pub exit_reason: ExitReasonBy,
     /// What becomes of a guest's wish to power off when a failover comes between.
     pub shutdown: PendingShutdown,
+    /// Rounds of pre-copy: how often the primary sends what was written of its RAM while its VM executes, before it stops
+    /// it and sends the rest. None in COLO, which begins to send when the VM stands still.
+    pub precopy_rounds: u8,
     /// Milliseconds from the end of one checkpoint to the request of the next (`x-checkpoint-delay`; 200 in v12).
     pub checkpoint_delay_ms: u32,
 }
@@ -287,6 +290,7 @@ impl Rules {
         fencing: Fencing::None,
         exit_reason: ExitReasonBy::Completion,
         shutdown: PendingShutdown::Honoured,
+        precopy_rounds: 0,
         checkpoint_delay_ms: 200,
     };
 

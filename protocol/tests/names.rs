@@ -9,11 +9,12 @@ const AT: CheckpointNumber = CheckpointNumber(7);
 const END: OutputOffset = OutputOffset(8);
 
 /// An effect of every kind, and how a person reads it.
-const EFFECTS: [(Effect, &str); 28] = [
+const EFFECTS: [(Effect, &str); 29] = [
     (Effect::Send(Message::CheckpointReady), "checkpoint-ready"),
     (Effect::Send(Message::VmstateSize(9)), "vmstate-size 9"),
     (Effect::SuspendVm, "suspend-vm"),
     (Effect::SaveState(AT), "save-state 7"),
+    (Effect::SendRound(AT), "send-round 7"),
     (Effect::SendRam(AT), "send-ram 7"),
     (Effect::SendDeviceState(AT), "send-device-state 7"),
     (Effect::LockVm, "lock-vm"),
@@ -73,7 +74,7 @@ fn a_name_means_one_effect_one_input_one_message() {
         assert_eq!(InputKind::from_name(kind.name()), Some(kind));
         assert_eq!(kind.to_string(), kind.name());
     }
-    assert_eq!(InputKind::all().count(), 8 + 28);
+    assert_eq!(InputKind::all().count(), 8 + 29);
     for nothing in ["", "checkpoint", "lost heartbeat"] {
         assert_eq!(
             (EffectKind::from_name(nothing), InputKind::from_name(nothing), MessageKind::from_name(nothing)),
@@ -85,8 +86,16 @@ fn a_name_means_one_effect_one_input_one_message() {
 #[test]
 fn an_operation_begins_with_one_effect_and_ends_with_an_input() {
     let begun = effects_that(|effect| effect.operation().is_some());
-    let expected =
-        ["suspend-vm", "save-state", "send-ram", "send-device-state", "lock-vm", "load-state", "ask-arbiter"];
+    let expected = [
+        "suspend-vm",
+        "save-state",
+        "send-round",
+        "send-ram",
+        "send-device-state",
+        "lock-vm",
+        "load-state",
+        "ask-arbiter",
+    ];
     assert_eq!(begun, expected);
     for (effect, text) in EFFECTS {
         assert_eq!(Operation::of(effect.kind()), effect.operation(), "{text}");
@@ -95,6 +104,7 @@ fn an_operation_begins_with_one_effect_and_ends_with_an_input() {
     for (operation, ends) in [
         (Operation::SuspendVm, &["vm-suspended"][..]),
         (Operation::SaveState, &["state-saved", "save-failed"]),
+        (Operation::SendRound, &["round-sent"]),
         (Operation::SendRam, &["ram-sent"]),
         (Operation::SendDeviceState, &["device-state-sent"]),
         (Operation::LockVm, &["vm-locked"]),
@@ -110,7 +120,14 @@ fn an_operation_begins_with_one_effect_and_ends_with_an_input() {
 fn what_needs_the_link_and_what_touches_the_disk() {
     assert_eq!(
         effects_that(Effect::needs_link),
-        ["checkpoint-ready", "vmstate-size", "send-ram", "send-device-state", "redirect-output"]
+        [
+            "checkpoint-ready",
+            "vmstate-size",
+            "send-round",
+            "send-ram",
+            "send-device-state",
+            "redirect-output"
+        ]
     );
     assert_eq!(
         effects_that(Effect::is_of_the_disk),

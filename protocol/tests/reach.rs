@@ -64,6 +64,7 @@ fn what_is_refused_or_wrong_or_changes_nothing_is_no_transition() {
     let machine = Machine::new(NodeName::Primary);
     for input in [
         Input::PeerSilent,
+        Input::RoundSent,
         Input::RamSent,
         Input::Protect,
         Input::OutputsMatch { end: colo_protocol::OutputOffset(1) },

@@ -81,7 +81,7 @@ pub(crate) enum ToNode {
     },
     /// What the node sends over the link goes nowhere from now on, and its end comes behind what it has sent.
     HalfClose,
-    /// Nothing comes over the link to the node any more, also not that it has ended.
+    /// Nothing comes over the link to the node any more, also not that it has ended. It says when that is so.
     Deaf,
     /// The node's patience with its peer is over.
     PeerSilent,
@@ -131,6 +131,8 @@ pub(crate) enum FromNode {
     AskArbiter,
     /// The node has stopped for good: the peer serves.
     Halted,
+    /// Nothing comes over the link to the node any more: it had been told so.
+    IsDeaf,
     /// An event, when records were asked for.
     Record(Record),
     /// The node cannot go on; its process ends.

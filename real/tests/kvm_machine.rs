@@ -108,6 +108,52 @@ fn a_machine_moves_by_increments_and_goes_on_identically() {
     assert!(in_the_middle > 20, "only {in_the_middle} of 200 epochs ended in the middle of work");
 }
 
+/// Pre-copy: pages are copied while the guest writes to them, and in the stop only those that it has written since.
+#[test]
+fn a_machine_moves_by_rounds_while_it_runs_and_a_rest() {
+    if !kvm_or_skip("a_machine_moves_by_rounds_while_it_runs_and_a_rest") {
+        return;
+    }
+    let mut clients = Clients { dice: Dice(4), sequences: [0; 8] };
+    let (mut left, mut right) = (service(60, 0), bare());
+    let mut running = left.running_memory();
+    let mut state = left.cpu_state();
+    let mut rest = Vec::new();
+    left.forget_dirty().unwrap();
+    for page in 0..left.memory().pages() {
+        right.write_page(page, left.page(page).unwrap()).unwrap();
+    }
+    let mut written_again = 0;
+    for epoch in 0..60 {
+        for _ in 0..30 {
+            left.put_request(&clients.next()).unwrap();
+        }
+        let (mut pages, mut page_copy) = (Vec::new(), [0; 4096]);
+        let rounds = thread::scope(|scope| {
+            let guest = scope.spawn(|| run_for(&mut left, Duration::from_millis(3)));
+            let mut copied = Vec::new();
+            for _ in 0..2 {
+                running.harvest(&mut pages).unwrap();
+                for page in &pages {
+                    running.copy(*page, &mut page_copy).unwrap();
+                    copied.push((*page, page_copy));
+                }
+            }
+            assert_eq!(guest.join().unwrap(), Exit::Kicked);
+            copied
+        });
+        for (page, content) in &rounds {
+            right.write_page(*page, content).unwrap();
+        }
+        left.harvest(&mut rest).unwrap();
+        written_again += rounds.iter().filter(|(page, _)| rest.contains(page)).count();
+        copy(&mut left, &mut right, &rest, &mut state);
+        assert_same_memory(&left, &right, &format!("epoch {epoch}"));
+        left.take_replies(&mut Vec::new()).unwrap();
+    }
+    assert!(written_again > 0, "nothing was written while it was copied");
+}
+
 #[test]
 fn registers_and_vectors_survive_the_move() {
     if !kvm_or_skip("registers_and_vectors_survive_the_move") {

@@ -122,6 +122,24 @@ fn a_strict_pair_survives_the_death_of_either_node_at_every_protocol_point() {
     }
 }
 
+/// Rounds of pre-copy go on while the guest answers its clients.
+#[test]
+fn a_pair_with_rounds_survives_the_death_of_either_node_in_and_behind_each() {
+    if !kvm_or_skip("a_pair_with_rounds_survives_the_death_of_either_node_in_and_behind_each") {
+        return;
+    }
+    let options = options("rounds", Rules { precopy_rounds: 2, ..Rules::REMUS });
+    let of_rounds = |at: &Point| at.to_string().contains("round");
+    let points: Vec<_> = points(&options, NodeName::Primary).into_iter().filter(of_rounds).collect();
+    assert_eq!(points.len(), 8, "{points:?}");
+    for at in points {
+        for killed in NodeName::ALL {
+            let outcome = run_into(&options, &at.to_string(), FaultAction::Crash { node: killed });
+            assert_one_failover(&outcome, killed.peer(), &format!("the {killed} died at {at}"));
+        }
+    }
+}
+
 #[test]
 fn of_a_strict_pair_that_is_cut_one_serves_and_the_other_halts() {
     if !kvm_or_skip("of_a_strict_pair_that_is_cut_one_serves_and_the_other_halts") {

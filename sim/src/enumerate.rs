@@ -228,6 +228,9 @@ const fn place_in_stream(point: &Point) -> Option<&'static str> {
     use colo_protocol::MessageKind::{VmstateReceived, VmstateSend, VmstateSize};
     match (point.event, point.moment) {
         (Event::Effect(EffectKind::Send(VmstateSend)), Moment::Before) => Some("before vmstate-send"),
+        (Event::Effect(EffectKind::SendRound), Moment::Before) => Some("before a round"),
+        (Event::Effect(EffectKind::SendRound), Moment::During) => Some("in a round"),
+        (Event::Effect(EffectKind::SendRound), Moment::After) => Some("behind a round"),
         (Event::Effect(EffectKind::SendRam), Moment::Before) => Some("before RAM"),
         (Event::Effect(EffectKind::SendRam), Moment::During) => Some("in RAM"),
         (Event::Effect(EffectKind::SendRam), Moment::After) => Some("behind RAM"),

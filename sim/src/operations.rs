@@ -29,6 +29,10 @@ impl Simulation<'_> {
 
     pub(crate) fn begin_operation(&mut self, node: NodeName, operation: Operation, effect: Effect) {
         let token = self.side_mut(node).begin(operation, effect);
+        if operation == Operation::SendRound {
+            // The guest goes on: what it writes from here on is dirty again, and comes later.
+            encode_dirty(self.side_mut(node));
+        }
         let halves = self.durations(node, operation);
         match operation {
             Operation::SaveState => self.judge_capture(node),
@@ -43,7 +47,7 @@ impl Simulation<'_> {
     fn durations(&mut self, node: NodeName, operation: Operation) -> [u64; 2] {
         let captured = &self.sides[node as usize].captured;
         let bytes = match operation {
-            Operation::SendRam => captured.memory.len(),
+            Operation::SendRound | Operation::SendRam => captured.memory.len(),
             Operation::SendDeviceState => captured.devices.len(),
             Operation::SuspendVm | Operation::LockVm => {
                 return [(); 2].map(|()| self.nodes.within(self.knobs.hold));
@@ -59,7 +63,9 @@ impl Simulation<'_> {
     pub(crate) fn operation_half(&mut self, node: NodeName, token: u32) {
         let Some(InHand { operation, effect, .. }) = self.side(node).operation(token) else { return };
         match operation {
-            Operation::SendRam | Operation::SendDeviceState => self.transfer(node, operation, true),
+            Operation::SendRound | Operation::SendRam | Operation::SendDeviceState => {
+                self.transfer(node, operation, true);
+            }
             Operation::LoadState => self.memory_loaded(node, effect),
             _ => {}
         }
@@ -84,6 +90,10 @@ impl Simulation<'_> {
                 Input::VmSuspended
             }
             Operation::SaveState => self.capture(node, effect),
+            Operation::SendRound => {
+                self.transfer(node, operation, false);
+                Input::RoundSent
+            }
             Operation::SendRam => {
                 self.transfer(node, operation, false);
                 Input::RamSent
@@ -106,7 +116,7 @@ impl Simulation<'_> {
     fn transfer(&mut self, node: NodeName, operation: Operation, first: bool) {
         let captured = &mut self.side_mut(node).captured;
         let which = match operation {
-            Operation::SendRam => &mut captured.memory,
+            Operation::SendRound | Operation::SendRam => &mut captured.memory,
             _ => &mut captured.devices,
         };
         let bytes = std::mem::take(which);
@@ -115,7 +125,7 @@ impl Simulation<'_> {
         if first {
             let captured = &mut self.side_mut(node).captured;
             match operation {
-                Operation::SendRam => captured.memory = bytes,
+                Operation::SendRound | Operation::SendRam => captured.memory = bytes,
                 _ => captured.devices = bytes,
             }
         }
@@ -130,7 +140,9 @@ impl Simulation<'_> {
         }
         let devices = encode_devices(&side.guest.devices, &side.output, filler);
         let device_bytes = devices.len() as u64;
-        encode_memory(side);
+        encode_dirty(side);
+        let Side { encoder, captured, .. } = side;
+        encoder.end_of_ram(&mut captured.memory);
         side.captured.devices = devices;
         self.note_content(node, number_of(effect));
         let side = self.side_mut(node);
@@ -228,8 +240,8 @@ fn frame_initial_state(side: &mut Side) {
     }
 }
 
-/// The dirty pages as the wire has them.
-fn encode_memory(side: &mut Side) {
+/// The dirty pages as the wire has them: a section of the RAM, behind which more may come.
+fn encode_dirty(side: &mut Side) {
     let Side { guest, encoder, block, captured, .. } = side;
     let out = &mut captured.memory;
     out.clear();
@@ -246,5 +258,4 @@ fn encode_memory(side: &mut Side) {
     }
     encoder.end_of_records(out);
     encoder.section_footer(out);
-    encoder.end_of_ram(out);
 }

@@ -9,7 +9,7 @@ use crate::marks::Mark;
 use crate::side::{Held, Side};
 use crate::simulation::Simulation;
 use colo_protocol::wire::{Body, DecodeError, PAGE_BYTES};
-use colo_protocol::{Input, NodeName, Property};
+use colo_protocol::{Input, Message, NodeName, Property};
 use std::fmt;
 
 impl Simulation<'_> {
@@ -222,11 +222,15 @@ fn decode(side: &mut Side, rest: &mut &[u8]) -> Result<Option<Input>, Unreadable
     let Side { decoder, staged, guest, block, migrating, .. } = side;
     while let Some(frame) = decoder.next(rest)? {
         match frame.body {
-            Body::Message(_) if *migrating => {}
-            Body::Message(message) => return Ok(Some(Input::Message(message))),
-            Body::RamSectionStart => {
-                staged.pages.clear();
-                staged.devices.clear();
+            Body::Message(message) => {
+                if message == Message::VmstateSend {
+                    // Behind it is a whole checkpoint; of its RAM there can be several sections, the newer pages later.
+                    staged.pages.clear();
+                    staged.devices.clear();
+                }
+                if !*migrating {
+                    return Ok(Some(Input::Message(message)));
+                }
             }
             Body::Page { address, data, block: of } => {
                 let index = page_index(address, guest, of == block)?;
@@ -244,7 +248,7 @@ fn decode(side: &mut Side, rest: &mut &[u8]) -> Result<Option<Input>, Unreadable
                     return Ok(Some(Input::DeviceStateReceived));
                 }
             }
-            Body::EndOfRecords | Body::SectionFooter | Body::SwitchoverStart => {}
+            Body::RamSectionStart | Body::EndOfRecords | Body::SectionFooter | Body::SwitchoverStart => {}
         }
     }
     Ok(None)

@@ -27,7 +27,8 @@ pub struct NodeState {
     pub open: bool,
     /// The operation that has begun and not ended.
     pub in_hand: Option<Operation>,
-    /// What is on its way to it, the first that will come first: messages, "ram", "device-state".
+    /// What is on its way to it, the first that will come first: messages, "round", "ram",
+    /// "device-state".
     pub coming: VecDeque<&'static str>,
 }
 
@@ -172,6 +173,7 @@ impl PairState {
         match effect {
             Effect::CloseLink => state.close(),
             Effect::Send(message) => self.sent(node, message.kind().name()),
+            Effect::SendRound(_) => self.sent(node, "round"),
             Effect::SendRam(_) => self.sent(node, "ram"),
             Effect::SendDeviceState(_) => self.sent(node, "device-state"),
             _ => {}

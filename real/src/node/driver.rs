@@ -14,7 +14,7 @@ use super::{Control, NodeError, wait_for};
 use crate::abi::{Reply, Request};
 use crate::control::{FromNode, NodeConfig, ToNode};
 use crate::link::Link;
-use crate::vm::{BLOB_BYTES_MAX, Machine};
+use crate::vm::{BLOB_BYTES_MAX, Machine, RunningMemory};
 use colo_protocol::wire::{BlockName, Config, DEFAULT_RAM_SECTION_ID, Decoder, Direction, Encoder};
 use colo_protocol::{
     Effect, Input, InputKind, Message, Node, NodeName, Operation, OutputBuffer, ProtocolError,
@@ -47,6 +47,8 @@ pub(super) struct Driver {
     pub(super) node: Node,
     pub(super) vcpu: VcpuThread,
     pub(super) memory_pages: u64,
+    /// What pre-copy looks at while the guest executes.
+    pub(super) running: RunningMemory,
     pub(super) link: Option<Link>,
     pub(super) stalled_until: Option<Instant>,
     pub(super) end: LinkEnd,
@@ -123,6 +125,8 @@ pub(super) struct Times {
     pub(super) loaded: Option<Instant>,
     /// Bytes ever sent, when the checkpoint was requested.
     pub(super) bytes_before: u64,
+    /// Pages that were sent before the stop.
+    pub(super) pages_in_rounds: u64,
 }
 
 impl Times {
@@ -153,6 +157,7 @@ impl Driver {
         let loading = InHand { operation: Operation::LoadState, halfway: true };
         Ok(Self {
             memory_pages: machine.memory().pages(),
+            running: machine.running_memory(),
             node: Node::new(name),
             vcpu: VcpuThread::start(machine)?,
             link: Some(link),
@@ -289,7 +294,7 @@ impl Driver {
                 self.stalled_until = Some(Instant::now() + Duration::from_millis(for_ms.into()));
             }
             ToNode::HalfClose => self.half_close(),
-            ToNode::Deaf => self.end.deaf = true,
+            ToNode::Deaf => self.hears_nothing_more(control)?,
             ToNode::PeerSilent => self.give(Input::PeerSilent, control)?,
             ToNode::FailSave => self.fails.save = true,
             ToNode::FailLoad => self.fails.load = true,
@@ -301,6 +306,11 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    fn hears_nothing_more(&mut self, control: &mut Control) -> Result<(), NodeError> {
+        self.end.deaf = true;
+        control.tell(&FromNode::IsDeaf)
     }
 
     /// What the guest has produced since the last look.
@@ -417,6 +427,8 @@ impl Driver {
         loop {
             match control.listen()? {
                 ToNode::GoOn => return Ok(()),
+                // The peer may wait for it at a point of its own.
+                ToNode::Deaf => self.hears_nothing_more(control)?,
                 other => self.commands.push_back(other),
             }
         }

@@ -1,7 +1,7 @@
 //! Carrying effects out: those that are done at once.
 
 use super::driver::{Driver, Times};
-use super::saved::Take;
+use super::saved::Source;
 use super::{Control, NodeError};
 use crate::abi::Reply;
 use crate::control::{CheckpointFigures, FromNode, MAX_UNITS, RawReply};
@@ -71,6 +71,7 @@ impl Driver {
             }
             Effect::SuspendVm
             | Effect::SaveState(_)
+            | Effect::SendRound(_)
             | Effect::SendRam(_)
             | Effect::SendDeviceState(_)
             | Effect::LockVm
@@ -103,7 +104,7 @@ impl Driver {
         let mut machine = self.vcpu.machine();
         self.outgoing.copy_pages(&machine)?;
         let encoder = (&mut self.encoder, &self.block);
-        self.saved.encode(usize::MAX, Take::Copied, &machine, encoder).map_err(NodeError::Internal)?;
+        self.saved.encode(usize::MAX, Source::Copied(&machine), encoder).map_err(NodeError::Internal)?;
         machine.tick()?;
         drop(machine);
         self.vcpu.resume();
@@ -129,6 +130,7 @@ impl Driver {
             released: Some(released),
             loaded: Some(loaded),
             bytes_before,
+            pages_in_rounds,
         } = self.times
         else {
             return Ok(());
@@ -137,7 +139,7 @@ impl Driver {
         let micros = |from: Instant, to: Instant| u64::try_from((to - from).as_micros()).unwrap_or(u64::MAX);
         control.tell(&FromNode::Checkpoint(CheckpointFigures {
             checkpoint,
-            dirty_pages: self.saved.pages.len() as u64,
+            dirty_pages: pages_in_rounds + self.saved.pages.len() as u64,
             bytes: self.outgoing.total() - bytes_before,
             pause_us: micros(suspended, went_on),
             transaction_us: micros(requested, loaded),

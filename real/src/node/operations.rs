@@ -36,6 +36,10 @@ impl Driver {
                 self.loading = Some((std::mem::take(&mut self.staging), devices));
                 Ok(())
             }
+            Operation::SendRound => {
+                self.begin_round()?;
+                self.pump(control)
+            }
             Operation::SendRam => {
                 if self.saved.ram.len() > LITTLE {
                     // What is large is not copied once more to stand behind a message.
@@ -100,7 +104,10 @@ impl Driver {
                 self.in_hand = Some(InHand { halfway: true, ..in_hand });
                 self.during(in_hand.operation, control)
             }
-            Operation::SendRam | Operation::SendDeviceState | Operation::AskArbiter => Ok(()),
+            Operation::SendRound
+            | Operation::SendRam
+            | Operation::SendDeviceState
+            | Operation::AskArbiter => Ok(()),
         }
     }
 
@@ -118,6 +125,14 @@ impl Driver {
             self.point(Moment::After, Event::Effect(in_hand.operation.effect()), control)?;
         }
         self.give(input, control)
+    }
+
+    /// A round of pre-copy: finds the pages that the guest, which goes on, has written since they were last looked for.
+    fn begin_round(&mut self) -> Result<(), NodeError> {
+        self.running.harvest(&mut self.saved.pages)?;
+        self.times.pages_in_rounds += self.saved.pages.len() as u64;
+        self.saved.begin_round(&mut self.encoder);
+        Ok(())
     }
 
     /// Captures the VM: which pages are dirty, and the device state with the withheld output. Its length, bytes. The pages

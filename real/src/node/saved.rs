@@ -1,9 +1,9 @@
-//! The state that has been captured last, on its way into the link's format: some pages at a time, so that the peer takes
-//! in the first while the next are looked at.
+//! The state that has been captured last, or a round of pre-copy, on its way into the link's format: some pages at a time,
+//! so that the peer takes in the first while the next are looked at.
 
 use super::outgoing::Pieces;
 use crate::abi::PAGE_BYTES;
-use crate::vm::{CpuState, Machine, Page};
+use crate::vm::{CpuState, Machine, Page, RunningMemory};
 use colo_protocol::wire::{BlockName, EncodeError, Encoder};
 
 /// Pages that are encoded at once: as many as one write takes, each with what stands before it.
@@ -24,18 +24,22 @@ pub(super) struct Saved {
     is_whole: bool,
     /// The page in the middle of all is in `ram`.
     is_halfway: bool,
+    /// More of the RAM comes behind it, in a section of its own.
+    is_round: bool,
     pub(super) cpu: Box<CpuState>,
     pub(super) blob: Vec<u8>,
     pub(super) output: Vec<u8>,
 }
 
-/// What is done with a page that is not empty.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Take {
+/// Where a page is found, and what is done with one that is not empty.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Source<'a> {
     /// It is written from where the guest has it, and the guest stands still until then.
-    InPlace,
+    InPlace(&'a Machine),
     /// It is copied: the guest is to execute.
-    Copied,
+    Copied(&'a Machine),
+    /// It is copied: the guest executes.
+    Running(&'a RunningMemory),
 }
 
 impl Saved {
@@ -47,6 +51,7 @@ impl Saved {
             encoded: 0,
             is_whole: true,
             is_halfway: false,
+            is_round: false,
             cpu: Box::new(cpu),
             blob: Vec::new(),
             output: Vec::new(),
@@ -55,8 +60,17 @@ impl Saved {
 
     /// The pages have been found: now they are to be encoded.
     pub(super) fn begin_ram(&mut self, encoder: &mut Encoder) {
+        self.begin_section(false, encoder);
+    }
+
+    /// The same for pages of a guest that executes.
+    pub(super) fn begin_round(&mut self, encoder: &mut Encoder) {
+        self.begin_section(true, encoder);
+    }
+
+    fn begin_section(&mut self, is_round: bool, encoder: &mut Encoder) {
         self.ram.clear();
-        (self.encoded, self.is_whole, self.is_halfway) = (0, false, false);
+        (self.encoded, self.is_whole, self.is_halfway, self.is_round) = (0, false, false, is_round);
         encoder.ram_section_start(self.ram.bytes());
     }
 
@@ -85,17 +99,22 @@ impl Saved {
     pub(super) fn encode(
         &mut self,
         most: usize,
-        take: Take,
-        machine: &Machine,
+        source: Source<'_>,
         (encoder, block): (&mut Encoder, &BlockName),
     ) -> Result<(), String> {
         if self.is_whole {
             return Ok(());
         }
         let end = self.pages.len().min(self.encoded.saturating_add(most));
+        let mut copy = ZERO_PAGE;
         for page in &self.pages[self.encoded..end] {
-            let content = machine.page(*page).map_err(|error| error.to_string())?;
-            encode_page(&mut self.ram, (*page, content), take, (encoder, block))
+            let content = match source {
+                Source::InPlace(machine) | Source::Copied(machine) => machine.page(*page),
+                Source::Running(memory) => memory.copy(*page, &mut copy).map(|()| &copy),
+            };
+            let content = content.map_err(|error| error.to_string())?;
+            let in_place = matches!(source, Source::InPlace(_));
+            encode_page(&mut self.ram, (*page, content), in_place, (encoder, block))
                 .map_err(|error| error.to_string())?;
         }
         let middle = self.pages.len() / 2;
@@ -106,7 +125,9 @@ impl Saved {
             let out = self.ram.bytes();
             encoder.end_of_records(out);
             encoder.section_footer(out);
-            encoder.end_of_ram(out);
+            if !self.is_round {
+                encoder.end_of_ram(out);
+            }
         }
         Ok(())
     }
@@ -115,7 +136,7 @@ impl Saved {
 fn encode_page(
     ram: &mut Pieces,
     (page, content): (u64, &Page),
-    take: Take,
+    in_place: bool,
     (encoder, block): (&mut Encoder, &BlockName),
 ) -> Result<(), EncodeError> {
     let address = page * PAGE_BYTES;
@@ -123,9 +144,10 @@ fn encode_page(
         return encoder.zero_page(ram.bytes(), address, block, 0);
     }
     encoder.page_header(ram.bytes(), address, block)?;
-    match take {
-        Take::InPlace => ram.push_page(page),
-        Take::Copied => ram.bytes().extend_from_slice(content),
+    if in_place {
+        ram.push_page(page);
+    } else {
+        ram.bytes().extend_from_slice(content);
     }
     Ok(())
 }

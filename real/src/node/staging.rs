@@ -13,6 +13,9 @@ use std::ops::Range;
 /// Bytes of a page.
 const PAGE: usize = size_of::<Page>();
 
+/// The most sections of RAM in one checkpoint: as many rounds as rules can have, and the rest.
+const MAX_SECTIONS: usize = u8::MAX as usize + 1;
+
 /// The name under which the guest's memory goes over the link, as QEMU's PC machine calls it.
 pub(super) const RAM_BLOCK: &str = "pc.ram";
 
@@ -23,6 +26,9 @@ pub(super) struct Staging {
     pages: Vec<(u64, Content)>,
     /// Pages that came in several pieces.
     contents: Vec<Page>,
+    /// The sections of the RAM so far, the last of which began behind so many pages.
+    sections: usize,
+    section_from: usize,
     blob: Vec<u8>,
 }
 
@@ -51,6 +57,7 @@ impl Staging {
     pub(super) fn clear(&mut self) {
         self.pages.clear();
         self.contents.clear();
+        (self.sections, self.section_from) = (0, 0);
         self.blob.clear();
     }
 
@@ -67,6 +74,7 @@ impl Staging {
         memory_pages: u64,
     ) -> Result<(), String> {
         match *body {
+            Body::RamSectionStart => self.section(),
             Body::Page { address, block, data } => {
                 self.page(address, block, memory_pages)?;
                 let content =
@@ -87,6 +95,15 @@ impl Staging {
         }
     }
 
+    /// More of the RAM comes: newer pages, if what came before was a round of pre-copy.
+    fn section(&mut self) -> Result<(), String> {
+        if self.sections == MAX_SECTIONS {
+            return Err(format!("more than {MAX_SECTIONS} sections of RAM in one checkpoint"));
+        }
+        (self.sections, self.section_from) = (self.sections + 1, self.pages.len());
+        Ok(())
+    }
+
     /// Whether there may be such a page.
     fn page(&self, address: u64, block: &BlockName, memory_pages: u64) -> Result<(), String> {
         if block.as_bytes() != RAM_BLOCK.as_bytes() {
@@ -99,8 +116,8 @@ impl Staging {
                 memory_pages * PAGE_BYTES
             ));
         }
-        if self.pages.len() as u64 >= memory_pages {
-            return Err(format!("more pages in one checkpoint than the memory has ({memory_pages})"));
+        if (self.pages.len() - self.section_from) as u64 >= memory_pages {
+            return Err(format!("more pages in one section than the memory has ({memory_pages})"));
         }
         Ok(())
     }
@@ -120,7 +137,7 @@ impl Staging {
         Ok(StagedDevices { cpu: Box::new(decoded.cpu), output_end: decoded.output_end, output })
     }
 
-    /// Writes the staged pages into the guest's memory.
+    /// Writes the staged pages into the guest's memory, the newer over the older.
     pub(super) fn apply_ram(&self, inbound: &Inbound, machine: &mut Machine) -> crate::Result<()> {
         self.pages.iter().try_for_each(|(page, content)| match content {
             Content::Inbound(place) => machine.write(page * PAGE_BYTES, inbound.part(place)),

@@ -2,7 +2,7 @@
 
 use super::driver::{Driver, InHand};
 use super::outgoing::Progress;
-use super::saved::{PAGES_AT_ONCE, Take};
+use super::saved::{PAGES_AT_ONCE, Source};
 use super::{Control, NodeError};
 use crate::link::Moved;
 use colo_protocol::Operation;
@@ -56,9 +56,11 @@ impl Driver {
                         break;
                     }
                 }
-                (Progress::Done, Some(Operation::SendRam)) if self.saved.has_more() => {}
+                (Progress::Done, Some(Operation::SendRound | Operation::SendRam))
+                    if self.saved.has_more() => {}
                 (Progress::Done, Some(operation)) => {
                     let input = match operation {
+                        Operation::SendRound => Input::RoundSent,
                         Operation::SendRam => Input::RamSent,
                         _ => Input::DeviceStateSent,
                     };
@@ -76,7 +78,7 @@ impl Driver {
 
     /// While RAM is being sent and all that was encoded of it is on its way: encodes more. Whether there was more.
     pub(super) fn refill(&mut self) -> Result<bool, NodeError> {
-        let sends_ram = self.in_hand.is_some_and(|in_hand| in_hand.operation == Operation::SendRam);
+        let sends_ram = self.sends(Operation::SendRam) || self.sends(Operation::SendRound);
         if !sends_ram || !self.outgoing.is_empty() || !self.saved.has_more() {
             return Ok(false);
         }
@@ -86,20 +88,27 @@ impl Driver {
 
     /// Encodes some of the RAM, unless all of it is already, and appends it to what goes out.
     pub(super) fn append_ram(&mut self) -> Result<(), NodeError> {
-        // What has been copied needs no memory, which may be the running guest's.
-        if !self.saved.is_whole() {
-            let machine = self.vcpu.machine();
-            let encoder = (&mut self.encoder, &self.block);
-            self.saved
-                .encode(PAGES_AT_ONCE, Take::InPlace, &machine, encoder)
-                .map_err(NodeError::Internal)?;
-        }
+        let executes = self.sends(Operation::SendRound);
+        let format = (&mut self.encoder, &self.block);
+        let encoded = if self.saved.is_whole() {
+            // What has been copied needs no memory, which may be the running guest's.
+            Ok(())
+        } else if executes {
+            self.saved.encode(PAGES_AT_ONCE, Source::Running(&self.running), format)
+        } else {
+            self.saved.encode(PAGES_AT_ONCE, Source::InPlace(&self.vcpu.machine()), format)
+        };
+        encoded.map_err(NodeError::Internal)?;
         let start = self.outgoing.len();
         self.outgoing.append(&mut self.saved.ram);
         if self.saved.take_halfway() && !self.follows_no_plan() {
             self.outgoing.mark_middle(start);
         }
         Ok(())
+    }
+
+    fn sends(&self, operation: Operation) -> bool {
+        self.in_hand.is_some_and(|in_hand| in_hand.operation == operation)
     }
 
     /// Whether the node waits for no point of a plan: then nobody can tell when exactly bytes leave, and what is sent at

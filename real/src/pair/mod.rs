@@ -99,6 +99,8 @@ struct Pair<'a> {
     outcome: RunOutcome,
     records: Vec<Record>,
     failover: FailoverClock,
+    /// The node that waits at a point until its peer hears nothing over the link.
+    waits_for_silence: Option<NodeName>,
     /// When the latest failover was, and how many replies had been seen by then.
     latest_failover: Option<(Instant, u64)>,
     manager: Manager,
@@ -138,6 +140,7 @@ impl<'a> Pair<'a> {
             outcome: RunOutcome::nothing_yet(),
             records: Vec::new(),
             failover: FailoverClock::default(),
+            waits_for_silence: None,
             latest_failover: None,
             manager: Manager::new(&options.rules.rules),
             granted: None,
@@ -305,6 +308,7 @@ impl<'a> Pair<'a> {
                 FromNode::NotInColo => self.manager.refused(name, self.alive(), Instant::now()),
                 FromNode::AskArbiter => self.arbitrate(name),
                 FromNode::Halted => self.halted = true,
+                FromNode::IsDeaf => self.is_deaf(name),
                 FromNode::Record(record) => self.records.push(record),
                 FromNode::Failed(problem) => return Err(RunError::Node(name, problem)),
                 FromNode::Started => self.started(),
@@ -406,7 +410,24 @@ impl<'a> Pair<'a> {
         if actions.iter().any(|action| action.kind() == FaultKind::Crash) {
             self.manage();
         }
-        self.process(name).tell(&ToNode::GoOn);
+        let deafens = |action: &FaultAction| match *action {
+            FaultAction::Blackhole => true,
+            FaultAction::Partition { node } => node != name,
+            _ => false,
+        };
+        if actions.iter().any(deafens) && self.process(name.peer()).is_alive() {
+            // The link is silent when the peer knows, and not before: until then it would read what is sent to it.
+            self.waits_for_silence = Some(name);
+        } else {
+            self.process(name).tell(&ToNode::GoOn);
+        }
+    }
+
+    /// A node hears nothing more over the link: the peer that waits for that goes on.
+    fn is_deaf(&mut self, name: NodeName) {
+        if let Some(waits) = self.waits_for_silence.take_if(|waits| *waits != name) {
+            self.process(waits).tell(&ToNode::GoOn);
+        }
     }
 
     /// A node has passed a point that gates wait for: the peer hears of it if it has any of them.
@@ -447,6 +468,7 @@ impl<'a> Pair<'a> {
         let killed = Instant::now();
         self.process(node).kill();
         self.failover.died(killed);
+        self.is_deaf(node);
     }
 
     fn lost_heartbeat(&mut self, node: NodeName, planned: bool) {

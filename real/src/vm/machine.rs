@@ -16,11 +16,12 @@ use super::exit::{Exit, translate};
 use super::host::{check_extended_state, kvm_error, open_kvm};
 use super::kick::{KickTarget, Kicker};
 use super::memory::{Memory, Page};
+use super::running::RunningMemory;
 use crate::abi::{PAGE_BYTES, Parameters};
 use crate::{Error, Result};
 
 /// The one memory slot.
-const SLOT: u32 = 0;
+pub(super) const SLOT: u32 = 0;
 
 /// How to make a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +42,7 @@ impl Default for MachineConfig {
 // Fields are dropped in order: the vCPU and the VM before the memory that they use.
 pub struct Machine {
     vcpu: VcpuFd,
-    vm: VmFd,
+    vm: Arc<VmFd>,
     memory: Arc<Memory>,
     dirty: DirtyLog,
     kick: KickTarget,
@@ -90,7 +91,7 @@ impl Machine {
         let dirty = DirtyLog::new(&memory);
         Ok(Self {
             vcpu,
-            vm,
+            vm: Arc::new(vm),
             memory: Arc::new(memory),
             dirty,
             kick: KickTarget::new()?,
@@ -223,6 +224,11 @@ impl Machine {
     /// Guest memory, for reading by other threads (pre-copy, say) even while the guest runs.
     pub fn memory(&self) -> &Arc<Memory> {
         &self.memory
+    }
+
+    /// Guest memory with its dirty log, for pre-copy while the guest runs. Nobody harvests through `self` meanwhile.
+    pub fn running_memory(&self) -> RunningMemory {
+        RunningMemory::new(Arc::clone(&self.vm), Arc::clone(&self.memory))
     }
 
     /// A page as it is, without copying: the guest stands still while the reference lives.

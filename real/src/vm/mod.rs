@@ -9,6 +9,7 @@
 //!     |-- exit      why the guest is not running
 //!     |-- kick      out of the guest from another thread
 //!     |-- cpu       the processor's state, complete
+//!     |-- running   which pages of a guest that executes have been written, and copies of them
 //!     |-- dirty     KVM's dirty log and the host's own writes, as one list of pages
 //!     `-- memory    guest memory in a memfd; no write without a mark
 //!   blob        a processor's state and the withheld output as checked bytes
@@ -31,6 +32,7 @@ mod host;
 mod kick;
 mod machine;
 mod memory;
+mod running;
 
 pub use blob::{BLOB_BYTES_MAX, BlobError, Decoded, decode, encode};
 pub use cpu::CpuState;
@@ -40,3 +42,4 @@ pub use host::kvm_usable;
 pub use kick::Kicker;
 pub use machine::{Machine, MachineConfig};
 pub use memory::{MEMORY_MIB_MAX, MEMORY_MIB_MIN, Memory, Page};
+pub use running::RunningMemory;

@@ -25,7 +25,7 @@ impl Sort {
         match kind {
             InputKind::Message(_) => Self::Heard,
             InputKind::RamReceived | InputKind::DeviceStateReceived => Self::StateHeard,
-            InputKind::RamSent | InputKind::DeviceStateSent => Self::StateSent,
+            InputKind::RoundSent | InputKind::RamSent | InputKind::DeviceStateSent => Self::StateSent,
             _ => Self::Inside,
         }
     }
