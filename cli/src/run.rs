@@ -11,7 +11,7 @@ use crate::interrupt;
 use crate::replay::left_over;
 use crate::report::{Exit, Failure, counted, grouped, only_periodic, print, print_json, quoted};
 use crate::sim::progress_bar;
-use colo_protocol::NodeName;
+use colo_protocol::{Mode, NodeName};
 use colo_real::{
     CheckpointFigures, LinkKind, Measured, NodeCommand, RunError, RunOptions, RunOutcome, can_strike,
     kvm_usable, measure_pair, run_alone, run_node,
@@ -38,6 +38,9 @@ pub(crate) struct Arguments {
     /// Milliseconds between checkpoints, instead of the rules' own.
     #[arg(long, value_name = "N")]
     interval_ms: Option<u32>,
+    /// How a checkpoint's RAM leaves the primary; without, as the rules have it.
+    #[arg(long, value_enum, conflicts_with = "unprotected")]
+    mode: Option<ModeName>,
     /// The guest's memory.
     #[arg(long, default_value_t = 128, value_name = "MiB", value_parser = clap::value_parser!(u64).range(16..=4096))]
     memory_mib: u64,
@@ -73,6 +76,27 @@ pub(crate) struct Arguments {
 enum CrashPoints {
     /// All of them.
     All,
+}
+
+/// A [`Mode`] on the command line.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum ModeName {
+    /// From the guest's memory, while it stands still.
+    Synchronous,
+    /// From a copy that is made while it stands still (`resume = "after-staged"`, `disk = "by-epoch"`).
+    Staged,
+    /// In rounds while it runs, and the rest as staged (`precopy_rounds`, at least 1).
+    PreCopy,
+}
+
+impl ModeName {
+    const fn mode(self) -> Mode {
+        match self {
+            Self::Synchronous => Mode::Synchronous,
+            Self::Staged => Mode::Staged,
+            Self::PreCopy => Mode::PreCopy,
+        }
+    }
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -142,6 +166,10 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
     if let Some(delay) = arguments.interval_ms {
         rules.rules.checkpoint_delay_ms = delay;
     }
+    if let Some(mode) = arguments.mode.map(ModeName::mode) {
+        let NamedRules { name, rules: usual } = rules;
+        rules = NamedRules { name: format!("{name} ({})", mode.name()), rules: usual.in_mode(mode) };
+    }
     let options = arguments.options(rules)?;
     kvm_usable().map_err(|error| Failure::Environment(error.to_string()))?;
     if arguments.crash_points.is_some() {
@@ -207,6 +235,9 @@ impl Arguments {
     /// The flags of one of the runs with a crash.
     fn again(&self) -> String {
         let mut flags = format!(" --checkpoints {CHECKPOINTS} --memory-mib {}", self.memory_mib);
+        if let Some(mode) = self.mode {
+            let _ = write!(flags, " --mode {}", mode.mode().name());
+        }
         if let Some(interval) = self.interval_ms {
             let _ = write!(flags, " --interval-ms {interval}");
         }
