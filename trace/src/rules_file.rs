@@ -83,8 +83,8 @@ pub fn rules_to_toml(rules: &Rules) -> Result<String, toml::ser::Error> {
     toml::to_string(rules)
 }
 
-/// A file's fields, laid over those of its base.
-fn rules_from_toml(text: &str) -> Result<Rules, String> {
+/// A file's fields, laid over those of its base; or what is wrong with them, for a person.
+pub fn rules_from_toml(text: &str) -> Result<Rules, String> {
     let mut fields: Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
     if fields.is_empty() {
         return Err(

@@ -11,6 +11,7 @@
 //!     |-- cpu       the processor's state, complete
 //!     |-- dirty     KVM's dirty log and the host's own writes, as one list of pages
 //!     `-- memory    guest memory in a memfd; no write without a mark
+//!   bare        rings in a memory without a machine, for fuzzing
 //!   blob        a processor's state and the withheld output as checked bytes
 //! ```
 //!
@@ -20,6 +21,7 @@
 //!
 //! No protocol here: nothing in this folder decides what to save, send, release or resume.
 
+mod bare;
 mod blob;
 mod boot;
 mod card;
@@ -32,6 +34,8 @@ mod kick;
 mod machine;
 mod memory;
 
+#[doc(hidden)]
+pub use bare::BareCard;
 pub use blob::{BLOB_BYTES_MAX, BlobError, Decoded, decode, encode};
 pub use cpu::CpuState;
 pub use exit::{Doorbell, Exit, Failure};
