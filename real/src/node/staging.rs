@@ -10,15 +10,24 @@ use crate::vm::{BLOB_BYTES_MAX, CpuState, Machine, Page, decode};
 use colo_protocol::wire::{BlockName, Body};
 use std::ops::Range;
 
+#[cfg(test)]
+mod tests;
+
 /// Bytes of a page.
 const PAGE: usize = size_of::<Page>();
 
 /// The name under which the guest's memory goes over the link, as QEMU's PC machine calls it.
 pub(super) const RAM_BLOCK: &str = "pc.ram";
 
+/// The most RAM sections and commands of a checkpoint. QEMU sends one of each; what is read is kept until the checkpoint
+/// is applied, so a peer that sends nothing but empty sections must come to an end.
+const SECTIONS_MAX: usize = 64;
+
 /// A checkpoint's state, as far as it has arrived.
 #[derive(Default)]
 pub(super) struct Staging {
+    /// RAM sections and commands that have come.
+    sections: usize,
     /// Page numbers, in the order in which they came, and where their contents are.
     pages: Vec<(u64, Content)>,
     /// Pages that came in several pieces.
@@ -49,6 +58,7 @@ pub(super) struct StagedDevices {
 impl Staging {
     /// Nothing has arrived.
     pub(super) fn clear(&mut self) {
+        self.sections = 0;
         self.pages.clear();
         self.contents.clear();
         self.blob.clear();
@@ -83,8 +93,17 @@ impl Staging {
                 Ok(())
             }
             Body::DeviceState { bytes, .. } => self.devices(bytes),
+            Body::RamSectionStart | Body::SwitchoverStart => self.section(),
             _ => Ok(()),
         }
+    }
+
+    fn section(&mut self) -> Result<(), String> {
+        self.sections += 1;
+        if self.sections > SECTIONS_MAX {
+            return Err(format!("more than {SECTIONS_MAX} RAM sections in one checkpoint, expected 1"));
+        }
+        Ok(())
     }
 
     /// Whether there may be such a page.
