@@ -4,8 +4,8 @@
 //! Byte 0 chooses the rules, among all presets and known bugs; then come inputs of two bytes, the kind and a number.
 
 use colo_protocol::{
-    BUGS, Effect, FailedLoad, FailoverDeferral, Input, InputKind, Machine, NodeName, Operation, PRESETS,
-    ProtocolError, Rules, Step,
+    BUGS, ColoMode, Detection, Effect, FailedLoad, FailoverDeferral, Fencing, Input, InputKind, Machine,
+    NodeName, Operation, PRESETS, ProtocolError, Rules, Step, UnloadedCheckpoint,
 };
 
 /// The most inputs: what a longer row does, a shorter one does, too.
@@ -28,12 +28,28 @@ pub fn secondary(input: &[u8]) {
 
 fn play(machine: Machine, in_hand: Option<Operation>, input: &[u8]) {
     let Some((choice, rest)) = input.split_first() else { return };
-    let all: Vec<Rules> =
-        PRESETS.iter().map(|preset| preset.rules).chain(BUGS.iter().map(|bug| bug.rules)).collect();
-    let rules = all[usize::from(choice & 0x7f) % all.len()];
+    let rules = rules(choice & 0x7f);
     let mut watched = Watched::new(machine, in_hand);
     for input in inputs(rest) {
         watched.step(&rules, input);
+    }
+}
+
+/// The rules of this number: a preset's, a known bug's, or, last of all, some in which the end of the link is taken for the
+/// peer's death, which no preset has.
+fn rules(number: u8) -> Rules {
+    let all: Vec<Rules> =
+        PRESETS.iter().map(|preset| preset.rules).chain(BUGS.iter().map(|bug| bug.rules)).collect();
+    let detection = Detection::LinkClosed;
+    match number {
+        126 => Rules { detection, ..Rules::V12 },
+        127 => Rules {
+            detection,
+            fencing: Fencing::Arbiter,
+            unloaded: UnloadedCheckpoint::Discarded,
+            ..Rules::QEMU
+        },
+        _ => all[usize::from(number) % all.len()],
     }
 }
 
@@ -149,6 +165,12 @@ impl Watched {
         if let Machine::Secondary(secondary) = &self.machine {
             assert!(secondary.loaded() <= secondary.checkpoint(), "nothing is loaded that was not asked for");
         }
+        let status = self.machine.status();
+        assert!(status.mode == ColoMode::None || status.mode == status.last_mode, "{status:?}");
+        assert!(
+            self.machine.serves_from() <= self.machine.checkpoint(),
+            "nobody serves from what has not begun"
+        );
         // Error states have a name, and so has every other.
         assert!(!self.machine.phase_name().is_empty());
     }

@@ -97,6 +97,7 @@ pub(crate) fn decode<'s>(
                 Err(error) => {
                     assert!((offset..=fed).contains(&error.offset), "the error is about what came");
                     assert_eq!(decoder.finish(), Err(error));
+                    assert_eq!(decoder.next(&mut &[0; 64][..]), Err(error), "an error is final");
                     return (seen, Err(error));
                 }
             }
@@ -104,6 +105,7 @@ pub(crate) fn decode<'s>(
         assert!(piece.is_empty());
         assert!(fed - offset < MAX_FRAME_BYTES as u64, "never more than one frame is held back");
     }
+    assert_eq!(decoder.offset(), offset, "half a frame does not count");
     let end = decoder.finish();
     assert!(end.is_err() || offset == fed, "only whole frames end well");
     (seen, end)
