@@ -60,3 +60,28 @@ fn seeds_that_are_cut_or_damaged_pass_too() {
         }
     }
 }
+
+/// What stands between backticks in a text.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// Each claim names its tests; each of them is there.
+#[test]
+fn the_tests_that_the_security_policy_names_exist() {
+    let policy = fs::read_to_string(here("../SECURITY.md")).unwrap();
+    let targets: BTreeSet<&str> = TARGETS.map(|(name, _)| name).into();
+    for line in policy.lines().filter(|line| line.starts_with("| ")) {
+        let Some((_, tests)) = line.trim_end_matches(" |").rsplit_once(" | ") else { continue };
+        let files: Vec<&str> = quoted(tests).filter(|word| word.ends_with(".rs")).collect();
+        let sources: String = files
+            .iter()
+            .map(|file| {
+                fs::read_to_string(here("..").join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+            })
+            .collect();
+        for word in quoted(tests).filter(|word| !word.ends_with(".rs")) {
+            assert!(targets.contains(word) || sources.contains(&format!("fn {word}(")), "{word} of {line}");
+        }
+    }
+}

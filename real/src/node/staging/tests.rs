@@ -44,7 +44,7 @@ fn a_page_of_any_other_block_is_refused_whatever_bytes_name_it() {
     for (name, shown) in [
         (&b"vga.vram"[..], "vga.vram"),
         (b"", ""),
-        (b"pc.ram\0", "pc.ram\\u{0}"),
+        (b"pc.ram\0", "pc.ram\\0"),
         (b"PC.RAM", "PC.RAM"),
         (b"\x1b[2J", "\\u{1b}[2J"),
         (b"\xff\xfe", "\u{fffd}\u{fffd}"),
