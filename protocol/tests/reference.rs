@@ -177,7 +177,8 @@ impl<const IS_PRIMARY: bool> StateMachineTest for Test<IS_PRIMARY> {
             Step::Undue(kind) => assert!(machine.step(&rules, Input::new(kind, 5)).error.is_some()),
             Step::LinkDown => assert_eq!(machine.step(&rules, Input::LinkDown).error, None),
             Step::Silence => {
-                assert_eq!(machine.step(&rules, Input::PeerSilent), colo_protocol::Step::default())
+                let step = machine.step(&rules, Input::PeerSilent);
+                assert_eq!(step, colo_protocol::Step::default());
             }
             Step::LostHeartbeat => {
                 assert_eq!(machine.step(&rules, Input::LostHeartbeat).error, None);

@@ -1,5 +1,4 @@
 //! What is written reads the same again: rules, plans, regressions, traces, whatever is in them.
-#![expect(clippy::unwrap_used, reason = "a test may")]
 
 use colo_protocol::{CheckpointNumber, EffectKind, InputKind, NodeName, Rules};
 use colo_trace::{

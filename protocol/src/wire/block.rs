@@ -65,9 +65,9 @@ impl fmt::Display for BlockName {
         for chunk in self.0.utf8_chunks() {
             for letter in chunk.valid().chars() {
                 if letter.is_control() {
-                    write!(f, "{}", letter.escape_debug())?
+                    write!(f, "{}", letter.escape_debug())?;
                 } else {
-                    f.write_char(letter)?
+                    f.write_char(letter)?;
                 }
             }
             if !chunk.invalid().is_empty() {
