@@ -3,9 +3,11 @@
 //! Bytes only; what they mean is the codec's and the core's business.
 
 use serde::{Deserialize, Serialize};
+use std::fs::Permissions;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -44,7 +46,10 @@ impl Listener {
         match kind {
             LinkKind::Unix => {
                 let path = directory.join("link");
-                Ok((Self::Unix(UnixListener::bind(&path)?), Address::Unix(path)))
+                let listener = UnixListener::bind(&path)?;
+                // Whoever connects is taken for the primary: nobody else may.
+                std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+                Ok((Self::Unix(listener), Address::Unix(path)))
             }
             LinkKind::Tcp => {
                 let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -103,7 +108,10 @@ impl Link {
     pub(crate) fn connect(address: &Address) -> io::Result<Self> {
         match address {
             Address::Unix(path) => Self::unix(UnixStream::connect(path)?),
-            Address::Tcp(address) => Self::tcp(TcpStream::connect(address)?),
+            Address::Tcp(address) => {
+                expect_loopback(address)?;
+                Self::tcp(TcpStream::connect(address)?)
+            }
         }
     }
 
@@ -154,6 +162,15 @@ impl AsFd for Link {
     }
 }
 
+/// Links are not authenticated, so they do not leave the machine.
+fn expect_loopback(address: &SocketAddr) -> io::Result<()> {
+    if address.ip().is_loopback() {
+        return Ok(());
+    }
+    let problem = format!("a link to {address}: links are not authenticated, expected a loopback address");
+    Err(io::Error::new(ErrorKind::InvalidInput, problem))
+}
+
 fn moved(result: io::Result<usize>) -> Moved {
     match result {
         Ok(0) => Moved::Gone,
@@ -162,5 +179,31 @@ fn moved(result: io::Result<usize>) -> Moved {
             Moved::WouldBlock
         }
         Err(_) => Moved::Gone,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unix_socket_is_its_owners_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let (_listener, address) = Listener::bind(LinkKind::Unix, directory.path()).unwrap();
+        let Address::Unix(path) = address else { panic!("asked for a Unix socket, got {address:?}") };
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn tcp_listens_on_loopback_and_connects_to_nothing_else() {
+        let (_listener, address) = Listener::bind(LinkKind::Tcp, Path::new("")).unwrap();
+        let Address::Tcp(address) = address else { panic!("asked for TCP, got {address:?}") };
+        assert!(address.ip().is_loopback());
+        let elsewhere = "192.0.2.1:4444".parse().unwrap();
+        assert_eq!(
+            Link::connect(&Address::Tcp(elsewhere)).unwrap_err().to_string(),
+            "a link to 192.0.2.1:4444: links are not authenticated, expected a loopback address"
+        );
     }
 }

@@ -36,7 +36,7 @@ pub use plan::{Fault, Plan, PlanCursor, PlanError};
 pub use point::{Event, Moment, Point, PointError};
 pub use record::{Header, Kind, Record, SCHEMA, Trace, TraceError, Way, read_trace, write_trace};
 pub use regression::{Head, PlanFile, Regression};
-pub use rules_file::{NamedRules, RulesError, load_rules, rules_to_toml};
+pub use rules_file::{NamedRules, RulesError, load_rules, rules_from_toml, rules_to_toml};
 pub use step_fault::StepFault;
 pub use steps::{LinkState, NodeState, PairState, Steps, is_new_pair, new_pair};
 pub use svg::svg;

@@ -11,6 +11,9 @@ pub const SCHEMA: u32 = 1;
 /// The longest line that is read, bytes.
 const MAX_LINE_BYTES: usize = 1 << 16;
 
+/// The longest trace that is read, bytes: a soak of hours. What is read takes a few times as much memory.
+const MAX_TRACE_BYTES: usize = 1 << 30;
+
 /// Which of the three ways made a trace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -187,11 +190,21 @@ fn write_line(value: &impl Serialize, out: &mut impl Write) -> Result<(), TraceE
 }
 
 /// Reads a trace from JSON Lines.
-pub fn read_trace(mut input: impl BufRead) -> Result<Trace, TraceError> {
-    let mut line = 0;
+pub fn read_trace(input: impl BufRead) -> Result<Trace, TraceError> {
+    read_at_most(MAX_TRACE_BYTES, input)
+}
+
+fn read_at_most(limit: usize, mut input: impl BufRead) -> Result<Trace, TraceError> {
+    let (mut line, mut bytes) = (0, 0);
     let mut next = || {
         line += 1;
-        read_line(&mut input, line).map(|text| (line, text))
+        let text = read_line(&mut input, line)?;
+        bytes += text.as_ref().map_or(0, Vec::len);
+        if bytes > limit {
+            let problem = format!("the trace is longer than {limit} bytes");
+            return Err(TraceError::Line { line, problem });
+        }
+        Ok((line, text))
     };
     let (_, text) = next()?;
     let text = text.ok_or(TraceError::Line { line: 1, problem: "the header is missing".to_owned() })?;
@@ -248,6 +261,15 @@ mod tests {
         let mut bytes = Vec::new();
         write_trace(&trace(), &mut bytes).unwrap();
         assert_eq!(read_trace(bytes.as_slice()).unwrap(), trace());
+    }
+
+    #[test]
+    fn a_trace_without_an_end_is_given_up() {
+        let mut bytes = Vec::new();
+        write_trace(&trace(), &mut bytes).unwrap();
+        assert_eq!(read_at_most(bytes.len(), &bytes[..]).unwrap(), trace());
+        let error = read_at_most(bytes.len() - 1, &bytes[..]).unwrap_err().to_string();
+        assert_eq!(error, format!("trace, line 4: the trace is longer than {} bytes", bytes.len() - 1));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use thiserror::Error;
 use toml::Table;
 
 /// The largest rules file that is read, bytes.
-const MAX_RULES_BYTES: u64 = 1 << 16;
+const MAX_RULES_BYTES: usize = 1 << 16;
 
 /// Rules and what they are called.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -58,10 +58,7 @@ pub fn load_rules(name: &str) -> Result<NamedRules, RulesError> {
     }
     let io = |error| RulesError::Io { path: name.to_owned(), error };
     let size = path.metadata().map_err(io)?.len();
-    if size > MAX_RULES_BYTES {
-        let problem = format!("{size} bytes, expected at most {MAX_RULES_BYTES}");
-        return Err(RulesError::Syntax { path: name.to_owned(), problem });
-    }
+    expect_small(size).map_err(|problem| RulesError::Syntax { path: name.to_owned(), problem })?;
     let text = std::fs::read(path).map_err(io)?;
     let text = String::from_utf8(text).map_err(|error| RulesError::Syntax {
         path: name.to_owned(),
@@ -70,6 +67,13 @@ pub fn load_rules(name: &str) -> Result<NamedRules, RulesError> {
     let rules =
         rules_from_toml(&text).map_err(|problem| RulesError::Syntax { path: name.to_owned(), problem })?;
     Ok(NamedRules { name: name.to_owned(), rules })
+}
+
+fn expect_small(bytes: u64) -> Result<(), String> {
+    if bytes > MAX_RULES_BYTES as u64 {
+        return Err(format!("{bytes} bytes, expected at most {MAX_RULES_BYTES}"));
+    }
+    Ok(())
 }
 
 /// All names of presets and bugs, for a person.
@@ -83,8 +87,9 @@ pub fn rules_to_toml(rules: &Rules) -> Result<String, toml::ser::Error> {
     toml::to_string(rules)
 }
 
-/// A file's fields, laid over those of its base.
-fn rules_from_toml(text: &str) -> Result<Rules, String> {
+/// A file's fields, laid over those of its base; or what is wrong with them, for a person.
+pub fn rules_from_toml(text: &str) -> Result<Rules, String> {
+    expect_small(text.len() as u64)?;
     let mut fields: Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
     if fields.is_empty() {
         return Err(
@@ -148,6 +153,7 @@ mod tests {
             ("# v12\nbase = \"v12\"\nreleese = \"after-loaded\"", "line 3: unknown field `releese`"),
             ("release = \"sometimes\"", "unknown variant `sometimes`"),
             ("release =", "TOML parse error at line 1"),
+            (&" ".repeat(MAX_RULES_BYTES + 1), "65537 bytes, expected at most 65536"),
         ] {
             let error = rules_from_toml(text).unwrap_err();
             assert!(error.contains(problem), "{error}");

@@ -1,13 +1,14 @@
 //! The name of a RAM block. It may hold any bytes up to 255, as the wire's length byte allows, and nothing more.
 
 use arrayvec::ArrayVec;
-use core::fmt;
+use core::fmt::{self, Write as _};
 use core::ops::Deref;
 use thiserror::Error;
 
 /// The name of a RAM block ("pc.ram"): up to 255 bytes, not necessarily UTF-8 (`RAMBlock.idstr`).
 ///
-/// Displayed lossily; dereferences to its bytes.
+/// Displayed lossily, its control characters escaped: a name comes from the peer and goes to terminals. Dereferences to
+/// its bytes.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct BlockName(ArrayVec<u8, { BlockName::MAX_BYTES }>);
 
@@ -62,7 +63,13 @@ impl TryFrom<&str> for BlockName {
 impl fmt::Display for BlockName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
-            f.write_str(chunk.valid())?;
+            for letter in chunk.valid().chars() {
+                if letter.is_control() {
+                    write!(f, "{}", letter.escape_debug())?;
+                } else {
+                    f.write_char(letter)?;
+                }
+            }
             if !chunk.invalid().is_empty() {
                 f.write_str("\u{fffd}")?;
             }
@@ -86,6 +93,12 @@ mod tests {
     fn a_name_of_255_bytes_fits_and_one_of_256_does_not() {
         assert_eq!(BlockName::new(&[b'a'; 255]).map(|name| name.length_byte()), Ok(255));
         assert_eq!(BlockName::new(&[b'a'; 256]), Err(BlockNameTooLong { bytes: 256 }));
+    }
+
+    #[test]
+    fn a_name_cannot_steer_a_terminal() {
+        let name = BlockName::from_wire(b"pc.ram\x1b[2J\r\n\xc2\x9b");
+        assert_eq!(format!("{name}"), "pc.ram\\u{1b}[2J\\r\\n\\u{9b}");
     }
 
     #[test]

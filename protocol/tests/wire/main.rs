@@ -4,5 +4,7 @@
 mod captures;
 mod chunks;
 mod errors;
+mod hostile;
+mod limits;
 mod roundtrip;
 mod support;

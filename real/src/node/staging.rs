@@ -10,10 +10,14 @@ use crate::vm::{BLOB_BYTES_MAX, CpuState, Machine, Page, decode};
 use colo_protocol::wire::{BlockName, Body};
 use std::ops::Range;
 
+#[cfg(test)]
+mod tests;
+
 /// Bytes of a page.
 const PAGE: usize = size_of::<Page>();
 
-/// The most sections of RAM in one checkpoint: as many rounds as rules can have, and the rest.
+/// The most sections of RAM, and commands, in one checkpoint: as many rounds as rules can have, and the rest. What is read
+/// is kept until the checkpoint is applied, so a peer that sends nothing but empty sections must come to an end.
 const MAX_SECTIONS: usize = u8::MAX as usize + 1;
 
 /// The name under which the guest's memory goes over the link, as QEMU's PC machine calls it.
@@ -74,7 +78,6 @@ impl Staging {
         memory_pages: u64,
     ) -> Result<(), String> {
         match *body {
-            Body::RamSectionStart => self.section(),
             Body::Page { address, block, data } => {
                 self.page(address, block, memory_pages)?;
                 let content =
@@ -91,6 +94,7 @@ impl Staging {
                 Ok(())
             }
             Body::DeviceState { bytes, .. } => self.devices(bytes),
+            Body::RamSectionStart | Body::SwitchoverStart => self.section(),
             _ => Ok(()),
         }
     }

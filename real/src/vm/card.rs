@@ -3,7 +3,7 @@
 //! The counters live in guest memory and are read afresh each time, so that a restored machine needs no other state.
 //! The guest can overwrite all of them; an impossible count is an error, never an access outside a ring.
 
-use super::Machine;
+use super::{Machine, Memory};
 use crate::abi::{self, RING_SLOTS, Reply, Request, Slot};
 use crate::{Error, Result};
 use std::time::Duration;
@@ -14,6 +14,62 @@ impl Machine {
     /// # Errors
     /// [`Error::Ring`] when the guest has corrupted the ring.
     pub fn put_request(&mut self, request: &Request) -> Result<bool> {
+        self.memory().put_request(request)
+    }
+
+    /// Takes all replies out of the ring, in order, to the end of `replies`; says how many. Their offsets in the output
+    /// stream end at [`Machine::output_end`].
+    ///
+    /// # Errors
+    /// [`Error::Ring`] when the guest has corrupted the ring; then nothing is taken.
+    pub fn take_replies(&mut self, replies: &mut Vec<Reply>) -> Result<u64> {
+        self.memory().take_replies(replies)
+    }
+
+    /// Replies that the guest has ever put into the ring: the offset of the end of its output stream.
+    ///
+    /// # Errors
+    /// None in practice: the counter lies in memory.
+    pub fn output_end(&self) -> Result<u64> {
+        self.memory().output_end()
+    }
+
+    /// Gives the guest a tick: it dirties its pages per tick when it next runs.
+    ///
+    /// # Errors
+    /// None in practice: the counter lies in memory.
+    pub fn tick(&mut self) -> Result<()> {
+        self.memory().tick()
+    }
+
+    /// More of the guest's time has passed. It counts only for a guest that has asked for it.
+    ///
+    /// # Errors
+    /// None in practice: the word lies in memory.
+    pub fn pass_time(&mut self, passed: Duration) -> Result<()> {
+        self.memory().pass_time(passed)
+    }
+
+    /// How much of its time has to pass until the guest wants to run without being asked; none if it never does.
+    ///
+    /// # Errors
+    /// None in practice: the words lie in memory.
+    pub fn wakes_in(&self) -> Result<Option<Duration>> {
+        self.memory().wakes_in()
+    }
+
+    /// Whether an idle guest would find something to do: running it without is a waste of an exit.
+    ///
+    /// # Errors
+    /// [`Error::Ring`] when the guest has corrupted a ring.
+    pub fn has_work(&self) -> Result<bool> {
+        self.memory().has_work()
+    }
+}
+
+/// What the machine's methods of the same names do, all of it in memory.
+impl Memory {
+    pub(super) fn put_request(&self, request: &Request) -> Result<bool> {
         let (put, waiting) = self.requests()?;
         if waiting == RING_SLOTS {
             return Ok(false);
@@ -23,17 +79,12 @@ impl Machine {
         Ok(true)
     }
 
-    /// Takes all replies out of the ring, in order, to the end of `replies`; says how many. Their offsets in the output
-    /// stream end at [`Machine::output_end`].
-    ///
-    /// # Errors
-    /// [`Error::Ring`] when the guest has corrupted the ring; then nothing is taken.
-    pub fn take_replies(&mut self, replies: &mut Vec<Reply>) -> Result<u64> {
+    pub(super) fn take_replies(&self, replies: &mut Vec<Reply>) -> Result<u64> {
         let put = self.output_end()?;
         let waiting = self.replies_waiting(put)?;
         for n in (0..waiting).map(|back| put.wrapping_sub(waiting - back)) {
             let mut bytes = [0; size_of::<Slot>()];
-            self.memory().read(abi::slot_address(abi::REPLY_RING, n), &mut bytes)?;
+            self.read(abi::slot_address(abi::REPLY_RING, n), &mut bytes)?;
             replies.push(Reply::from_slot(from_bytes(&bytes)));
         }
         if waiting > 0 {
@@ -42,68 +93,46 @@ impl Machine {
         Ok(waiting)
     }
 
-    /// Replies that the guest has ever put into the ring: the offset of the end of its output stream.
-    ///
-    /// # Errors
-    /// None in practice: the counter lies in memory.
-    pub fn output_end(&self) -> Result<u64> {
-        self.memory().read_word(abi::REPLIES_PUT)
+    pub(super) fn output_end(&self) -> Result<u64> {
+        self.read_word(abi::REPLIES_PUT)
     }
 
-    /// Gives the guest a tick: it dirties its pages per tick when it next runs.
-    ///
-    /// # Errors
-    /// None in practice: the counter lies in memory.
-    pub fn tick(&mut self) -> Result<()> {
-        let given = self.memory().read_word(abi::TICKS_GIVEN)?;
+    pub(super) fn tick(&self) -> Result<()> {
+        let given = self.read_word(abi::TICKS_GIVEN)?;
         self.write(abi::TICKS_GIVEN, &given.wrapping_add(1).to_le_bytes())
     }
 
-    /// More of the guest's time has passed. It counts only for a guest that has asked for it.
-    ///
-    /// # Errors
-    /// None in practice: the word lies in memory.
-    pub fn pass_time(&mut self, passed: Duration) -> Result<()> {
-        if self.memory().read_word(abi::NEXT_US)? == 0 {
+    pub(super) fn pass_time(&self, passed: Duration) -> Result<()> {
+        if self.read_word(abi::NEXT_US)? == 0 {
             return Ok(());
         }
         let passed = u64::try_from(passed.as_micros()).unwrap_or(u64::MAX);
-        let time = self.memory().read_word(abi::TIME_US)?.saturating_add(passed);
+        let time = self.read_word(abi::TIME_US)?.saturating_add(passed);
         self.write(abi::TIME_US, &time.to_le_bytes())
     }
 
-    /// How much of its time has to pass until the guest wants to run without being asked; none if it never does.
-    ///
-    /// # Errors
-    /// None in practice: the words lie in memory.
-    pub fn wakes_in(&self) -> Result<Option<Duration>> {
-        let next = self.memory().read_word(abi::NEXT_US)?;
-        let time = self.memory().read_word(abi::TIME_US)?;
+    pub(super) fn wakes_in(&self) -> Result<Option<Duration>> {
+        let next = self.read_word(abi::NEXT_US)?;
+        let time = self.read_word(abi::TIME_US)?;
         Ok((next != 0).then(|| Duration::from_micros(next.saturating_sub(time))))
     }
 
-    /// Whether an idle guest would find something to do: running it without is a waste of an exit.
-    ///
-    /// # Errors
-    /// [`Error::Ring`] when the guest has corrupted a ring.
-    pub fn has_work(&self) -> Result<bool> {
-        let ticks = self.memory().read_word(abi::TICKS_GIVEN)? != self.memory().read_word(abi::TICKS_DONE)?;
+    pub(super) fn has_work(&self) -> Result<bool> {
+        let ticks = self.read_word(abi::TICKS_GIVEN)? != self.read_word(abi::TICKS_DONE)?;
         let (_, requests) = self.requests()?;
         let room = self.replies_waiting(self.output_end()?)? < RING_SLOTS;
         let awake = self.wakes_in()?.is_some_and(|wakes_in| wakes_in.is_zero());
         Ok(ticks || awake || (requests > 0 && room))
     }
 
-    /// Requests ever put, and how many of them still wait.
     fn requests(&self) -> Result<(u64, u64)> {
-        let put = self.memory().read_word(abi::REQUESTS_PUT)?;
-        let taken = self.memory().read_word(abi::REQUESTS_TAKEN)?;
+        let put = self.read_word(abi::REQUESTS_PUT)?;
+        let taken = self.read_word(abi::REQUESTS_TAKEN)?;
         Ok((put, waiting("request", put, taken)?))
     }
 
-    /// How many of `put` replies still wait.
     fn replies_waiting(&self, put: u64) -> Result<u64> {
-        waiting("reply", put, self.memory().read_word(abi::REPLIES_TAKEN)?)
+        waiting("reply", put, self.read_word(abi::REPLIES_TAKEN)?)
     }
 }
 

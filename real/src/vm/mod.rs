@@ -12,6 +12,7 @@
 //!     |-- running   which pages of a guest that executes have been written, and copies of them
 //!     |-- dirty     KVM's dirty log and the host's own writes, as one list of pages
 //!     `-- memory    guest memory in a memfd; no write without a mark
+//!   bare        rings in a memory without a machine, for fuzzing
 //!   blob        a processor's state and the withheld output as checked bytes
 //! ```
 //!
@@ -21,6 +22,7 @@
 //!
 //! No protocol here: nothing in this folder decides what to save, send, release or resume.
 
+mod bare;
 mod blob;
 mod boot;
 mod card;
@@ -34,6 +36,8 @@ mod machine;
 mod memory;
 mod running;
 
+#[doc(hidden)]
+pub use bare::BareCard;
 pub use blob::{BLOB_BYTES_MAX, BlobError, Decoded, decode, encode};
 pub use cpu::CpuState;
 pub use exit::{Doorbell, Exit, Failure};
