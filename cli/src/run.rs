@@ -48,7 +48,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value_t = Link::Unix)]
     link: Link,
     /// Bytes a second that go over it, each way, as over a slow network; without, as fast as the machine is.
-    #[arg(long, value_name = "BYTES/s", value_parser = work::parse_bytes_per_second, conflicts_with = "unprotected")]
+    #[arg(long, value_name = "BYTES/s", value_parser = work::parse_link_rate, conflicts_with = "unprotected")]
     link_rate: Option<u64>,
     /// Clients with a request open each.
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]

@@ -59,7 +59,7 @@ pub(super) fn told(options: &RunOptions, measured: &Measured, replies: u64) -> S
     let opinion = measured.opinion;
     let _ = writeln!(
         out,
-        "\nhistory      linearizable in {} by the answers alone ({} operations)",
+        "\nhistory      an order was found in {} by the answers alone ({} operations)",
         counted(opinion.windows, "window", "windows"),
         grouped(opinion.operations)
     );

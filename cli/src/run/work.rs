@@ -62,7 +62,7 @@ pub(crate) struct Work {
     /// What the times and requests of --load are drawn from; without, one is drawn and printed.
     #[arg(long, value_name = "S", requires = "load")]
     seed: Option<u64>,
-    /// Run for so long, for instance 1m, and look whether anything grows: memory, latency, the list of checkpoints.
+    /// Run for so long, for instance 1m, look whether the nodes' memory grows, and tell how latency changes.
     #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with_all = ["checkpoints", "crash_points"])]
     soak: Option<Duration>,
     /// One machine that nobody protects, for comparison: the same guest under the same load, no checkpoints.
@@ -70,7 +70,16 @@ pub(crate) struct Work {
     pub(super) unprotected: bool,
 }
 
-pub(super) fn parse_bytes_per_second(text: &str) -> Result<u64, String> {
+/// A link's rate: slower, and a node would be taken for dead before a page of it has come.
+pub(super) fn parse_link_rate(text: &str) -> Result<u64, String> {
+    let least = 1 << 14;
+    match parse_bytes_per_second(text) {
+        Ok(rate) if rate >= least => Ok(rate),
+        _ => Err(format!("expected bytes a second, from {least}/s to {MOST_BYTES_PER_SECOND}/s")),
+    }
+}
+
+fn parse_bytes_per_second(text: &str) -> Result<u64, String> {
     let number = text.strip_suffix("/s").unwrap_or(text).parse::<u64>().ok();
     number
         .filter(|rate| (1..=MOST_BYTES_PER_SECOND).contains(rate))

@@ -293,7 +293,7 @@ impl Driver {
             ToNode::Stall { for_ms } => {
                 self.stalled_until = Some(Instant::now() + Duration::from_millis(for_ms.into()));
             }
-            ToNode::HalfClose => self.half_close(),
+            ToNode::HalfClose => self.half_close(control)?,
             ToNode::Deaf => self.hears_nothing_more(control)?,
             ToNode::PeerSilent => self.give(Input::PeerSilent, control)?,
             ToNode::FailSave => self.fails.save = true,
@@ -417,6 +417,7 @@ impl Driver {
         let opens = self.cursor.closed().iter().any(|gate| gate.until == next);
         let (point, actions) =
             self.cursor.arrive(self.config.name, self.node.machine().checkpoint(), moment, event);
+        self.cursor.forget();
         if opens {
             self.pass(point, control)?;
         }

@@ -43,7 +43,7 @@ impl Driver {
             if let Some(pace) = &mut self.end.pace {
                 pace.take(usize::try_from(self.outgoing.total() - before).unwrap_or(usize::MAX));
             }
-            if self.outgoing.total() > before {
+            if self.outgoing.total() > before && !self.end.unheard {
                 // A peer that is silent because it is being sent to shows so that it is there: the socket holds little.
                 self.silence.heard(Instant::now());
             }
@@ -133,14 +133,22 @@ impl Driver {
     }
 
     /// What the node sends ends here, for the peer to see. The node goes on sending, and is not heard.
-    pub(super) fn half_close(&mut self) {
-        let Some(link) = &self.link else { return };
+    pub(super) fn half_close(&mut self, control: &mut Control) -> Result<(), NodeError> {
+        self.let_out(control)?;
+        let Some(link) = &self.link else { return Ok(()) };
         link.shut_down(Shutdown::Write);
         self.end.unheard = true;
+        Ok(())
+    }
+
+    /// What has been kept back counts as sent: it leaves before the link changes.
+    fn let_out(&mut self, control: &mut Control) -> Result<(), NodeError> {
+        if std::mem::take(&mut self.keeps_back) { self.pump(control) } else { Ok(()) }
     }
 
     /// The link is cut, and what has not been read from it is lost.
     pub(super) fn cut(&mut self, control: &mut Control) -> Result<(), NodeError> {
+        self.let_out(control)?;
         let Some(link) = &self.link else { return Ok(()) };
         link.shut_down(Shutdown::Both);
         self.outgoing.clear();

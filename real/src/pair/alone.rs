@@ -24,7 +24,7 @@ pub fn run_alone(options: &RunOptions, directory: &Path) -> Result<(RunOutcome, 
     let mut alone = Alone { options, process, heard, clients: Clients::nobody() };
     let violation = alone.serve()?.or_else(|| alone.clients.judge().err());
     let outcome = RunOutcome { violation, replies: alone.clients.seen, ..RunOutcome::nothing_yet() };
-    Ok((outcome, alone.clients.measured))
+    Ok((outcome, alone.clients.into_measured()))
 }
 
 struct Alone<'a> {

@@ -17,7 +17,9 @@ use std::time::{Duration, Instant};
 const MISSING_FOR: Duration = Duration::from_secs(2);
 
 /// The most clients: all that the guest keeps apart.
-const MAX_CLIENTS: u32 = 256;
+const MAX_CLIENTS: u32 = 4096;
+
+const _: () = assert!(MAX_CLIENTS as usize == crate::abi::CLIENTS);
 /// Replies that the checker keeps. Behind so many none comes again: a service holds a few thousand requests at most.
 const KEPT_REPLIES: usize = 1 << 16;
 
@@ -238,9 +240,14 @@ impl Clients {
     /// Judges the whole history of a run that was drained.
     pub(super) fn judge(&mut self) -> Result<(), RunViolation> {
         self.checker.drained()?;
-        let judged = self.windows.judge();
+        self.windows.judge()
+    }
+
+    /// What was measured, however the run has ended.
+    pub(super) fn into_measured(mut self) -> Measured {
+        self.drain();
         self.measured.opinion = self.windows.opinion();
-        judged
+        self.measured
     }
 }
 

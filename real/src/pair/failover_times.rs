@@ -44,8 +44,9 @@ impl FailoverClock {
 
     /// It has sent its first new reply: the parts, once.
     pub(super) fn replied(&mut self) -> Option<FailoverTimes> {
-        let Self { killed, dead, told, promoted } = std::mem::take(self);
-        let promoted = promoted?;
+        // Until then it is the peer that is heard.
+        let promoted = self.promoted?;
+        let Self { killed, dead, told, .. } = std::mem::take(self);
         let since = told.or(dead).unwrap_or(promoted);
         Some(FailoverTimes {
             death: killed.zip(dead).map(|(killed, dead)| dead.saturating_duration_since(killed)),
@@ -65,7 +66,7 @@ mod tests {
         let mut clock = FailoverClock::default();
         clock.died(Instant::now());
         clock.told();
-        assert!(FailoverClock::default().replied().is_none());
+        assert!(clock.replied().is_none(), "who served before is still heard");
         clock.promoted();
         let times = clock.replied().map(|times| (times.death.is_some(), times.detection.is_some()));
         assert_eq!((times, clock.replied()), (Some((true, true)), None));

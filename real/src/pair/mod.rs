@@ -7,6 +7,7 @@ mod alone;
 mod clients;
 mod demand;
 mod failover_times;
+mod faults;
 mod manager;
 mod measured;
 mod memory;
@@ -21,9 +22,7 @@ use crate::node::monotonic_us;
 pub use alone::run_alone;
 use clients::Clients;
 use colo_protocol::{InputKind, Liveness, NodeName, Property};
-use colo_trace::{
-    Event, Fault, FaultAction, FaultKind, Gate, Header, Kind, Point, Record, SCHEMA, Trace, Way,
-};
+use colo_trace::{Event, Fault, Gate, Header, Kind, Point, Record, SCHEMA, Trace, Way};
 pub use demand::Load;
 use failover_times::FailoverClock;
 pub use failover_times::FailoverTimes;
@@ -99,8 +98,8 @@ struct Pair<'a> {
     outcome: RunOutcome,
     records: Vec<Record>,
     failover: FailoverClock,
-    /// The node that waits at a point until its peer hears nothing over the link.
-    waits_for_silence: Option<NodeName>,
+    /// Whether each node waits at a point until its peer hears nothing over the link.
+    waits_for_silence: [bool; 2],
     /// When the latest failover was, and how many replies had been seen by then.
     latest_failover: Option<(Instant, u64)>,
     manager: Manager,
@@ -140,7 +139,7 @@ impl<'a> Pair<'a> {
             outcome: RunOutcome::nothing_yet(),
             records: Vec::new(),
             failover: FailoverClock::default(),
-            waits_for_silence: None,
+            waits_for_silence: [false; 2],
             latest_failover: None,
             manager: Manager::new(&options.rules.rules),
             granted: None,
@@ -369,67 +368,6 @@ impl<'a> Pair<'a> {
         self.latest_failover = Some((Instant::now(), self.clients.seen));
     }
 
-    /// Carries the faults of a point out, and lets the node go on.
-    fn strike(&mut self, name: NodeName, point: Point, actions: &[FaultAction]) {
-        for action in actions {
-            self.outcome.struck.push((point, *action));
-            self.note(None, Kind::Fault, format!("{action} at {point}"));
-            match *action {
-                FaultAction::Crash { node } => self.kill(node),
-                // Between processes on one machine a reset is a cut.
-                FaultAction::Cut | FaultAction::Reset => self.tell_both(&ToNode::Cut),
-                FaultAction::Stall { for_ms } => self.tell_both(&ToNode::Stall { for_ms }),
-                FaultAction::HalfClose { node } => self.process(node).tell(&ToNode::HalfClose),
-                FaultAction::Blackhole => {
-                    self.circumstances.link_is_silent = true;
-                    self.tell_both(&ToNode::Deaf);
-                }
-                FaultAction::Partition { node } => {
-                    self.circumstances.link_is_silent = true;
-                    self.process(node).tell(&ToNode::Deaf);
-                }
-                FaultAction::Pause { node, for_ms } => {
-                    self.process(node).pause(Duration::from_millis(for_ms.into()));
-                }
-                FaultAction::PeerSilent { node } => {
-                    self.circumstances.suspected_wrongly |= self.process(node.peer()).is_alive();
-                    self.process(node).tell(&ToNode::PeerSilent);
-                }
-                FaultAction::FailSave => self.process(NodeName::Primary).tell(&ToNode::FailSave),
-                FaultAction::LostHeartbeat { node } => {
-                    self.circumstances.suspected_wrongly |= self.process(node.peer()).is_alive();
-                    self.lost_heartbeat(node, true);
-                }
-                FaultAction::FailLoad => self.process(NodeName::Secondary).tell(&ToNode::FailLoad),
-                FaultAction::CheckpointNow => self.process(NodeName::Primary).tell(&ToNode::CheckpointNow),
-                // Refused before a run.
-                action => unreachable!("{action} cannot be carried out here"),
-            }
-        }
-        // Behind all of it: what the plan has said need not be said again.
-        if actions.iter().any(|action| action.kind() == FaultKind::Crash) {
-            self.manage();
-        }
-        let deafens = |action: &FaultAction| match *action {
-            FaultAction::Blackhole => true,
-            FaultAction::Partition { node } => node != name,
-            _ => false,
-        };
-        if actions.iter().any(deafens) && self.process(name.peer()).is_alive() {
-            // The link is silent when the peer knows, and not before: until then it would read what is sent to it.
-            self.waits_for_silence = Some(name);
-        } else {
-            self.process(name).tell(&ToNode::GoOn);
-        }
-    }
-
-    /// A node hears nothing more over the link: the peer that waits for that goes on.
-    fn is_deaf(&mut self, name: NodeName) {
-        if let Some(waits) = self.waits_for_silence.take_if(|waits| *waits != name) {
-            self.process(waits).tell(&ToNode::GoOn);
-        }
-    }
-
     /// A node has passed a point that gates wait for: the peer hears of it if it has any of them.
     fn pass(&mut self, name: NodeName, point: Point) {
         self.passed.push(point);
@@ -462,13 +400,6 @@ impl<'a> Pair<'a> {
             Some(Order::Promote(node)) => self.lost_heartbeat(node, false),
             None => {}
         }
-    }
-
-    fn kill(&mut self, node: NodeName) {
-        let killed = Instant::now();
-        self.process(node).kill();
-        self.failover.died(killed);
-        self.is_deaf(node);
     }
 
     fn lost_heartbeat(&mut self, node: NodeName, planned: bool) {
@@ -505,7 +436,7 @@ impl<'a> Pair<'a> {
         if self.options.record {
             self.outcome.trace = Some(self.trace());
         }
-        (self.outcome, self.clients.measured)
+        (self.outcome, self.clients.into_measured())
     }
 
     /// Whether the rules stand for it that this cannot happen.

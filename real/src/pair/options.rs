@@ -83,7 +83,14 @@ impl RunOptions {
         let delay = Duration::from_millis(self.rules.rules.checkpoint_delay_ms.into());
         let stalls = self.plan.faults.iter().map(|fault| Duration::from_millis(fault.action.lasts_ms()));
         // A checkpoint may have begun just before the reply was ready: it takes the one after it.
-        PATIENCE + 2 * delay + stalls.sum::<Duration>()
+        PATIENCE + 2 * (delay + self.longest_transfer()) + stalls.sum::<Duration>()
+    }
+
+    /// How long a slow link takes at most for all of a checkpoint: all of the memory, in each round.
+    fn longest_transfer(&self) -> Duration {
+        let transfers = u64::from(self.rules.rules.precopy_rounds) + 1;
+        let seconds = self.link_rate.map(|rate| (self.memory_mib << 20) * transfers / rate.max(1));
+        Duration::from_secs(seconds.unwrap_or_default())
     }
 }
 
@@ -190,5 +197,7 @@ mod tests {
             node: NodeCommand { program: "none".into(), arguments: Vec::new() },
         };
         assert_eq!(options.patience(), PATIENCE + Duration::from_secs(60 + 80));
+        let slow = RunOptions { link_rate: Some(1 << 20), ..options };
+        assert_eq!(slow.patience(), PATIENCE + Duration::from_secs(60 + 80 + 2 * 16));
     }
 }

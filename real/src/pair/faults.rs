@@ -1,0 +1,78 @@
+//! The faults of a plan, carried out on the two processes and the link between them.
+
+use super::Pair;
+use crate::control::ToNode;
+use colo_protocol::NodeName;
+use colo_trace::{FaultAction, FaultKind, Kind, Point};
+use std::time::{Duration, Instant};
+
+impl Pair<'_> {
+    /// Carries the faults of a point out, and lets the node go on.
+    pub(super) fn strike(&mut self, name: NodeName, point: Point, actions: &[FaultAction]) {
+        for action in actions {
+            self.outcome.struck.push((point, *action));
+            self.note(None, Kind::Fault, format!("{action} at {point}"));
+            match *action {
+                FaultAction::Crash { node } => self.kill(node),
+                // Between processes on one machine a reset is a cut.
+                FaultAction::Cut | FaultAction::Reset => self.tell_both(&ToNode::Cut),
+                FaultAction::Stall { for_ms } => self.tell_both(&ToNode::Stall { for_ms }),
+                FaultAction::HalfClose { node } => self.process(node).tell(&ToNode::HalfClose),
+                FaultAction::Blackhole => {
+                    self.circumstances.link_is_silent = true;
+                    self.tell_both(&ToNode::Deaf);
+                }
+                FaultAction::Partition { node } => {
+                    self.circumstances.link_is_silent = true;
+                    self.process(node).tell(&ToNode::Deaf);
+                }
+                FaultAction::Pause { node, for_ms } => {
+                    self.process(node).pause(Duration::from_millis(for_ms.into()));
+                }
+                FaultAction::PeerSilent { node } => {
+                    self.circumstances.suspected_wrongly |= self.process(node.peer()).is_alive();
+                    self.process(node).tell(&ToNode::PeerSilent);
+                }
+                FaultAction::FailSave => self.process(NodeName::Primary).tell(&ToNode::FailSave),
+                FaultAction::LostHeartbeat { node } => {
+                    self.circumstances.suspected_wrongly |= self.process(node.peer()).is_alive();
+                    self.lost_heartbeat(node, true);
+                }
+                FaultAction::FailLoad => self.process(NodeName::Secondary).tell(&ToNode::FailLoad),
+                FaultAction::CheckpointNow => self.process(NodeName::Primary).tell(&ToNode::CheckpointNow),
+                // Refused before a run.
+                action => unreachable!("{action} cannot be carried out here"),
+            }
+        }
+        // Behind all of it: what the plan has said need not be said again.
+        if actions.iter().any(|action| action.kind() == FaultKind::Crash) {
+            self.manage();
+        }
+        let deafens = |action: &FaultAction| match *action {
+            FaultAction::Blackhole => true,
+            FaultAction::Partition { node } => node != name,
+            _ => false,
+        };
+        if actions.iter().any(deafens) && self.process(name.peer()).is_alive() {
+            // The link is silent when the peer knows, and not before: until then it would read what is sent to it.
+            self.waits_for_silence[name as usize] = true;
+        } else {
+            self.process(name).tell(&ToNode::GoOn);
+        }
+    }
+
+    /// A node hears nothing more over the link: the peer that waits for that goes on.
+    pub(super) fn is_deaf(&mut self, name: NodeName) {
+        let waits = name.peer();
+        if std::mem::take(&mut self.waits_for_silence[waits as usize]) {
+            self.process(waits).tell(&ToNode::GoOn);
+        }
+    }
+
+    pub(super) fn kill(&mut self, node: NodeName) {
+        let killed = Instant::now();
+        self.process(node).kill();
+        self.failover.died(killed);
+        self.is_deaf(node);
+    }
+}
