@@ -57,7 +57,7 @@ enum Command {
     /// Walk through a variant in the browser, step by step: Stateright's Explorer.
     #[command(allow_negative_numbers = true)]
     Explore(explore::Arguments),
-    /// Let a counterexample, or a plan, happen once more: on the model, or in the simulator.
+    /// Let a counterexample, or a plan, happen once more: on the model, in the simulator, or on real machines.
     Replay(replay::Arguments),
     /// Draw what runs cost their clients: latency over time, and latency against the pages that were dirty.
     Report(chart::Arguments),

@@ -237,12 +237,13 @@ fn on_real(source: Source, Arguments { file, seed, .. }: &Arguments) -> Result<R
             "--seed: nothing is drawn on real machines, expected --on sim".to_owned(),
         ));
     }
-    let (rules, plan) = match source {
-        Source::Plan(rules, file) => (rules, file.plan),
+    let (rules, plan, recorded) = match source {
+        Source::Plan(rules, file) => (rules, file.plan, None),
         Source::Trace(trace) => {
             let plan =
                 plan_of(&trace).map_err(|error| Failure::Input(format!("{}: {error}", file.display())))?;
-            (NamedRules { name: trace.header.rules_name, rules: trace.header.rules }, plan)
+            let recorded = last_violation(&trace).map(str::to_owned);
+            (NamedRules { name: trace.header.rules_name, rules: trace.header.rules }, plan, recorded)
         }
     };
     only_periodic(&rules)?;
@@ -256,6 +257,9 @@ fn on_real(source: Source, Arguments { file, seed, .. }: &Arguments) -> Result<R
     let mut broken: Vec<_> =
         outcome.violation.iter().map(|violation| (CLIENT_HISTORY, violation.to_string())).collect();
     let mut unfinished = left_over(&outcome.unreached, &outcome.closed);
+    if let Some(recorded) = recorded.filter(|_| broken.is_empty()) {
+        unfinished.push(format!("\"{recorded}\" is broken in the trace, and clients saw nothing of it here"));
+    }
     if !outcome.claimed {
         unfinished.extend(broken.drain(..).map(|(_, how)| format!("violated, but not claimed: {how}")));
     }

@@ -9,7 +9,7 @@ use crate::crash_points::{CHECKPOINTS, crashes};
 use crate::failovers::Tally;
 use crate::interrupt;
 use crate::replay::left_over;
-use crate::report::{Exit, Failure, counted, grouped, only_periodic, print, print_json, quoted};
+use crate::report::{Exit, Failure, counted, grouped, only_periodic, print, print_json, quoted, unwritable};
 use crate::sim::progress_bar;
 use colo_protocol::{Mode, NodeName};
 use colo_real::{
@@ -22,6 +22,8 @@ use live::Live;
 use serde_json::{Value, json};
 use soak::Soak;
 use std::fmt::Write;
+use std::fs::File;
+use std::io::Write as _;
 use std::path::PathBuf;
 use tempfile::TempDir;
 use work::Work;
@@ -175,6 +177,9 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
     if arguments.crash_points.is_some() {
         return run_crash_points(&options, arguments);
     }
+    // What cannot be written in the end is known before the run.
+    let create = |file: &PathBuf| File::create(file).map_err(|error| unwritable(file, &error));
+    let trace = arguments.trace.as_ref().map(create).transpose().map_err(Unfinished::Failure)?;
     let mut live = Live::new();
     let measured = measure_once(&options, arguments.work.unprotected, &mut |figures| live.show(figures));
     live.finish();
@@ -192,11 +197,10 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
     } else {
         print(&summary(&options, &outcome, &measured, soak.as_ref(), !arguments.work.unprotected))?;
     }
-    if let (Some(file), Some(trace)) = (&arguments.trace, &outcome.trace) {
+    if let (Some(file), Some(mut opened), Some(recorded)) = (&arguments.trace, trace, &outcome.trace) {
         let mut bytes = Vec::new();
-        write_trace(trace, &mut bytes).map_err(|error| Failure::Input(error.to_string()))?;
-        std::fs::write(file, bytes)
-            .map_err(|error| Failure::Input(format!("cannot write {}: {error}", file.display())))?;
+        write_trace(recorded, &mut bytes).map_err(|error| Failure::Input(error.to_string()))?;
+        opened.write_all(&bytes).map_err(|error| unwritable(file, &error))?;
     }
     if soak.is_some_and(|soak| soak.problem().is_some()) {
         return Ok(Exit::Violated);

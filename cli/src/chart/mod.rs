@@ -19,6 +19,12 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let runs = arguments.files.iter().map(|file| read::run(file)).collect::<Result<Vec<_>, _>>()?;
+    if arguments.files.contains(&arguments.out) {
+        let file = arguments.out.display();
+        return Err(Failure::Input(format!(
+            "--out {file}: it is one of the runs to be drawn, expected another file"
+        )));
+    }
     let drawn = draw::svg(&runs).map_err(Failure::Input)?;
     std::fs::write(&arguments.out, drawn).map_err(|error| unwritable(&arguments.out, &error))?;
     let count = counted(runs.len() as u64, "run", "runs");
