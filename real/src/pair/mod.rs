@@ -421,6 +421,23 @@ impl<'a> Pair<'a> {
         }
     }
 
+    /// Ends both nodes, and takes in what they have recorded until then: a record that is cut where somebody stopped
+    /// listening would have the one node answer what the other has not said.
+    fn hear_the_rest(&mut self) {
+        let mut living = self.alive();
+        // Both at once: neither is to see the other die.
+        self.processes.iter_mut().for_each(|process| process.pause(SETTLES_WITHIN));
+        self.processes.iter_mut().for_each(Process::kill);
+        while living.contains(&true) {
+            match self.heard.recv_timeout(SETTLES_WITHIN) {
+                Ok(Heard::Message(_, FromNode::Record(record))) => self.records.push(record),
+                Ok(Heard::Message(..)) => {}
+                Ok(Heard::Gone(name) | Heard::Garbled(name, _)) => living[name as usize] = false,
+                Err(_) => return,
+            }
+        }
+    }
+
     fn finish(mut self) -> (RunOutcome, Measured) {
         if self.outcome.violation.is_none() {
             let verdict = if self.has_drained() { self.clients.judge() } else { Err(RunViolation::Unserved) };
@@ -434,6 +451,7 @@ impl<'a> Pair<'a> {
         self.outcome.closed = self.closed().copied().collect();
         self.outcome.replies = self.clients.seen;
         if self.options.record {
+            self.hear_the_rest();
             self.outcome.trace = Some(self.trace());
         }
         (self.outcome, self.clients.into_measured())
