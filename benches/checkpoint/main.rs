@@ -205,6 +205,7 @@ fn options(
         clients: 1,
         load: None,
         lasts: None,
+        stop: None,
         link_rate: None,
         record: false,
         node: NodeCommand { program: std::env::current_exe()?.into(), arguments: Vec::new() },

@@ -158,16 +158,8 @@ mod tests {
             way: Way::Real,
         };
         RunOutcome {
-            violation: None,
-            claimed: true,
-            checkpoints: Vec::new(),
-            failovers: 0,
-            replies: 0,
-            takeover_us: Vec::new(),
-            struck: Vec::new(),
-            unreached: Vec::new(),
-            closed: Vec::new(),
             trace: Some(Trace { header, records: nodes.iter().map(record).collect() }),
+            ..RunOutcome::nothing_yet()
         }
     }
 

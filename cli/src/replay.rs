@@ -127,7 +127,13 @@ fn on_model(trace: &Trace, file: &Path) -> Result<Report, Failure> {
         let problem = "it was not made by the checker, whose steps the model could follow";
         return Err(Failure::Input(format!("{}: {problem}", file.display())));
     }
-    Ok(followed(follow_trace(trace)))
+    let mut report = followed(follow_trace(trace));
+    if report.broken.is_empty() && report.unfinished.is_empty() {
+        report
+            .unfinished
+            .push("the trace ends, and nothing is broken by then: it is no counterexample".to_owned());
+    }
+    Ok(report)
 }
 
 fn followed(run: Followed) -> Report {
@@ -287,6 +293,7 @@ fn small_pair(rules: NamedRules, plan: Plan) -> Result<RunOptions, Failure> {
         clients: 4,
         load: None,
         lasts: None,
+        stop: None,
         link_rate: None,
         record: true,
         node: node_command()?,

@@ -25,6 +25,7 @@ use std::fmt::Write;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use tempfile::TempDir;
 use work::Work;
 
@@ -180,13 +181,17 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
     // What cannot be written in the end is known before the run.
     let create = |file: &PathBuf| File::create(file).map_err(|error| unwritable(file, &error));
     let trace = arguments.trace.as_ref().map(create).transpose().map_err(Unfinished::Failure)?;
+    let enough = interrupt::watch();
+    let options = RunOptions { stop: Some(enough), ..options };
     let mut live = Live::new();
     let measured = measure_once(&options, arguments.work.unprotected, &mut |figures| live.show(figures));
     live.finish();
     let (outcome, measured) = measured?;
     let soak = arguments.work.is_soak().then(|| Soak::of(&measured));
+    let interrupted = enough.load(Ordering::Relaxed);
     if arguments.json {
         let mut document = document(&options, &outcome);
+        document["interrupted"] = interrupted.into();
         document["interval_ms"] = options.rules.rules.checkpoint_delay_ms.into();
         document["protected"] = (!arguments.work.unprotected).into();
         latency::document(&options, &measured, &mut document);
@@ -196,6 +201,9 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
         print_json(&document)?;
     } else {
         print(&summary(&options, &outcome, &measured, soak.as_ref(), !arguments.work.unprotected))?;
+        if interrupted {
+            print("stopped      by Ctrl-C, before it had done what was asked for\n")?;
+        }
     }
     if let (Some(file), Some(mut opened), Some(recorded)) = (&arguments.trace, trace, &outcome.trace) {
         let mut bytes = Vec::new();
@@ -205,7 +213,7 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
     if soak.is_some_and(|soak| soak.problem().is_some()) {
         return Ok(Exit::Violated);
     }
-    let finished = outcome.unreached.is_empty() && outcome.closed.is_empty();
+    let finished = outcome.unreached.is_empty() && outcome.closed.is_empty() && !interrupted;
     Ok(match (&outcome.violation, finished) {
         (Some(_), _) if outcome.claimed => Exit::Violated,
         (_, true) => Exit::Holds,
@@ -278,6 +286,7 @@ impl Arguments {
             clients: self.clients,
             load: self.work.load(),
             lasts: self.work.lasts(),
+            stop: None,
             record: self.trace.is_some(),
             node: node_command()?,
         })

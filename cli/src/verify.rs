@@ -195,6 +195,7 @@ fn kill_for_real(preset: &Preset, quick: bool) -> Result<Tally, Unfinished> {
         clients: 4,
         load: None,
         lasts: None,
+        stop: None,
         link_rate: None,
         record: false,
         node: node_command()?,

@@ -1,7 +1,10 @@
 //! The command from outside: exit codes, what is printed, and what bad input gets.
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+mod common;
+
 use colo_protocol::BUGS;
+use common::no_kvm;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -19,15 +22,6 @@ fn colo(arguments: &[&str]) -> Output {
 
 fn printed(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-/// Whether to skip what needs real virtual machines; a skip is a failure where they are required.
-fn no_kvm() -> bool {
-    let Err(error) = colo_real::kvm_usable() else { return false };
-    let required = std::env::var_os("COLO_REQUIRE_KVM").is_some_and(|value| value == "1");
-    assert!(!required, "COLO_REQUIRE_KVM=1, but: {error}");
-    eprintln!("SKIPPED, no real virtual machines: {error}");
-    true
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! Failovers of real pairs by the hundred: what is said of them, what is kept of one that went wrong, and when it ends.
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+mod common;
+
+use common::no_kvm;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::path::Path;
@@ -17,15 +20,6 @@ fn colo(arguments: &[&str], directory: &Path) -> Command {
 
 fn run(arguments: &[&str], directory: &Path) -> Output {
     colo(&[arguments, &SMALL].concat(), directory).output().unwrap()
-}
-
-/// Whether to skip what needs real virtual machines; a skip is a failure where they are required.
-fn no_kvm() -> bool {
-    let Err(error) = colo_real::kvm_usable() else { return false };
-    let required = std::env::var_os("COLO_REQUIRE_KVM").is_some_and(|value| value == "1");
-    assert!(!required, "COLO_REQUIRE_KVM=1, but: {error}");
-    eprintln!("SKIPPED, no real virtual machines: {error}");
-    true
 }
 
 #[test]
@@ -79,22 +73,28 @@ fn a_failover_that_went_wrong_can_be_had_again() {
 }
 
 #[test]
-fn ctrl_c_ends_the_failovers_with_what_there_is() {
+fn ctrl_c_ends_a_run_with_what_there_is() {
     if no_kvm() {
         return;
     }
-    let directory = tempfile::tempdir().unwrap();
-    let many = ["run", "v12", "--crash-points", "all", "--failovers", "100000"];
-    let child = colo(&[&many[..], &SMALL].concat(), directory.path()).stdout(Stdio::piped()).spawn().unwrap();
-    std::thread::sleep(Duration::from_secs(3));
-    kill_process(Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(), Signal::INT).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let stdout = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(4), "{stdout}");
-    assert!(
-        stdout.contains(", and then Ctrl-C: nothing that a client saw was lost or contradicted"),
-        "{stdout}"
-    );
+    for (arguments, told) in [
+        (
+            &["run", "v12", "--crash-points", "all", "--failovers", "100000"][..],
+            ", and then Ctrl-C: nothing that a client saw was lost or contradicted",
+        ),
+        (&["run", "v12", "--checkpoints", "1000000"], "stopped      by Ctrl-C"),
+        (&["run", "--unprotected", "--checkpoints", "1000000"], "stopped      by Ctrl-C"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let arguments = [arguments, &SMALL].concat();
+        let child = colo(&arguments, directory.path()).stdout(Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(Duration::from_secs(3));
+        kill_process(Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(), Signal::INT).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(4), "{arguments:?}: {stdout}");
+        assert!(stdout.contains(told), "{stdout}");
+    }
 }
 
 #[test]

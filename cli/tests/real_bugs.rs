@@ -1,6 +1,9 @@
 //! Known bugs on real machines: the checker's counterexample, followed by two virtual machines, and what clients see of it.
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+mod common;
+
+use common::no_kvm;
 use std::path::Path;
 use std::process::Command;
 
@@ -10,15 +13,6 @@ fn colo(arguments: &[&str], directory: &Path) -> (String, Option<i32>) {
         Command::new(env!("CARGO_BIN_EXE_colo")).args(arguments).current_dir(directory).output().unwrap();
     let printed = [output.stdout, output.stderr].concat();
     (String::from_utf8(printed).unwrap(), output.status.code())
-}
-
-/// Whether to skip what needs real virtual machines; a skip is a failure where they are required.
-fn no_kvm() -> bool {
-    let Err(error) = colo_real::kvm_usable() else { return false };
-    let required = std::env::var_os("COLO_REQUIRE_KVM").is_some_and(|value| value == "1");
-    assert!(!required, "COLO_REQUIRE_KVM=1, but: {error}");
-    eprintln!("SKIPPED, no real virtual machines: {error}");
-    true
 }
 
 #[test]

@@ -162,13 +162,18 @@ fn what_does_not_fit_is_named_with_its_step_and_a_gate_that_never_opens_is_told(
     let text = std::fs::read_to_string(&trace)
         .unwrap()
         .replace("at-suspend\",\"uncompared", "after-loaded\",\"uncompared");
-    std::fs::write(&trace, text).unwrap();
+    std::fs::write(&trace, &text).unwrap();
     let stuck = colo(directory.path(), &["replay", trace.to_str().unwrap(), "--on", "model"]);
     let told = String::from_utf8(stuck.stdout).unwrap();
     assert!(
         stuck.status.code() == Some(4) && told.contains("step 16 of the trace is primary release"),
         "{told}"
     );
+    let beginning: Vec<_> = text.lines().take(5).collect();
+    std::fs::write(&trace, beginning.join("\n")).unwrap();
+    let cut_off = colo(directory.path(), &["replay", trace.to_str().unwrap(), "--on", "model"]);
+    let told = String::from_utf8(cut_off.stdout).unwrap();
+    assert!(cut_off.status.code() == Some(4) && told.contains("nothing is broken by then"), "{told}");
     let gate = "hold = \"primary checkpoint 1 before input checkpoint-reply\"\n\
                 until = \"primary checkpoint 77 after effect release\"\n";
     let plan = directory.path().join("never.toml");

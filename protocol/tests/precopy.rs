@@ -1,7 +1,10 @@
 //! Rounds of pre-copy: RAM is sent while the primary's VM executes, and only the rest in the stop.
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
-use colo_protocol::{Abort, Effect, Input, InputKind, Machine, NodeName, Rules};
+mod common;
+
+use colo_protocol::{Abort, Machine, NodeName, Rules};
+use common::told;
 
 const TWO: Rules = Rules { precopy_rounds: 2, ..Rules::REMUS };
 const REPLIED: &str = "checkpoint-ready, guest-output 2, checkpoint-due, checkpoint-reply";
@@ -14,18 +17,6 @@ fn play(rules: &Rules, inputs: &str) -> Vec<String> {
 
 fn last(rules: &Rules, inputs: &str) -> String {
     play(rules, &format!("{REPLIED}, {inputs}")).pop().unwrap()
-}
-
-fn told(machine: &mut Machine, rules: &Rules, text: &str) -> String {
-    let (name, value) = text.split_once(' ').unwrap_or((text, "0"));
-    let input = Input::new(InputKind::from_name(name).unwrap(), value.parse().unwrap());
-    let mut step = machine.step(rules, input);
-    if step.effects.contains(&Effect::BeginFailover) {
-        step = machine.step(rules, Input::FailoverBegins);
-    }
-    let effects: Vec<_> = step.effects.iter().map(ToString::to_string).collect();
-    let error = step.error.map(|error| format!("error: {error}; ")).unwrap_or_default();
-    format!("{error}[{}] {}", effects.join(", "), machine.phase_name())
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! What each rule changes, step by step: both VMs executing, silence and the arbiter, the disk, powering off.
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
-use colo_protocol::{Effect, Execution, Input, InputKind, Machine, Node, NodeName, Rules, rules_named};
+mod common;
+
+use colo_protocol::{Execution, Input, InputKind, Machine, Node, NodeName, Rules, rules_named};
+use common::told;
 
 const HYBRID: Rules = Rules { execution: Execution::Hybrid, ..Rules::V12 };
 
@@ -14,19 +17,6 @@ fn play(node: NodeName, rules: &Rules, inputs: &str) -> Vec<String> {
 /// What the last of the inputs leads to.
 fn last(node: NodeName, rules: &Rules, inputs: &str) -> String {
     play(node, rules, inputs).pop().unwrap()
-}
-
-fn told(machine: &mut Machine, rules: &Rules, text: &str) -> String {
-    let (name, value) = text.split_once(' ').unwrap_or((text, "0"));
-    let input = Input::new(InputKind::from_name(name).unwrap(), value.parse().unwrap());
-    let mut step = machine.step(rules, input);
-    // A failover that was asked for begins at once.
-    if step.effects.contains(&Effect::BeginFailover) {
-        step = machine.step(rules, Input::FailoverBegins);
-    }
-    let effects: Vec<_> = step.effects.iter().map(ToString::to_string).collect();
-    let error = step.error.map(|error| format!("error: {error}; ")).unwrap_or_default();
-    format!("{error}[{}] {}", effects.join(", "), machine.phase_name())
 }
 
 fn named(name: &str) -> Rules {

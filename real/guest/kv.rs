@@ -14,34 +14,25 @@
 #[allow(dead_code, reason = "the host's half of the agreement")]
 mod abi;
 mod bare;
+#[macro_use]
+mod entry;
 mod service;
 mod writer;
 
 use abi::Parameters;
-use bare::{out, read_slot};
 use service::Service;
 use writer::{Writer, work_off_ticks};
 
-/// What the guest knows; lies at [`abi::STATE`], zero at start, and is replicated like all memory.
+/// What the guest knows.
 #[repr(C)]
 struct State {
     service: Service,
     writer: Writer,
 }
 
-const _: () = assert!(abi::STATE + size_of::<State>() as u64 <= abi::IMAGE);
-
-/// Entry point; `link_section` puts it first in the image.
-// SAFETY: no other symbol of this name: the program is linked alone, without a C runtime.
-#[unsafe(no_mangle)]
-#[unsafe(link_section = ".text.start")]
-extern "C" fn _start() -> ! {
-    // SAFETY: the host has mapped this range, zeroed, and nothing else in the guest refers to it; all-zero is a valid State.
-    let state = unsafe { &mut *(abi::STATE as *mut State) };
-    let parameters = Parameters::from_slot(read_slot(abi::PARAMETERS));
-    loop {
-        work_off_ticks(&mut state.writer, &parameters);
-        let reason = state.service.work_off_requests(&mut state.writer, &parameters);
-        out(abi::PORT_DOORBELL, reason);
-    }
+fn turn(state: &mut State, parameters: &Parameters) -> u32 {
+    work_off_ticks(&mut state.writer, parameters);
+    state.service.work_off_requests(&mut state.writer, parameters)
 }
+
+entry!(State, turn);

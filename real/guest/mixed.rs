@@ -11,12 +11,14 @@
 #[allow(dead_code, reason = "the host's half of the agreement")]
 mod abi;
 mod bare;
+#[macro_use]
+mod entry;
 mod service;
 mod timer;
 mod writer;
 
 use abi::Parameters;
-use bare::{check, load, out, read_slot, store};
+use bare::{check, load, store};
 use service::Service;
 use timer::Timer;
 use writer::{Writer, work_off_ticks};
@@ -29,7 +31,7 @@ const COPY_US: u64 = 100_000;
 /// Pages that are read at a time.
 const READ_PAGES: u64 = 64;
 
-/// What the guest knows; lies at [`abi::STATE`], zero at start, and is replicated like all memory.
+/// What the guest knows.
 #[repr(C)]
 struct State {
     service: Service,
@@ -42,35 +44,26 @@ struct State {
     copied: [u64; abi::KEYS],
 }
 
-const _: () = assert!(abi::STATE + size_of::<State>() as u64 <= abi::IMAGE);
-
-/// Entry point; `link_section` puts it first in the image.
-// SAFETY: no other symbol of this name: the program is linked alone, without a C runtime.
-#[unsafe(no_mangle)]
-#[unsafe(link_section = ".text.start")]
-extern "C" fn _start() -> ! {
-    // SAFETY: the host has mapped this range, zeroed, and nothing else in the guest refers to it; all-zero is a valid State.
-    let state = unsafe { &mut *(abi::STATE as *mut State) };
-    let parameters = Parameters::from_slot(read_slot(abi::PARAMETERS));
-    loop {
-        let now = load(abi::TIME_US);
-        work_off_ticks(&mut state.writer, &parameters);
-        while state.write.fires(WRITE_US, now) {
-            state.writer.keep_pace(&parameters, state.write.fired() * WRITE_US, u64::MAX);
-        }
-        while state.read.fires(READ_US, now) {
-            state.add_up(&parameters);
-        }
-        while state.copy.fires(COPY_US, now) {
-            state.copied.copy_from_slice(state.service.keys());
-            state.check_timers();
-        }
-        let reason = state.service.work_off_requests(&mut state.writer, &parameters);
-        // The shortest period: no other timer fires before.
-        store(abi::NEXT_US, state.write.next_us(WRITE_US));
-        out(abi::PORT_DOORBELL, reason);
+fn turn(state: &mut State, parameters: &Parameters) -> u32 {
+    let now = load(abi::TIME_US);
+    work_off_ticks(&mut state.writer, parameters);
+    while state.write.fires(WRITE_US, now) {
+        state.writer.keep_pace(parameters, state.write.fired() * WRITE_US, u64::MAX);
     }
+    while state.read.fires(READ_US, now) {
+        state.add_up(parameters);
+    }
+    while state.copy.fires(COPY_US, now) {
+        state.copied.copy_from_slice(state.service.keys());
+        state.check_timers();
+    }
+    let reason = state.service.work_off_requests(&mut state.writer, parameters);
+    // The shortest period: no other timer fires before.
+    store(abi::NEXT_US, state.write.next_us(WRITE_US));
+    reason
 }
+
+entry!(State, turn);
 
 impl State {
     /// Reads a word of each of the next pages of the area.

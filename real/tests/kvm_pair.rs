@@ -52,6 +52,7 @@ fn options(name: &str, rules: Rules) -> RunOptions {
         clients: 4,
         load: None,
         lasts: None,
+        stop: None,
         link_rate: None,
         record: true,
         node: node_after(""),

@@ -95,7 +95,7 @@ impl Driver {
         self.encoder
             .message(self.outgoing.buffer(), message)
             .map_err(|error| NodeError::Internal(error.to_string()))?;
-        self.keeps_back = self.follows_no_plan();
+        self.keeps_back = self.waits_at_no_point();
         if self.keeps_back { Ok(()) } else { self.pump(control) }
     }
 

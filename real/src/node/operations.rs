@@ -46,7 +46,7 @@ impl Driver {
                     return self.pump(control);
                 }
                 self.append_ram()?;
-                if !self.saved.has_more() && self.outgoing.len() <= LITTLE && self.follows_no_plan() {
+                if !self.saved.has_more() && self.outgoing.len() <= LITTLE && self.waits_at_no_point() {
                     self.keeps_back = true;
                     return self.end(Input::RamSent, control);
                 }
@@ -55,7 +55,7 @@ impl Driver {
             Operation::SendDeviceState => {
                 let start = self.outgoing.len();
                 self.outgoing.buffer().extend_from_slice(&self.saved.blob);
-                if !self.follows_no_plan() {
+                if !self.waits_at_no_point() {
                     self.outgoing.mark_middle(start);
                 }
                 self.pump(control)

@@ -101,7 +101,7 @@ impl Driver {
         encoded.map_err(NodeError::Internal)?;
         let start = self.outgoing.len();
         self.outgoing.append(&mut self.saved.ram);
-        if self.saved.take_halfway() && !self.follows_no_plan() {
+        if self.saved.take_halfway() && !self.waits_at_no_point() {
             self.outgoing.mark_middle(start);
         }
         Ok(())
@@ -111,9 +111,9 @@ impl Driver {
         self.in_hand.is_some_and(|in_hand| in_hand.operation == operation)
     }
 
-    /// Whether the node waits for no point of a plan: then nobody can tell when exactly bytes leave, and what is sent at
-    /// about the same time leaves together.
-    pub(super) fn follows_no_plan(&self) -> bool {
+    /// Whether nothing of a plan waits for a point of this node: then nobody can tell when exactly bytes leave, and what
+    /// is sent at about the same time leaves together. (A fault at a point of the peer may strike at any time.)
+    pub(super) fn waits_at_no_point(&self) -> bool {
         self.cursor.left().is_empty() && self.cursor.closed().is_empty()
     }
 

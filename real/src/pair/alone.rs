@@ -74,8 +74,9 @@ impl Alone<'_> {
     fn is_over(&self) -> bool {
         let checkpoints = u32::try_from(self.options.checkpoints).unwrap_or(u32::MAX);
         let apart = self.options.interval().saturating_mul(checkpoints);
-        !self.clients.are_nobody()
-            && self.clients.measured.begun().elapsed() >= self.options.lasts.unwrap_or(apart)
+        let over = !self.clients.are_nobody()
+            && self.clients.measured.begun().elapsed() >= self.options.lasts.unwrap_or(apart);
+        over || self.options.is_stopped()
     }
 
     fn ask(&mut self, now: Instant) -> Result<(), RunViolation> {

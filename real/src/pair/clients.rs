@@ -5,7 +5,7 @@ use super::demand::Demand;
 use super::measured::Measured;
 use super::violation::RunViolation;
 use super::windows::Windows;
-use crate::abi::{OP_ADD, OP_GET, OP_PUT, STATUS_OK};
+use crate::abi::{CLIENTS, OP_ADD, OP_GET, OP_PUT, STATUS_OK};
 use crate::control::{RawReply, RawRequest};
 use colo_oracle::{Checker, Operation, Reply, Request, Violation};
 use colo_protocol::{Arrival, OutputOffset, OutputReceiver};
@@ -16,10 +16,6 @@ use std::time::{Duration, Instant};
 /// machine the one may be heard long after the other, though it spoke before.
 const MISSING_FOR: Duration = Duration::from_secs(2);
 
-/// The most clients: all that the guest keeps apart.
-const MAX_CLIENTS: u32 = 4096;
-
-const _: () = assert!(MAX_CLIENTS as usize == crate::abi::CLIENTS);
 /// Replies that the checker keeps. Behind so many none comes again: a service holds a few thousand requests at most.
 const KEPT_REPLIES: usize = 1 << 16;
 
@@ -90,11 +86,11 @@ impl Clients {
         }
     }
 
-    /// One client more, if all that there are wait, and there are not too many.
+    /// One client more, if all that there are wait, and the guest keeps so many apart.
     pub(super) fn one_more(&mut self) {
-        let count = u32::try_from(self.sequences.len()).unwrap_or(u32::MAX);
-        if count < MAX_CLIENTS && self.idle.is_empty() {
-            self.idle.insert(count);
+        let count = self.sequences.len();
+        if let (Ok(number), true) = (u32::try_from(count), count < CLIENTS && self.idle.is_empty()) {
+            self.idle.insert(number);
             self.sequences.push(0);
         }
     }

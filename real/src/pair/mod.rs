@@ -249,6 +249,9 @@ impl<'a> Pair<'a> {
 
     /// Whether all that the run is for has happened.
     fn enough(&self) -> bool {
+        if self.options.is_stopped() {
+            return true;
+        }
         let lasted = self.options.lasts.map(|lasts| self.clients.measured.begun().elapsed() >= lasts);
         if let Some((at, replies)) = self.latest_failover {
             let settled = self.is_settled(self.serving.peer()) || at.elapsed() > SETTLES_WITHIN;

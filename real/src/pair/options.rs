@@ -9,6 +9,7 @@ use crate::link::LinkKind;
 use crate::vm::Workload;
 use colo_protocol::NodeName;
 use colo_trace::{Fault, FaultAction, FaultKind, Gate, NamedRules, Plan, Point, Trace};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
@@ -41,6 +42,8 @@ pub struct RunOptions {
     pub load: Option<Load>,
     /// The run goes on for so long, instead of to a number of checkpoints.
     pub lasts: Option<Duration>,
+    /// Set by whoever wants the run to end early, as if it had done enough.
+    pub stop: Option<&'static AtomicBool>,
     /// Whether to record every event.
     pub record: bool,
     /// How to start a node.
@@ -48,6 +51,11 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
+    /// Whether the run is to end early.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
+    }
+
     /// Between two checkpoints.
     pub(super) fn interval(&self) -> Duration {
         Duration::from_millis(self.rules.rules.checkpoint_delay_ms.max(1).into())
@@ -129,7 +137,7 @@ pub struct RunOutcome {
 
 impl RunOutcome {
     /// That of a run that has just begun.
-    pub(super) const fn nothing_yet() -> Self {
+    pub const fn nothing_yet() -> Self {
         Self {
             violation: None,
             claimed: true,
@@ -193,6 +201,7 @@ mod tests {
             clients: 1,
             load: None,
             lasts: None,
+            stop: None,
             record: false,
             node: NodeCommand { program: "none".into(), arguments: Vec::new() },
         };

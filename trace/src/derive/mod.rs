@@ -5,19 +5,18 @@
 //! gates carry the order, which a clock for each event keeps. Nothing here decides anything of the protocol.
 
 use self::faults::Struck;
+use self::side::{Clock, InHand, Side, Step, join};
 use crate::fault::FaultAction;
 use crate::gate::Gate;
 use crate::plan::{Fault, Plan, PlanCursor};
 use crate::point::{Event, Moment, Point};
 use crate::record::{Kind, Record, Trace};
 use crate::step_fault::StepFault;
-use colo_protocol::{
-    CheckpointNumber, Effect, EffectKind, Failover, InputKind, Node, NodeName, Operation, Rules,
-};
-use std::collections::VecDeque;
+use colo_protocol::{CheckpointNumber, Effect, EffectKind, Failover, InputKind, NodeName, Operation, Rules};
 use thiserror::Error;
 
 mod faults;
+mod side;
 
 /// A trace from which no plan can be made.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -68,80 +67,6 @@ impl Problem {
         match self {
             Self::Inexpressible => DeriveError::Inexpressible { event, name },
             Self::Unexpected(expected) => DeriveError::Unexpected { event, name, expected },
-        }
-    }
-}
-
-/// How much of each node's events comes before something for sure: the number of its latest, from 1; 0 for nothing.
-type Clock = [usize; 2];
-
-fn join(one: Clock, other: Clock) -> Clock {
-    [one[0].max(other[0]), one[1].max(other[1])]
-}
-
-/// An event at a node.
-#[derive(Clone, Copy)]
-struct Step {
-    /// The point at which it can be held.
-    before: Point,
-    /// The point at which a fault strikes that comes behind it.
-    after: Point,
-    /// The point that a run passes with it: an operation that begins passes the one before it.
-    passed: Point,
-    clock: Clock,
-}
-
-/// The operation that a node has in hand.
-#[derive(Clone, Copy)]
-struct InHand {
-    operation: Operation,
-    /// The step that began it; 0 for the load with which a secondary begins.
-    begun: usize,
-    /// Of a load: its second half is still to come.
-    half: Option<Point>,
-}
-
-/// One node as far as the walk has come.
-struct Side {
-    node: Node,
-    alive: bool,
-    connected: bool,
-    in_hand: Option<InHand>,
-    /// Its latest step; 0 for none.
-    last: usize,
-    last_is_delivery: bool,
-    timer: Option<usize>,
-    /// What is on the link towards it, and the step that put it there.
-    inbox: VecDeque<(InputKind, usize)>,
-    last_release: usize,
-    take_over: usize,
-    /// The step before the first output of its guest's that has not been found to match the peer's.
-    unmatched: Option<usize>,
-}
-
-impl Side {
-    fn new(name: NodeName) -> Self {
-        let load = InHand { operation: Operation::LoadState, begun: 0, half: None };
-        Self {
-            node: Node::new(name),
-            alive: true,
-            connected: true,
-            in_hand: (name == NodeName::Secondary).then_some(load),
-            last: 0,
-            last_is_delivery: false,
-            timer: None,
-            inbox: VecDeque::new(),
-            last_release: 0,
-            take_over: 0,
-            unmatched: None,
-        }
-    }
-
-    fn disconnect(&mut self) {
-        self.connected = false;
-        self.inbox.clear();
-        if self.in_hand.is_some_and(|in_hand| in_hand.operation.needs_link()) {
-            self.in_hand = None;
         }
     }
 }
