@@ -342,6 +342,11 @@ impl Rules {
         }
     }
 
+    /// How many sections of RAM a checkpoint has: one for each round of pre-copy, and that of the stop.
+    pub const fn ram_sections(&self) -> usize {
+        self.precopy_rounds as usize + 1
+    }
+
     /// Whether both VMs execute between checkpoints.
     pub const fn is_hybrid(&self) -> bool {
         matches!(self.execution, Execution::Hybrid)

@@ -8,7 +8,7 @@ use super::outgoing::Outgoing;
 use super::pace::Pace;
 use super::saved::Saved;
 use super::silence::Silence;
-use super::staging::{RAM_BLOCK, StagedDevices, Staging};
+use super::staging::{Limits, RAM_BLOCK, StagedDevices, Staging};
 use super::vcpu::VcpuThread;
 use super::{Control, NodeError, wait_for};
 use crate::abi::{Reply, Request};
@@ -46,7 +46,7 @@ pub(super) struct Driver {
     pub(super) config: NodeConfig,
     pub(super) node: Node,
     pub(super) vcpu: VcpuThread,
-    pub(super) memory_pages: u64,
+    pub(super) limits: Limits,
     /// What pre-copy looks at while the guest executes.
     pub(super) running: RunningMemory,
     pub(super) link: Option<Link>,
@@ -156,7 +156,10 @@ impl Driver {
         let checkpoint_delay = Duration::from_millis(config.rules.checkpoint_delay_ms.into());
         let loading = InHand { operation: Operation::LoadState, halfway: true };
         Ok(Self {
-            memory_pages: machine.memory().pages(),
+            limits: Limits {
+                memory_pages: machine.memory().pages(),
+                ram_sections: config.rules.ram_sections(),
+            },
             running: machine.running_memory(),
             node: Node::new(name),
             vcpu: VcpuThread::start(machine)?,

@@ -16,12 +16,17 @@ mod tests;
 /// Bytes of a page.
 const PAGE: usize = size_of::<Page>();
 
-/// The most sections of RAM, and commands, in one checkpoint: as many rounds as rules can have, and the rest. What is read
-/// is kept until the checkpoint is applied, so a peer that sends nothing but empty sections must come to an end.
-const MAX_SECTIONS: usize = u8::MAX as usize + 1;
-
 /// The name under which the guest's memory goes over the link, as QEMU's PC machine calls it.
 pub(super) const RAM_BLOCK: &str = "pc.ram";
+
+/// What there may be of a checkpoint.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Pages of the guest's memory: a section has at most as many.
+    pub(super) memory_pages: u64,
+    /// Sections of RAM.
+    pub(super) ram_sections: usize,
+}
 
 /// A checkpoint's state, as far as it has arrived.
 #[derive(Default)]
@@ -70,16 +75,11 @@ impl Staging {
         self.pages.is_empty() && self.blob.is_empty()
     }
 
-    /// Takes in a piece of the stream, perhaps a part of `inbound`; `memory_pages` is the size of the guest's memory.
-    pub(super) fn take(
-        &mut self,
-        body: &Body<'_>,
-        inbound: &Inbound,
-        memory_pages: u64,
-    ) -> Result<(), String> {
+    /// Takes in a piece of the stream, perhaps a part of `inbound`.
+    pub(super) fn take(&mut self, body: &Body<'_>, inbound: &Inbound, limits: Limits) -> Result<(), String> {
         match *body {
             Body::Page { address, block, data } => {
-                self.page(address, block, memory_pages)?;
+                self.page(address, block, limits.memory_pages)?;
                 let content =
                     inbound.place_of(data).map_or(Content::Own(self.contents.len()), Content::Inbound);
                 if let Content::Own(_) = content {
@@ -89,20 +89,22 @@ impl Staging {
                 Ok(())
             }
             Body::ZeroPage { address, block, fill } => {
-                self.page(address, block, memory_pages)?;
+                self.page(address, block, limits.memory_pages)?;
                 self.pages.push((address / PAGE_BYTES, Content::Fill(fill)));
                 Ok(())
             }
             Body::DeviceState { bytes, .. } => self.devices(bytes),
-            Body::RamSectionStart | Body::SwitchoverStart => self.section(),
+            Body::RamSectionStart | Body::SwitchoverStart => self.section(limits.ram_sections),
             _ => Ok(()),
         }
     }
 
-    /// More of the RAM comes: newer pages, if what came before was a round of pre-copy.
-    fn section(&mut self) -> Result<(), String> {
-        if self.sections == MAX_SECTIONS {
-            return Err(format!("more than {MAX_SECTIONS} sections of RAM in one checkpoint"));
+    /// More of the RAM comes: newer pages, if what came before was a round of pre-copy. What is read is kept until the
+    /// checkpoint is applied, so a peer that sends section after section must come to an end.
+    fn section(&mut self, expected: usize) -> Result<(), String> {
+        // QEMU's command before the last section counts as one.
+        if self.sections > expected {
+            return Err(format!("too many sections of RAM in one checkpoint, expected {expected}"));
         }
         (self.sections, self.section_from) = (self.sections + 1, self.pages.len());
         Ok(())

@@ -219,7 +219,7 @@ impl Driver {
         let mut found = None;
         while found.is_none() {
             let Some(frame) = self.decoder.next(&mut rest).map_err(|error| error.to_string())? else { break };
-            self.staging.take(&frame.body, &self.inbound, self.memory_pages)?;
+            self.staging.take(&frame.body, &self.inbound, self.limits)?;
             found = match frame.body {
                 Body::Message(message) => Some(Input::Message(message)),
                 Body::EndOfRam => Some(Input::RamReceived),

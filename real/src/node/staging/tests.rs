@@ -10,7 +10,7 @@ use colo_protocol::{Dialect, Message};
 const MEMORY_PAGES: u64 = 4096;
 
 fn staged(body: &Body<'_>, staging: &mut Staging) -> Result<(), String> {
-    staging.take(body, &Inbound::default(), MEMORY_PAGES)
+    staging.take(body, &Inbound::default(), Limits { memory_pages: MEMORY_PAGES, ram_sections: 3 })
 }
 
 fn refused(body: &Body<'_>) -> String {
@@ -56,7 +56,7 @@ fn a_page_of_any_other_block_is_refused_whatever_bytes_name_it() {
 }
 
 #[test]
-fn a_checkpoint_has_no_more_pages_than_the_memory() {
+fn a_section_has_no_more_pages_than_the_memory() {
     let ram = BlockName::try_from(RAM_BLOCK).unwrap();
     let mut staging = Staging::default();
     for page in 0..MEMORY_PAGES {
@@ -70,11 +70,11 @@ fn a_checkpoint_has_no_more_pages_than_the_memory() {
 fn a_checkpoint_has_no_end_of_empty_sections() {
     for section in [Body::RamSectionStart, Body::SwitchoverStart] {
         let mut staging = Staging::default();
-        for _ in 0..MAX_SECTIONS {
+        for _ in 0..4 {
             staged(&section, &mut staging).unwrap();
         }
         let problem = staged(&section, &mut staging).unwrap_err();
-        assert_eq!(problem, "more than 256 sections of RAM in one checkpoint");
+        assert_eq!(problem, "too many sections of RAM in one checkpoint, expected 3");
         staging.clear();
         assert_eq!(staged(&section, &mut staging), Ok(()), "the next checkpoint has its own");
     }
