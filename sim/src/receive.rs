@@ -9,7 +9,7 @@ use crate::marks::Mark;
 use crate::side::{Held, Side};
 use crate::simulation::Simulation;
 use colo_protocol::wire::{Body, DecodeError, PAGE_BYTES};
-use colo_protocol::{Input, Message, NodeName, Property};
+use colo_protocol::{Input, NodeName, Property};
 use std::fmt;
 
 impl Simulation<'_> {
@@ -217,21 +217,15 @@ impl fmt::Display for Unreadable {
     }
 }
 
-/// Decodes up to the next input: stages what is state, and returns what the node's machine is to be told.
+/// Decodes up to the next input: stages what is state, and returns what the node's machine is to be told. What is staged
+/// stays so until the core has it loaded or discarded; of one checkpoint's RAM there can be several sections, the newer
+/// pages later.
 fn decode(side: &mut Side, rest: &mut &[u8]) -> Result<Option<Input>, Unreadable> {
     let Side { decoder, staged, guest, block, migrating, .. } = side;
     while let Some(frame) = decoder.next(rest)? {
         match frame.body {
-            Body::Message(message) => {
-                if message == Message::VmstateSend {
-                    // Behind it is a whole checkpoint; of its RAM there can be several sections, the newer pages later.
-                    staged.pages.clear();
-                    staged.devices.clear();
-                }
-                if !*migrating {
-                    return Ok(Some(Input::Message(message)));
-                }
-            }
+            Body::Message(_) if *migrating => {}
+            Body::Message(message) => return Ok(Some(Input::Message(message))),
             Body::Page { address, data, block: of } => {
                 let index = page_index(address, guest, of == block)?;
                 staged.pages.push((index, Box::new(*data)));
