@@ -1,6 +1,7 @@
 //! A machine that nobody protects: requests go in, and what the guest says leaves at once. No core, no link, no
 //! checkpoints, and so no protocol.
 
+use super::confinement::confine;
 use super::effects::{raw_reply, tell_output};
 use super::vcpu::VcpuThread;
 use super::{Control, NodeError, wait_for};
@@ -13,6 +14,7 @@ use std::os::fd::AsFd;
 /// Runs the machine until the harness goes.
 pub(super) fn run(control: &mut Control, machine: Machine) -> Result<(), NodeError> {
     let vcpu = VcpuThread::start(machine)?;
+    confine()?;
     control.tell(&FromNode::Started)?;
     vcpu.resume();
     let (mut said, mut replies) = (0, Vec::new());

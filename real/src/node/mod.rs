@@ -12,11 +12,13 @@
 //!     |-- silence     patience with the peer
 //!     `-- staging     the checkpoint that is coming in
 //!   alone         a machine without all of that
+//!   confinement   what the process may still ask of the kernel once it runs
 //! ```
 //!
 //! No decision of the protocol is taken here.
 
 mod alone;
+mod confinement;
 mod driver;
 mod effects;
 mod gates;
@@ -59,6 +61,9 @@ pub enum NodeError {
     /// The link could not be set up.
     #[error("the link: {0}")]
     Link(io::Error),
+    /// The kernel does not confine the process.
+    #[error("seccomp, without which no node runs: {0}; a kernel with CONFIG_SECCOMP_FILTER has it")]
+    Confinement(#[from] seccompiler::Error),
     /// The guest.
     #[error("{0}")]
     Guest(String),
@@ -168,5 +173,8 @@ fn run(control: &mut Control, config: NodeConfig) -> Result<(), NodeError> {
         LinkConfig::Connect(address) => Link::connect(address).map_err(NodeError::Link)?,
         LinkConfig::None => return alone::run(control, machine),
     };
-    driver::Driver::new(config, machine, link)?.run(control)
+    let driver = driver::Driver::new(config, machine, link)?;
+    // Before a byte of the peer has been looked at, or the guest has executed.
+    confinement::confine()?;
+    driver.run(control)
 }

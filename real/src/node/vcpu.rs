@@ -65,7 +65,8 @@ impl GuestClock {
 }
 
 impl VcpuThread {
-    /// Starts the thread; the guest stands still.
+    /// Starts the thread; the guest stands still. The thread has begun when this returns: what the kernel must do for
+    /// it to begin may be refused to it later.
     pub(super) fn start(machine: Machine) -> Result<Self> {
         let kicker = machine.kicker();
         let flags = EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC;
@@ -73,12 +74,13 @@ impl VcpuThread {
             eventfd(0, flags).map_err(|source| Error::Kvm { call: "eventfd", source: source.into() })?;
         let shared = Arc::new(Shared {
             machine: Mutex::new(machine),
-            switch: Mutex::new(Switch { stands_still: true, ..Switch::default() }),
+            switch: Mutex::default(),
             changed: Condvar::new(),
             event,
         });
         let for_thread = Arc::clone(&shared);
         let thread = Some(std::thread::spawn(move || for_thread.work()));
+        shared.wait_until_still(lock(&shared.switch));
         Ok(Self { shared, kicker, thread })
     }
 
@@ -114,9 +116,7 @@ impl VcpuThread {
         }
         self.kicker.kick();
         self.shared.changed.notify_all();
-        while !switch.stands_still {
-            switch = self.shared.changed.wait(switch).unwrap_or_else(PoisonError::into_inner);
-        }
+        self.shared.wait_until_still(switch);
     }
 
     /// Does something to the machine while the guest stands still: if it runs, it is stopped for so long.
@@ -165,6 +165,12 @@ impl Drop for VcpuThread {
 }
 
 impl Shared {
+    fn wait_until_still(&self, mut switch: MutexGuard<'_, Switch>) {
+        while !switch.stands_still {
+            switch = self.changed.wait(switch).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
     fn work(&self) {
         while self.wait_for_work() {
             if let Err(failure) = self.run_guest(&mut lock(&self.machine)) {
