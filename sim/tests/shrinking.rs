@@ -6,6 +6,8 @@ mod common;
 use colo_protocol::{BUGS, Bug, Property};
 use colo_sim::{Broken, Options, Outcome, Shrunk, Verdict, rerun, run, shrink, sweep_until};
 use colo_trace::{Fault, FaultAction, NamedRules, Plan, Regression, load_rules};
+use proptest::prelude::*;
+use proptest::sample::select;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -82,6 +84,31 @@ fn what_does_nothing_is_left_out() {
     let faults: Vec<_> = shrunk.plan().faults.iter().map(|fault| fault.at.to_string()).collect();
     assert_eq!(faults, ["primary checkpoint 1 before effect send-ram"]);
     assert_eq!((shrunk.options.checkpoints, shrunk.options.clients), (1, 1));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+
+    /// Whatever breaks something, anywhere among the seeds, still breaks it when it has been shrunk, in no more.
+    #[test]
+    fn what_is_shrunk_still_breaks_the_same(bug in select(common::simulated().collect::<Vec<_>>()), from in any::<u32>()) {
+        let (rules, from) = (load_rules(bug.name).unwrap(), u64::from(from));
+        let (mut found, options) = (None, Options::default());
+        sweep_until(&rules, from..from + 300, 2, &options, |outcome| {
+            let holds = outcome.verdict == Verdict::Holds;
+            if !holds {
+                found = Some(outcome);
+            }
+            if holds { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        if let Some(found) = found {
+            let shrunk = shrunk(&rules, &found);
+            let again = run(&rules, found.seed, &shrunk.options);
+            prop_assert_eq!(again.property, found.property);
+            prop_assert_eq!(&again, &shrunk.outcome);
+            prop_assert!(shrunk.plan().faults.len() <= found.plan.faults.len());
+        }
+    }
 }
 
 #[test]
