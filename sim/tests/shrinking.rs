@@ -87,7 +87,7 @@ fn what_does_nothing_is_left_out() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     /// Whatever breaks something, anywhere among the seeds, still breaks it when it has been shrunk, in no more.
     #[test]
