@@ -2,15 +2,15 @@
 //!
 //! The harness stands for the world: clients, the manager, faults. It is trusted; the peer behind the link is not.
 
-use crate::link::{Address, LinkKind};
+use crate::handing::write_with;
 use crate::vm::Workload;
 use colo_protocol::{NodeName, Rules};
 use colo_trace::{FaultAction, Plan, Point, Record};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::io::{self, BufRead, BufReader, ErrorKind, Write};
+use std::io::{self, BufRead, ErrorKind, Write};
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 
 /// The longest line accepted, bytes: a plan of the largest size that is read fits.
 const MAX_LINE_BYTES: usize = 4 << 20;
@@ -35,19 +35,9 @@ pub(crate) struct NodeConfig {
     pub record: bool,
     /// How many bytes a second its end of the link takes, if it is slow.
     pub link_rate: Option<u64>,
-    /// The secondary: what to listen on. The primary: where to connect to.
-    pub link: LinkConfig,
-}
-
-/// A node's end of the link.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) enum LinkConfig {
-    /// Listen, in this directory if on a Unix socket.
-    Listen(LinkKind, PathBuf),
-    /// Connect.
-    Connect(Address),
-    /// There is none, no peer and no protocol: a machine that nobody protects.
-    None,
+    /// Whether there is a link, the end of which is handed over with this: without, there is no peer and no protocol, but
+    /// a machine that nobody protects.
+    pub has_link: bool,
 }
 
 /// A client's request as it is carried: client, sequence, operation, key, value.
@@ -102,8 +92,6 @@ pub(crate) enum ToNode {
 pub(crate) enum FromNode {
     /// The process is there.
     Hello(NodeName),
-    /// The secondary listens here.
-    Listening(Address),
     /// The node is in COLO: its initial state is loaded, or its VM runs.
     Started,
     /// Output has been released: the offset of the first unit, and the units, at most [`MAX_UNITS`].
@@ -163,9 +151,20 @@ pub(crate) fn send(stream: &mut impl Write, message: &impl Serialize) -> io::Res
     stream.write_all(&line)
 }
 
+/// Writes one message, and hands descriptors over with it.
+pub(crate) fn send_with(
+    stream: &mut UnixStream,
+    message: &impl Serialize,
+    handed: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    write_with(stream, &line, handed)
+}
+
 /// Reads one message; none at the end of the stream. An error of kind `InvalidData` is the other side's fault; any
 /// other means that it has ended, perhaps in the middle of a line.
-pub(crate) fn receive<T: DeserializeOwned>(stream: &mut BufReader<UnixStream>) -> io::Result<Option<T>> {
+pub(crate) fn receive<T: DeserializeOwned>(stream: &mut impl BufRead) -> io::Result<Option<T>> {
     let mut line = Vec::new();
     let mut limited = io::Read::take(&mut *stream, MAX_LINE_BYTES as u64);
     limited.read_until(b'\n', &mut line)?;
@@ -189,6 +188,7 @@ fn invalid(problem: String) -> io::Error {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
+    use std::io::BufReader;
 
     /// What comes of these bytes, and then the end of the stream.
     fn received(bytes: &[u8]) -> io::Result<Option<FromNode>> {

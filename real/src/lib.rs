@@ -4,6 +4,7 @@
 //!   pair      the harness: starts both processes; is the clients, the manager or the arbiter; carries out a plan's faults
 //!   control   what harness and nodes tell each other
 //!   node      a node's process: the core, a VM, an end of the link
+//!   handing   descriptors that go over the control channel
 //!   link      the socket between the nodes
 //!   vm        one virtual machine under /dev/kvm, and the guest's ABI
 //! ```
@@ -17,6 +18,8 @@ mod error;
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod control;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod handing;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod link;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

@@ -1,96 +1,30 @@
 //! The link between the two nodes: a stream socket, Unix or TCP on loopback, that never blocks its user.
 //!
-//! Bytes only; what they mean is the codec's and the core's business.
+//! The harness makes both ends and hands them over, so that nobody else can be at either. Bytes only; what they mean is
+//! the codec's and the core's business.
 
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
 use serde::{Deserialize, Serialize};
-use std::fs::Permissions;
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::io::{self, IoSlice};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 
 /// What sort of socket the link is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LinkKind {
-    /// A Unix stream socket.
+    /// A pair of Unix stream sockets.
     Unix,
     /// TCP over the loopback interface, with `TCP_NODELAY`.
     Tcp,
 }
 
-/// Where the secondary listens.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Address {
-    /// The path of a Unix socket.
-    Unix(PathBuf),
-    /// A loopback address.
-    Tcp(SocketAddr),
-}
-
-/// A socket that waits for the primary.
-#[derive(Debug)]
-pub(crate) enum Listener {
-    /// See [`LinkKind::Unix`].
-    Unix(UnixListener),
-    /// See [`LinkKind::Tcp`].
-    Tcp(TcpListener),
-}
-
-impl Listener {
-    /// Listens on a socket of this kind; a Unix socket is made in `directory`.
-    pub(crate) fn bind(kind: LinkKind, directory: &Path) -> io::Result<(Self, Address)> {
-        match kind {
-            LinkKind::Unix => {
-                let path = directory.join("link");
-                let listener = UnixListener::bind(&path)?;
-                // Whoever connects is taken for the primary: nobody else may.
-                std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
-                Ok((Self::Unix(listener), Address::Unix(path)))
-            }
-            LinkKind::Tcp => {
-                let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-                let address = listener.local_addr()?;
-                Ok((Self::Tcp(listener), Address::Tcp(address)))
-            }
-        }
-    }
-
-    /// Takes the primary in, which must be there, and nobody after it: a Unix socket's path is removed.
-    pub(crate) fn accept(self) -> io::Result<Link> {
-        match self {
-            Self::Unix(listener) => {
-                let (stream, _) = listener.accept()?;
-                if let Some(path) = listener.local_addr()?.as_pathname() {
-                    std::fs::remove_file(path)?;
-                }
-                Link::unix(stream)
-            }
-            Self::Tcp(listener) => Link::tcp(listener.accept()?.0),
-        }
-    }
-}
-
-impl AsFd for Listener {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Unix(listener) => listener.as_fd(),
-            Self::Tcp(listener) => listener.as_fd(),
-        }
-    }
-}
-
 /// One end of the link.
 #[derive(Debug)]
-pub(crate) enum Link {
-    /// See [`LinkKind::Unix`].
-    Unix(UnixStream),
-    /// See [`LinkKind::Tcp`].
-    Tcp(TcpStream),
-}
+pub(crate) struct Link(OwnedFd);
 
 /// What an attempt to move bytes came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -104,80 +38,75 @@ pub(crate) enum Moved {
 }
 
 impl Link {
-    /// Connects to a listening secondary.
-    pub(crate) fn connect(address: &Address) -> io::Result<Self> {
-        match address {
-            Address::Unix(path) => Self::unix(UnixStream::connect(path)?),
-            Address::Tcp(address) => {
-                expect_loopback(address)?;
-                Self::tcp(TcpStream::connect(address)?)
-            }
-        }
+    /// Both ends of a new link.
+    pub(crate) fn pair(kind: LinkKind) -> io::Result<[Self; 2]> {
+        let [one, other] = match kind {
+            LinkKind::Unix => UnixStream::pair().map(|(one, other)| [one.into(), other.into()])?,
+            LinkKind::Tcp => tcp_pair()?.map(OwnedFd::from),
+        };
+        Ok([Self::new(one)?, Self::new(other)?])
     }
 
-    fn unix(stream: UnixStream) -> io::Result<Self> {
-        stream.set_nonblocking(true)?;
-        Ok(Self::Unix(stream))
+    fn new(socket: OwnedFd) -> io::Result<Self> {
+        fcntl_setfl(&socket, fcntl_getfl(&socket)? | OFlags::NONBLOCK)?;
+        Ok(Self(socket))
     }
 
-    fn tcp(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
-        Ok(Self::Tcp(stream))
+    /// The end that somebody who has made it hands over.
+    pub(crate) const fn handed(socket: OwnedFd) -> Self {
+        Self(socket)
     }
 
     /// Reads what is there.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Moved {
-        moved(match self {
-            Self::Unix(stream) => stream.read(buffer),
-            Self::Tcp(stream) => stream.read(buffer),
-        })
+        moved(recv(&self.0, buffer, RecvFlags::empty()).map(|(read, _)| read))
     }
 
     /// Writes what there is room for of these parts, one behind the other.
     pub(crate) fn write(&mut self, parts: &[IoSlice<'_>]) -> Moved {
-        moved(match self {
-            Self::Unix(stream) => stream.write_vectored(parts),
-            Self::Tcp(stream) => stream.write_vectored(parts),
-        })
+        moved(sendmsg(&self.0, parts, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL))
     }
 
     /// Shuts both directions down, so that both ends see the link closed; or only that of what is written, so that the
     /// other end sees it behind all that was.
     pub(crate) fn shut_down(&self, how: Shutdown) {
-        // It fails when the peer has closed already: then there is nothing left to do.
-        let _ = match self {
-            Self::Unix(stream) => stream.shutdown(how),
-            Self::Tcp(stream) => stream.shutdown(how),
+        let how = match how {
+            Shutdown::Read => rustix::net::Shutdown::Read,
+            Shutdown::Write => rustix::net::Shutdown::Write,
+            Shutdown::Both => rustix::net::Shutdown::Both,
         };
+        // It fails when the peer has closed already: then there is nothing left to do.
+        let _ = rustix::net::shutdown(&self.0, how);
     }
 }
 
 impl AsFd for Link {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Unix(stream) => stream.as_fd(),
-            Self::Tcp(stream) => stream.as_fd(),
+        self.0.as_fd()
+    }
+}
+
+/// Two ends over the loopback interface. Whoever else connects meanwhile is turned away.
+fn tcp_pair() -> io::Result<[TcpStream; 2]> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let one = TcpStream::connect(listener.local_addr()?)?;
+    let own = one.local_addr()?;
+    let other = loop {
+        let (stream, from) = listener.accept()?;
+        if from == own {
+            break stream;
         }
-    }
+    };
+    one.set_nodelay(true)?;
+    other.set_nodelay(true)?;
+    Ok([one, other])
 }
 
-/// Links are not authenticated, so they do not leave the machine.
-fn expect_loopback(address: &SocketAddr) -> io::Result<()> {
-    if address.ip().is_loopback() {
-        return Ok(());
-    }
-    let problem = format!("a link to {address}: links are not authenticated, expected a loopback address");
-    Err(io::Error::new(ErrorKind::InvalidInput, problem))
-}
-
-fn moved(result: io::Result<usize>) -> Moved {
+fn moved(result: rustix::io::Result<usize>) -> Moved {
     match result {
         Ok(0) => Moved::Gone,
         Ok(bytes) => Moved::Bytes(bytes),
-        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
-            Moved::WouldBlock
-        }
+        Err(Errno::WOULDBLOCK | Errno::INTR) => Moved::WouldBlock,
         Err(_) => Moved::Gone,
     }
 }
@@ -188,22 +117,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_unix_socket_is_its_owners_only() {
-        let directory = tempfile::tempdir().unwrap();
-        let (_listener, address) = Listener::bind(LinkKind::Unix, directory.path()).unwrap();
-        let Address::Unix(path) = address else { panic!("asked for a Unix socket, got {address:?}") };
-        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    fn what_the_one_end_writes_the_other_reads_and_neither_waits() {
+        for kind in [LinkKind::Unix, LinkKind::Tcp] {
+            let [mut one, mut other] = Link::pair(kind).unwrap();
+            let mut buffer = [0; 16];
+            assert_eq!(other.read(&mut buffer), Moved::WouldBlock);
+            assert_eq!(one.write(&[IoSlice::new(b"two "), IoSlice::new(b"parts")]), Moved::Bytes(9));
+            one.shut_down(Shutdown::Write);
+            let mut read = Vec::new();
+            loop {
+                match other.read(&mut buffer) {
+                    Moved::Bytes(count) => read.extend_from_slice(&buffer[..count]),
+                    Moved::WouldBlock => std::thread::yield_now(),
+                    Moved::Gone => break,
+                }
+            }
+            assert_eq!(read, b"two parts", "{kind:?}");
+        }
     }
 
     #[test]
-    fn tcp_listens_on_loopback_and_connects_to_nothing_else() {
-        let (_listener, address) = Listener::bind(LinkKind::Tcp, Path::new("")).unwrap();
-        let Address::Tcp(address) = address else { panic!("asked for TCP, got {address:?}") };
-        assert!(address.ip().is_loopback());
-        let elsewhere = "192.0.2.1:4444".parse().unwrap();
-        assert_eq!(
-            Link::connect(&Address::Tcp(elsewhere)).unwrap_err().to_string(),
-            "a link to 192.0.2.1:4444: links are not authenticated, expected a loopback address"
-        );
+    fn tcp_is_between_the_two_and_on_loopback() {
+        let [one, other] = tcp_pair().unwrap();
+        assert!(one.local_addr().unwrap().ip().is_loopback());
+        assert_eq!(one.local_addr().unwrap(), other.peer_addr().unwrap());
+        assert_eq!(one.peer_addr().unwrap(), other.local_addr().unwrap());
     }
 }

@@ -16,11 +16,12 @@ use std::collections::BTreeMap;
 use vmm_sys_util::ioctl::{_IOC_NONE, _IOC_READ, _IOC_WRITE, ioctl_expr};
 
 /// Calls that are harmless whatever they are given, because all that they work on is the process's own.
-const FREE: [libc::c_long; 28] = [
+const FREE: [libc::c_long; 29] = [
     // The link, the control channel, the event of the guest's thread; stderr, for the last words of a panic.
     libc::SYS_read,
     libc::SYS_readv,
     libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
     libc::SYS_write,
     libc::SYS_writev,
     libc::SYS_sendto,

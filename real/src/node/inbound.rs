@@ -75,14 +75,11 @@ impl Inbound {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-    use crate::link::Listener;
 
     #[test]
     fn what_was_read_stays_where_it_is_and_parts_of_it_are_known() {
-        let directory = tempfile::tempdir().unwrap();
-        let (listener, address) = Listener::bind(crate::LinkKind::Unix, directory.path()).unwrap();
-        let mut sender = Link::connect(&address).unwrap();
-        let (mut receiver, mut inbound) = (listener.accept().unwrap(), Inbound::default());
+        let [mut sender, mut receiver] = Link::pair(crate::LinkKind::Unix).unwrap();
+        let mut inbound = Inbound::default();
         for number in 0..3_u8 {
             assert_eq!(sender.write(&[std::io::IoSlice::new(&[number; 100])]), Moved::Bytes(100));
             assert_eq!(inbound.read(&mut receiver), Moved::Bytes(100));

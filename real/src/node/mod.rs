@@ -32,8 +32,9 @@ mod staging;
 mod stream;
 mod vcpu;
 
-use crate::control::{FromNode, LinkConfig, NodeConfig, ToNode, receive, send};
-use crate::link::{Link, Listener};
+use crate::control::{FromNode, NodeConfig, ToNode, receive, send};
+use crate::handing::Receiving;
+use crate::link::Link;
 use crate::vm::{Machine, MachineConfig};
 use colo_protocol::NodeName;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -58,9 +59,6 @@ pub enum NodeError {
     /// The harness has gone: nobody needs this node any more.
     #[error("the harness has gone")]
     Orphaned,
-    /// The link could not be set up.
-    #[error("the link: {0}")]
-    Link(io::Error),
     /// The kernel does not confine the process.
     #[error("seccomp, without which no node runs: {0}; a kernel with CONFIG_SECCOMP_FILTER has it")]
     Confinement(#[from] seccompiler::Error),
@@ -74,14 +72,15 @@ pub enum NodeError {
 
 /// The line to the harness.
 struct Control {
-    input: BufReader<UnixStream>,
+    input: BufReader<Receiving>,
     output: UnixStream,
 }
 
 impl Control {
     fn connect(path: &Path) -> io::Result<Self> {
         let output = UnixStream::connect(path)?;
-        Ok(Self { input: BufReader::new(output.try_clone()?), output })
+        let input = Receiving::new(output.try_clone()?);
+        Ok(Self { input: BufReader::new(input), output })
     }
 
     fn tell(&mut self, message: &FromNode) -> Result<(), NodeError> {
@@ -91,6 +90,12 @@ impl Control {
     /// Waits for the next message.
     fn listen(&mut self) -> Result<ToNode, NodeError> {
         receive(&mut self.input).map_err(NodeError::Control)?.ok_or(NodeError::Orphaned)
+    }
+
+    /// The end of a link that was handed over with the last message.
+    fn take_link(&mut self) -> Result<Link, NodeError> {
+        let end = self.input.get_mut().taken();
+        end.map(Link::handed).ok_or_else(|| NodeError::Internal("no link has been handed over".to_owned()))
     }
 
     /// Whether a message has been read from the socket already.
@@ -140,39 +145,15 @@ pub fn run_node(control: &Path, name: NodeName) -> Result<(), NodeError> {
     }
 }
 
-/// Waits for the primary, or for the end of the harness.
-fn take_in(listener: Listener, control: &Control) -> Result<Link, NodeError> {
-    loop {
-        let mut polled = [
-            PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN),
-            // Only a hang-up: what the harness says before that waits until there is a node to hear it.
-            PollFd::from_borrowed_fd(control.output.as_fd(), PollFlags::empty()),
-        ];
-        wait_for(&mut polled, None)?;
-        let [primary, harness] = polled.map(|fd| !fd.revents().is_empty());
-        if harness {
-            return Err(NodeError::Orphaned);
-        }
-        if primary {
-            return listener.accept().map_err(NodeError::Link);
-        }
-    }
-}
-
 /// Both sides boot the same program: that is the initial state, and nothing of it has to be sent.
 fn run(control: &mut Control, config: NodeConfig) -> Result<(), NodeError> {
     let mut machine = Machine::new(&MachineConfig { memory_mib: config.memory_mib, prefault: true })?;
     machine.boot(config.workload.guest.image(), &config.workload.parameters())?;
     machine.forget_dirty()?;
-    let link = match &config.link {
-        LinkConfig::Listen(kind, directory) => {
-            let (listener, address) = Listener::bind(*kind, directory).map_err(NodeError::Link)?;
-            control.tell(&FromNode::Listening(address))?;
-            take_in(listener, control)?
-        }
-        LinkConfig::Connect(address) => Link::connect(address).map_err(NodeError::Link)?,
-        LinkConfig::None => return alone::run(control, machine),
-    };
+    if !config.has_link {
+        return alone::run(control, machine);
+    }
+    let link = control.take_link()?;
     let driver = driver::Driver::new(config, machine, link)?;
     // Before a byte of the peer has been looked at, or the guest has executed.
     confinement::confine()?;

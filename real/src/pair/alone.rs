@@ -8,7 +8,7 @@ use super::options::{PATIENCE, RunError, RunOptions, RunOutcome};
 use super::process::{Heard, Process};
 use super::violation::RunViolation;
 use super::{garbled, until_next};
-use crate::control::{FromNode, LinkConfig, ToNode};
+use crate::control::{FromNode, ToNode};
 use colo_protocol::NodeName;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -20,7 +20,7 @@ pub fn run_alone(options: &RunOptions, directory: &Path) -> Result<(RunOutcome, 
     crate::kvm_usable()?;
     let (sender, heard) = channel();
     let mut process = Process::start(NodeName::Primary, &options.node, directory, sender)?;
-    process.configure(options.node_config(NodeName::Primary, LinkConfig::None));
+    process.configure(options.node_config(NodeName::Primary), None);
     let mut alone = Alone { options, process, heard, clients: Clients::nobody() };
     let violation = alone.serve()?.or_else(|| alone.clients.judge().err());
     let outcome = RunOutcome { violation, replies: alone.clients.seen, ..RunOutcome::nothing_yet() };

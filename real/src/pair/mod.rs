@@ -16,8 +16,8 @@ mod process;
 mod violation;
 mod windows;
 
-use crate::control::{CheckpointFigures, FromNode, LinkConfig, ToNode};
-use crate::link::Address;
+use crate::control::{CheckpointFigures, FromNode, ToNode};
+use crate::link::Link;
 use crate::node::monotonic_us;
 pub use alone::run_alone;
 use clients::Clients;
@@ -153,37 +153,17 @@ impl<'a> Pair<'a> {
             stood_at: Vec::new(),
             watch: Watch::default(),
         };
-        pair.configure(NodeName::Secondary, LinkConfig::Listen(options.link, directory.to_owned()));
-        let address = pair.listening()?;
-        pair.configure(NodeName::Primary, LinkConfig::Connect(address));
+        let ends = Link::pair(options.link)?;
+        for (name, end) in NodeName::ALL.into_iter().zip(&ends) {
+            let config = options.node_config(name);
+            pair.process(name).configure(config, Some(end));
+        }
         Ok(pair)
-    }
-
-    fn configure(&mut self, name: NodeName, link: LinkConfig) {
-        let config = self.options.node_config(name, link);
-        self.process(name).configure(config);
     }
 
     fn tell_both(&mut self, message: &ToNode) {
         for process in &mut self.processes {
             process.tell(message);
-        }
-    }
-
-    /// Waits until the secondary listens.
-    fn listening(&mut self) -> Result<Address, RunError> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match self.heard.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(Heard::Message(_, FromNode::Listening(address))) => return Ok(address),
-                Ok(Heard::Message(_, FromNode::Hello(_))) => {}
-                Ok(Heard::Message(name, FromNode::Failed(problem))) => {
-                    return Err(RunError::Node(name, problem));
-                }
-                Ok(Heard::Gone(name)) => self.gone(name)?,
-                Ok(Heard::Garbled(name, error)) => return Err(garbled(name, &error)),
-                Ok(Heard::Message(..)) | Err(_) => return Err(RunError::NotReady),
-            }
         }
     }
 
@@ -217,6 +197,9 @@ impl<'a> Pair<'a> {
             }
             if self.clients.seen != last_reply.0 {
                 last_reply = (self.clients.seen, Instant::now());
+            }
+            if self.clients.are_nobody() && last_reply.1.elapsed() > PATIENCE {
+                return Err(RunError::NotReady);
             }
             if last_reply.1.elapsed() > patience {
                 self.violate(RunViolation::Silence { seconds: patience.as_secs() });
@@ -314,7 +297,7 @@ impl<'a> Pair<'a> {
                 FromNode::Record(record) => self.records.push(record),
                 FromNode::Failed(problem) => return Err(RunError::Node(name, problem)),
                 FromNode::Started => self.started(),
-                FromNode::Hello(_) | FromNode::Listening(_) => {}
+                FromNode::Hello(_) => {}
             },
         }
         Ok(())

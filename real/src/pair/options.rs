@@ -4,7 +4,7 @@ use super::clients::Clients;
 use super::demand::{Demand, Load};
 use super::process::NodeCommand;
 use super::violation::RunViolation;
-use crate::control::{CheckpointFigures, LinkConfig, NodeConfig};
+use crate::control::{CheckpointFigures, NodeConfig};
 use crate::link::LinkKind;
 use crate::vm::Workload;
 use colo_protocol::NodeName;
@@ -61,8 +61,8 @@ impl RunOptions {
         Duration::from_millis(self.rules.rules.checkpoint_delay_ms.max(1).into())
     }
 
-    /// How a node of it runs.
-    pub(super) fn node_config(&self, name: NodeName, link: LinkConfig) -> NodeConfig {
+    /// How a node of it runs, without a link.
+    pub(super) fn node_config(&self, name: NodeName) -> NodeConfig {
         NodeConfig {
             name,
             rules: self.rules.rules,
@@ -71,7 +71,7 @@ impl RunOptions {
             plan: self.plan.clone(),
             record: self.record,
             link_rate: self.link_rate,
-            link,
+            has_link: false,
         }
     }
 

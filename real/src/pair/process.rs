@@ -1,11 +1,13 @@
 //! A node's process as the harness sees it: started, told, listened to, and killed for real.
 
 use super::options::PATIENCE;
-use crate::control::{FromNode, NodeConfig, ToNode, receive, send};
+use crate::control::{FromNode, NodeConfig, ToNode, receive, send, send_with};
+use crate::link::Link;
 use colo_protocol::NodeName;
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsString;
 use std::io::{self, BufReader};
+use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -62,6 +64,13 @@ impl Channel {
     fn tell(&mut self, message: &ToNode) {
         if self.is_heard {
             self.is_heard = send(&mut self.stream, message).is_ok();
+        }
+    }
+
+    /// The same, and hands it the end of a link.
+    fn hand(&mut self, message: &ToNode, link: &Link) {
+        if self.is_heard {
+            self.is_heard = send_with(&mut self.stream, message, &[link.as_fd()]).is_ok();
         }
     }
 }
@@ -134,10 +143,14 @@ impl Process {
         }
     }
 
-    /// Tells the node how to run.
-    pub(super) fn configure(&mut self, config: NodeConfig) {
+    /// Tells the node how to run, with its end of the link, if there is to be one.
+    pub(super) fn configure(&mut self, config: NodeConfig, link: Option<&Link>) {
         debug_assert_eq!(config.name, self.name);
-        self.tell(&ToNode::Start(Box::new(config)));
+        let start = ToNode::Start(Box::new(NodeConfig { has_link: link.is_some(), ..config }));
+        match link {
+            Some(link) => self.control.hand(&start, link),
+            None => self.tell(&start),
+        }
     }
 
     /// Whether the harness has not killed it and has not heard of its death.
