@@ -202,6 +202,7 @@ fn options(
         workload: Workload { pages_per_tick: dirty_mib * PAGES_OF_A_MIB, ..Workload::default() },
         link,
         plan: Plan::default(),
+        replacements: Vec::new(),
         clients: 1,
         load: None,
         lasts: None,

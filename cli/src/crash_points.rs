@@ -107,7 +107,7 @@ fn problem(outcome: &RunOutcome, survivors: &[Survivor], predicted: &Survivors) 
 }
 
 /// Where a record is of no run that the core allows.
-fn deviation(trace: &Trace) -> Option<String> {
+pub(crate) fn deviation(trace: &Trace) -> Option<String> {
     let log = match Log::of_trace(trace) {
         Ok(log) => log,
         Err(error) => return Some(format!("the record cannot be judged: {error}")),

@@ -290,6 +290,7 @@ fn small_pair(rules: NamedRules, plan: Plan) -> Result<RunOptions, Failure> {
         workload: Workload { pages_per_tick: 64, ..Workload::default() },
         link: LinkKind::Unix,
         plan,
+        replacements: Vec::new(),
         clients: 4,
         load: None,
         lasts: None,

@@ -2,6 +2,7 @@
 
 mod latency;
 mod live;
+mod reprotect;
 mod soak;
 mod work;
 
@@ -67,6 +68,10 @@ pub(crate) struct Arguments {
     /// With --crash-points: nodes to kill in all; by default each once at each point.
     #[arg(long, requires = "crash_points", value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     failovers: Option<u64>,
+    /// Whoever serves alone is given a replacement, to which its state is sent while it serves. With --crash-points: one
+    /// service through all failovers, instead of a fresh pair for each.
+    #[arg(long, conflicts_with = "unprotected")]
+    reprotect: bool,
     /// Write a record of every event.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -175,9 +180,14 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
     }
     let options = arguments.options(rules)?;
     kvm_usable().map_err(|error| Failure::Environment(error.to_string()))?;
-    if arguments.crash_points.is_some() {
+    if arguments.crash_points.is_some() && options.lasts.is_some() && !arguments.reprotect {
+        let problem = "--soak with --crash-points goes on after each failover: expected --reprotect, too";
+        return Err(Failure::Input(problem.to_owned()).into());
+    }
+    if arguments.crash_points.is_some() && !arguments.reprotect {
         return run_crash_points(&options, arguments);
     }
+    let options = arguments.with_replacements(options)?;
     // What cannot be written in the end is known before the run.
     let create = |file: &PathBuf| File::create(file).map_err(|error| unwritable(file, &error));
     let trace = arguments.trace.as_ref().map(create).transpose().map_err(Unfinished::Failure)?;
@@ -189,8 +199,13 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
     let (outcome, measured) = measured?;
     let soak = arguments.work.is_soak().then(|| Soak::of(&measured));
     let interrupted = enough.load(Ordering::Relaxed);
+    let problem = arguments.crash_points.and_then(|_| reprotect::problem(&options, &outcome));
     if arguments.json {
         let mut document = document(&options, &outcome);
+        reprotect::enter(&outcome.entries, &mut document);
+        if let Some(problem) = &problem {
+            (document["problem"], document["verdict"]) = (problem.as_str().into(), "violated".into());
+        }
         document["interrupted"] = interrupted.into();
         document["interval_ms"] = options.rules.rules.checkpoint_delay_ms.into();
         document["protected"] = (!arguments.work.unprotected).into();
@@ -210,7 +225,10 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
         write_trace(recorded, &mut bytes).map_err(|error| Failure::Input(error.to_string()))?;
         opened.write_all(&bytes).map_err(|error| unwritable(file, &error))?;
     }
-    if soak.is_some_and(|soak| soak.problem().is_some()) {
+    if let Some(problem) = &problem {
+        eprintln!("colo: {problem}");
+    }
+    if problem.is_some() || soak.is_some_and(|soak| soak.problem().is_some()) {
         return Ok(Exit::Violated);
     }
     let finished = outcome.unreached.is_empty() && outcome.closed.is_empty() && !interrupted;
@@ -263,6 +281,20 @@ impl Arguments {
         flags
     }
 
+    /// The run with what --reprotect makes of it.
+    fn with_replacements(&self, options: RunOptions) -> Result<RunOptions, Unfinished> {
+        if !self.reprotect {
+            return Ok(options);
+        }
+        if self.crash_points.is_none() {
+            return Ok(RunOptions { replacements: vec![Plan::default()], ..options });
+        }
+        let crashes = crashes(&RunOptions { lasts: None, ..options.clone() })?;
+        let all = if options.lasts.is_some() { reprotect::ENDLESS } else { crashes.len() };
+        let failovers = self.failovers.map_or(all, |count| usize::try_from(count).unwrap_or(usize::MAX));
+        Ok(reprotect::again_and_again(&options, &crashes, failovers))
+    }
+
     fn options(&self, rules: NamedRules) -> Result<RunOptions, Failure> {
         let plan = match &self.plan {
             None => Plan::default(),
@@ -283,6 +315,7 @@ impl Arguments {
             },
             link_rate: self.link_rate,
             plan,
+            replacements: Vec::new(),
             clients: self.clients,
             load: self.work.load(),
             lasts: self.work.lasts(),
@@ -381,6 +414,9 @@ impl Percentiles {
     }
 }
 
+/// The most faults, and failovers, that are listed one by one for a person.
+const LISTED: usize = 12;
+
 /// The columns of figures of a run: name, heading, and where to find it in a checkpoint's.
 type Column = (&'static str, &'static str, fn(&CheckpointFigures) -> u64);
 
@@ -415,16 +451,20 @@ fn summary(
     }
     out.push_str(&latency::rows(measured));
     out.push('\n');
-    for (point, action) in &outcome.struck {
+    for (point, action) in outcome.struck.iter().take(LISTED) {
         let _ = writeln!(out, "fault        {action}, {point}");
     }
+    out.push_str(&and_more(outcome.struck.len()));
     for problem in left_over(&outcome.unreached, &outcome.closed) {
         let _ = writeln!(out, "unfinished   {problem}");
     }
     if outcome.failovers > 0 {
         let _ = writeln!(out, "failover     {}", counted(outcome.failovers, "failover", "failovers"));
-        measured.failovers.iter().for_each(|times| out.push_str(&latency::parts(times)));
+        let listed = measured.failovers.iter().take(LISTED);
+        listed.for_each(|times| out.push_str(&latency::parts(times)));
+        out.push_str(&and_more(measured.failovers.len()));
     }
+    out.push_str(&reprotect::told(&outcome.entries));
     out.push_str(&latency::told(options, measured, outcome.replies));
     out.push_str(&soak.map(Soak::told).unwrap_or_default());
     let grows = soak.and_then(Soak::problem);
@@ -435,6 +475,12 @@ fn summary(
         Some(violation) => writeln!(out, "verdict      violated, but not claimed: {violation}"),
     };
     out
+}
+
+/// How many of a kind are not listed.
+fn and_more(count: usize) -> String {
+    let more = count.saturating_sub(LISTED);
+    if more == 0 { String::new() } else { format!("             and {} more\n", grouped(more as u64)) }
 }
 
 /// Which pair it was.

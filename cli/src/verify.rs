@@ -192,6 +192,7 @@ fn kill_for_real(preset: &Preset, quick: bool) -> Result<Tally, Unfinished> {
         workload: Workload { pages_per_tick: 64, ..Workload::default() },
         link: LinkKind::Unix,
         plan: Plan::default(),
+        replacements: Vec::new(),
         clients: 4,
         load: None,
         lasts: None,

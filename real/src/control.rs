@@ -3,9 +3,10 @@
 //! The harness stands for the world: clients, the manager, faults. It is trusted; the peer behind the link is not.
 
 use crate::handing::write_with;
-use crate::vm::Workload;
+use crate::vm::{BLOB_BYTES_MAX, Workload};
+use colo_protocol::wire::{Config, Direction};
 use colo_protocol::{NodeName, Rules};
-use colo_trace::{FaultAction, Plan, Point, Record};
+use colo_trace::{FaultAction, Gate, Plan, PlanCursor, Point, Record};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, ErrorKind, Write};
@@ -38,6 +39,30 @@ pub(crate) struct NodeConfig {
     /// Whether there is a link, the end of which is handed over with this: without, there is no peer and no protocol, but
     /// a machine that nobody protects.
     pub has_link: bool,
+    /// It is a replacement: its state comes over the link.
+    pub joins: bool,
+}
+
+impl NodeConfig {
+    /// How what comes over the link is read.
+    pub(crate) fn stream(&self) -> Config {
+        let direction = match self.name {
+            NodeName::Primary => Direction::SecondaryToPrimary,
+            NodeName::Secondary => Direction::PrimaryToSecondary,
+        };
+        let mut stream = Config::new(self.rules.dialect, direction);
+        stream.max_device_state_bytes = BLOB_BYTES_MAX as u64;
+        stream
+    }
+
+    /// What of the plan is the node's business.
+    pub(crate) fn cursor(&self) -> PlanCursor {
+        let own_faults =
+            self.plan.faults.iter().filter(|fault| fault.at.node == self.name).copied().collect();
+        let is_own = |gate: &&Gate| [gate.hold.node, gate.until.node].contains(&self.name);
+        let own_gates = self.plan.gates.iter().filter(is_own).copied().collect();
+        PlanCursor::new(&Plan::new(own_faults).with_gates(own_gates))
+    }
 }
 
 /// A client's request as it is carried: client, sequence, operation, key, value.
@@ -81,6 +106,9 @@ pub(crate) enum ToNode {
     FailLoad,
     /// A checkpoint is wanted now.
     CheckpointNow,
+    /// To a survivor: at the other end of the link that is handed over with this there is a replacement. In the pair that
+    /// they become this is to go wrong.
+    Protect(Box<Plan>),
     /// Go on from the point at which the node waits.
     GoOn,
     /// The arbiter's answer to [`FromNode::AskArbiter`]: whether the node has the right to serve alone.
@@ -106,6 +134,10 @@ pub(crate) enum FromNode {
     Checkpoint(CheckpointFigures),
     /// The node has been promoted.
     TookOver,
+    /// A survivor is protected by its replacement: checkpoints follow.
+    Protected(EntryFigures),
+    /// A survivor has lost its replacement before it could be protected.
+    LostReplacement,
     /// QEMU's event `COLO_EXIT`.
     ColoExit {
         /// QEMU's word for why.
@@ -142,6 +174,21 @@ pub struct CheckpointFigures {
     pub transaction_us: u64,
     /// From the request to the release of its output, microseconds.
     pub release_us: u64,
+}
+
+/// What it took a survivor to be protected again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct EntryFigures {
+    /// Rounds in which memory was sent while the guest executed.
+    pub rounds: u32,
+    /// Pages sent, each time that they were.
+    pub pages: u64,
+    /// Bytes put on the link.
+    pub bytes: u64,
+    /// How long that took, microseconds.
+    pub synchronisation_us: u64,
+    /// How long the VM stood still then, until the replacement had its state, microseconds.
+    pub pause_us: u64,
 }
 
 /// Writes one message.

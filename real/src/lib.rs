@@ -30,7 +30,7 @@ mod pair;
 pub mod vm;
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub use control::CheckpointFigures;
+pub use control::{CheckpointFigures, EntryFigures};
 pub use error::{Error, Result};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use link::LinkKind;

@@ -49,6 +49,7 @@ fn options(name: &str, rules: Rules) -> RunOptions {
         workload: dirty(64),
         link: LinkKind::Unix,
         plan: Plan::default(),
+        replacements: Vec::new(),
         clients: 4,
         load: None,
         lasts: None,

@@ -63,7 +63,7 @@ pub(crate) struct Work {
     #[arg(long, value_name = "S", requires = "load")]
     seed: Option<u64>,
     /// Run for so long, for instance 1m, look whether the nodes' memory grows, and tell how latency changes.
-    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with_all = ["checkpoints", "crash_points"])]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with_all = ["checkpoints", "failovers"])]
     soak: Option<Duration>,
     /// One machine that nobody protects, for comparison: the same guest under the same load, no checkpoints.
     #[arg(long, conflicts_with_all = ["plan", "crash_points", "trace"])]

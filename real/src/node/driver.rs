@@ -4,6 +4,7 @@
 //! state is being loaded finds it half loaded, as it would in QEMU. No decision of the protocol is taken here.
 
 use super::inbound::Inbound;
+use super::introduction::{Entry, Introduction};
 use super::outgoing::Outgoing;
 use super::pace::Pace;
 use super::saved::Saved;
@@ -14,12 +15,12 @@ use super::{Control, NodeError, wait_for};
 use crate::abi::{Reply, Request};
 use crate::control::{FromNode, NodeConfig, ToNode};
 use crate::link::Link;
-use crate::vm::{BLOB_BYTES_MAX, Machine, RunningMemory};
-use colo_protocol::wire::{BlockName, Config, DEFAULT_RAM_SECTION_ID, Decoder, Direction, Encoder};
+use crate::vm::{Machine, RunningMemory};
+use colo_protocol::wire::{BlockName, DEFAULT_RAM_SECTION_ID, Decoder, Encoder};
 use colo_protocol::{
     Effect, Input, InputKind, Message, Node, NodeName, Operation, OutputBuffer, ProtocolError,
 };
-use colo_trace::{Event, Kind, Moment, Plan, PlanCursor, Point, Record};
+use colo_trace::{Event, Kind, Moment, PlanCursor, Point, Record};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::VecDeque;
@@ -60,6 +61,12 @@ pub(super) struct Driver {
     /// Some of it has not been tried to be written, because more comes at once that goes with it.
     pub(super) keeps_back: bool,
     pub(super) staging: Staging,
+    /// It is a replacement to which not all of the initial state has come: there is nothing here that could be spoilt, and
+    /// no machine is told of the messages in it.
+    pub(super) is_empty: bool,
+    /// A survivor's memory is on its way to a replacement.
+    pub(super) introduction: Option<Introduction>,
+    pub(super) entry: Option<Entry>,
     pub(super) staged: Option<StagedDevices>,
     /// What the load in hand applies; it keeps it whatever becomes of what is staged. None of the initial state.
     pub(super) loading: Option<(Staging, StagedDevices)>,
@@ -140,16 +147,6 @@ impl Driver {
     /// A node with its initial state in place: the primary's VM stands still, the secondary has just loaded.
     pub(super) fn new(config: NodeConfig, machine: Machine, link: Link) -> Result<Self, NodeError> {
         let name = config.name;
-        let direction = match name {
-            NodeName::Primary => Direction::SecondaryToPrimary,
-            NodeName::Secondary => Direction::PrimaryToSecondary,
-        };
-        let mut stream = Config::new(config.rules.dialect, direction);
-        stream.max_device_state_bytes = BLOB_BYTES_MAX as u64;
-        let own_faults = config.plan.faults.iter().filter(|fault| fault.at.node == name).copied().collect();
-        let own_gates =
-            config.plan.gates.iter().filter(|gate| [gate.hold.node, gate.until.node].contains(&name));
-        let own = Plan::new(own_faults).with_gates(own_gates.copied().collect());
         let block =
             BlockName::new(RAM_BLOCK.as_bytes()).map_err(|error| NodeError::Internal(error.to_string()))?;
         let saved = Saved::nothing(machine.cpu_state());
@@ -161,7 +158,7 @@ impl Driver {
                 ram_sections: config.rules.ram_sections(),
             },
             running: machine.running_memory(),
-            node: Node::new(name),
+            node: if config.joins { Node::replacement() } else { Node::new(name) },
             vcpu: VcpuThread::start(machine)?,
             link: Some(link),
             stalled_until: None,
@@ -169,7 +166,7 @@ impl Driver {
                 pace: config.link_rate.map(|rate| Pace::new(rate, Instant::now())),
                 ..LinkEnd::default()
             },
-            decoder: Decoder::new(stream),
+            decoder: Decoder::new(config.stream()),
             inbound: Inbound::default(),
             encoder: Encoder::new(config.rules.dialect, DEFAULT_RAM_SECTION_ID),
             block,
@@ -180,10 +177,13 @@ impl Driver {
             loading: None,
             output: OutputBuffer::default(),
             announced: None,
-            in_hand: (name == NodeName::Secondary).then_some(loading),
+            in_hand: (name == NodeName::Secondary && !config.joins).then_some(loading),
+            is_empty: config.joins,
+            introduction: None,
+            entry: None,
             timer: None,
             silence: Silence::new(config.rules.watches_silence().then_some(checkpoint_delay), Instant::now()),
-            cursor: PlanCursor::new(&own),
+            cursor: config.cursor(),
             commands: VecDeque::new(),
             put_aside: VecDeque::new(),
             held: None,
@@ -213,13 +213,16 @@ impl Driver {
                 self.put_aside.push_back(command);
                 return Ok(());
             }
-            return self.command(&command, control);
+            return self.command(command, control);
         }
         if self.times.are_whole() && self.node.queue().first().is_none() {
             // Told later, if the guest's thread has not come to it.
             if let Some(went_on) = self.vcpu.went_on() {
                 self.tell_figures(went_on, control)?;
             }
+        }
+        if self.entry.is_some() {
+            self.tell_entry(control)?;
         }
         if self.node.queue().ready(self.in_hand.is_some()).is_some() && !self.effect_is_held() {
             return self.carry_out(control);
@@ -236,6 +239,9 @@ impl Driver {
                 }
                 None => self.advance(in_hand, control),
             };
+        }
+        if self.introduction_is_due() {
+            return self.go_on_introducing(control);
         }
         if self.next_is_free() {
             return self.decode(control);
@@ -276,8 +282,8 @@ impl Driver {
         Record::other(time_us, Some(self.name()), self.node.machine().checkpoint().0, kind, text)
     }
 
-    fn command(&mut self, command: &ToNode, control: &mut Control) -> Result<(), NodeError> {
-        match *command {
+    fn command(&mut self, command: ToNode, control: &mut Control) -> Result<(), NodeError> {
+        match command {
             ToNode::Request([client, sequence, operation, key, value]) => {
                 self.vcpu.request(Request { client, sequence, operation, key, value });
             }
@@ -302,10 +308,14 @@ impl Driver {
             ToNode::FailSave => self.fails.save = true,
             ToNode::FailLoad => self.fails.load = true,
             ToNode::CheckpointNow => self.give(Input::CheckpointDue, control)?,
+            ToNode::Protect(plan) => {
+                let link = control.take_link()?;
+                self.introduce(link, *plan, control)?;
+            }
             ToNode::ArbiterAnswer(granted) => self.arbiter_answered(granted, control)?,
             ToNode::GoOn => {}
-            ToNode::Start(_) | ToNode::Tick => {
-                return Err(NodeError::Internal(format!("{command:?} to a node of a pair")));
+            other @ (ToNode::Start(_) | ToNode::Tick) => {
+                return Err(NodeError::Internal(format!("{other:?} to a node of a pair")));
             }
         }
         Ok(())

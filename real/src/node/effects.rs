@@ -92,11 +92,15 @@ impl Driver {
                 ..Times::default()
             };
         }
-        self.encoder
-            .message(self.outgoing.buffer(), message)
-            .map_err(|error| NodeError::Internal(error.to_string()))?;
+        self.encode(message)?;
         self.keeps_back = self.waits_at_no_point();
         if self.keeps_back { Ok(()) } else { self.pump(control) }
+    }
+
+    /// Appends a message to what goes out.
+    pub(super) fn encode(&mut self, message: Message) -> Result<(), NodeError> {
+        let encoded = self.encoder.message(self.outgoing.buffer(), message);
+        encoded.map_err(|error| NodeError::Internal(error.to_string()))
     }
 
     /// The VM executes. What is still to be sent of its memory is copied before.
@@ -109,6 +113,9 @@ impl Driver {
         drop(machine);
         self.vcpu.resume();
         self.times.resumed = true;
+        if let Some(entry) = &mut self.entry {
+            entry.is_over = entry.suspended.is_some();
+        }
         Ok(())
     }
 

@@ -9,6 +9,7 @@
 //!     |-- vcpu        the guest's thread, suspended and resumed
 //!     |-- outgoing    bytes on their way to the link
 //!     |-- inbound     bytes that have come in, kept while they are staged
+//!     |-- introduction  a survivor's memory on its way to a replacement
 //!     |-- silence     patience with the peer
 //!     `-- staging     the checkpoint that is coming in
 //!   alone         a machine without all of that
@@ -23,6 +24,7 @@ mod driver;
 mod effects;
 mod gates;
 mod inbound;
+mod introduction;
 mod operations;
 mod outgoing;
 mod pace;
@@ -145,10 +147,12 @@ pub fn run_node(control: &Path, name: NodeName) -> Result<(), NodeError> {
     }
 }
 
-/// Both sides boot the same program: that is the initial state, and nothing of it has to be sent.
+/// Both sides of a first pair boot the same program: that is the initial state, and nothing of it has to be sent.
 fn run(control: &mut Control, config: NodeConfig) -> Result<(), NodeError> {
     let mut machine = Machine::new(&MachineConfig { memory_mib: config.memory_mib, prefault: true })?;
-    machine.boot(config.workload.guest.image(), &config.workload.parameters())?;
+    if !config.joins {
+        machine.boot(config.workload.guest.image(), &config.workload.parameters())?;
+    }
     machine.forget_dirty()?;
     if !config.has_link {
         return alone::run(control, machine);

@@ -6,7 +6,7 @@ use super::{Control, NodeError};
 use crate::abi::{Reply, Slot};
 use crate::control::FromNode;
 use crate::vm::{Machine, encode};
-use colo_protocol::{Input, Operation, OutputBuffer, OutputOffset};
+use colo_protocol::{CheckpointNumber, Input, Message, Operation, OutputBuffer, OutputOffset};
 use colo_trace::{Event, Kind, Moment};
 use std::time::Instant;
 
@@ -22,6 +22,9 @@ impl Driver {
         match operation {
             Operation::SuspendVm => {
                 self.times.suspended = Some(Instant::now());
+                if let Some(entry) = &mut self.entry {
+                    entry.suspended = self.times.suspended;
+                }
                 self.during(operation, control)
             }
             Operation::SaveState | Operation::LockVm => self.during(operation, control),
@@ -53,6 +56,10 @@ impl Driver {
                 self.pump(control)
             }
             Operation::SendDeviceState => {
+                if self.node.machine().checkpoint() == CheckpointNumber(0) {
+                    // The initial state is a migration, in the form of a checkpoint; the core's messages begin behind it.
+                    self.encode(Message::VmstateSize(self.saved.blob.len() as u64))?;
+                }
                 let start = self.outgoing.len();
                 self.outgoing.buffer().extend_from_slice(&self.saved.blob);
                 if !self.waits_at_no_point() {

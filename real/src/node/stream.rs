@@ -4,6 +4,7 @@ use super::driver::{Driver, InHand};
 use super::outgoing::Progress;
 use super::saved::{PAGES_AT_ONCE, Source};
 use super::{Control, NodeError};
+use crate::control::FromNode;
 use crate::link::Moved;
 use colo_protocol::Operation;
 use colo_protocol::wire::Body;
@@ -78,7 +79,7 @@ impl Driver {
 
     /// While RAM is being sent and all that was encoded of it is on its way: encodes more. Whether there was more.
     pub(super) fn refill(&mut self) -> Result<bool, NodeError> {
-        let sends_ram = self.sends(Operation::SendRam) || self.sends(Operation::SendRound);
+        let sends_ram = self.sends(Operation::SendRam) || self.sends_of_running();
         if !sends_ram || !self.outgoing.is_empty() || !self.saved.has_more() {
             return Ok(false);
         }
@@ -88,7 +89,7 @@ impl Driver {
 
     /// Encodes some of the RAM, unless all of it is already, and appends it to what goes out.
     pub(super) fn append_ram(&mut self) -> Result<(), NodeError> {
-        let executes = self.sends(Operation::SendRound);
+        let executes = self.sends_of_running();
         let format = (&mut self.encoder, &self.block);
         let encoded = if self.saved.is_whole() {
             // What has been copied needs no memory, which may be the running guest's.
@@ -107,6 +108,11 @@ impl Driver {
         Ok(())
     }
 
+    /// Whether what is being sent is memory of a guest that executes.
+    fn sends_of_running(&self) -> bool {
+        self.sends(Operation::SendRound) || self.introduction.is_some()
+    }
+
     fn sends(&self, operation: Operation) -> bool {
         self.in_hand.is_some_and(|in_hand| in_hand.operation == operation)
     }
@@ -119,6 +125,9 @@ impl Driver {
 
     pub(super) fn link_gone(&mut self, control: &mut Control) -> Result<(), NodeError> {
         self.disconnect();
+        if self.introduction.take().is_some() {
+            return control.tell(&FromNode::LostReplacement);
+        }
         self.give(Input::LinkDown, control)
     }
 
@@ -219,11 +228,22 @@ impl Driver {
         let mut found = None;
         while found.is_none() {
             let Some(frame) = self.decoder.next(&mut rest).map_err(|error| error.to_string())? else { break };
+            if self.is_empty && frame.body == Body::RamSectionStart {
+                // What came before is older than what comes.
+                self.vcpu
+                    .while_still(|machine| self.staging.apply_ram(&self.inbound, machine))
+                    .map_err(|error| error.to_string())?;
+                self.staging.clear();
+            }
             self.staging.take(&frame.body, &self.inbound, self.limits)?;
             found = match frame.body {
+                Body::Message(_) if self.is_empty => None,
                 Body::Message(message) => Some(Input::Message(message)),
                 Body::EndOfRam => Some(Input::RamReceived),
-                Body::DeviceState { last: true, .. } => Some(Input::DeviceStateReceived),
+                Body::DeviceState { last: true, .. } => {
+                    self.is_empty = false;
+                    Some(Input::DeviceStateReceived)
+                }
                 _ => None,
             };
         }

@@ -91,9 +91,9 @@ impl Alone<'_> {
 
     fn hear(&mut self, heard: Heard) -> Result<Result<(), RunViolation>, RunError> {
         match heard {
-            Heard::Gone(name) => Err(RunError::Node(name, self.process.ended())),
-            Heard::Garbled(name, error) => Err(garbled(name, &error)),
-            Heard::Message(name, FromNode::Failed(problem)) => Err(RunError::Node(name, problem)),
+            Heard::Gone(_) => Err(RunError::Node(NodeName::Primary, self.process.ended())),
+            Heard::Garbled(_, error) => Err(garbled(NodeName::Primary, &error)),
+            Heard::Message(_, FromNode::Failed(problem)) => Err(RunError::Node(NodeName::Primary, problem)),
             Heard::Message(_, FromNode::Started) => {
                 self.clients = self.options.clients_from_now();
                 Ok(Ok(()))

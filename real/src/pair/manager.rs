@@ -35,6 +35,11 @@ impl Manager {
         Self { exists: rules.has_manager(), look_at: None, unusable: [false; 2], serves: [false; 2] }
     }
 
+    /// Whoever serves alone has a replacement.
+    pub(super) fn begin_pair(&mut self) {
+        *self = Self { exists: self.exists, look_at: None, unusable: [false; 2], serves: [false; 2] };
+    }
+
     /// A node has left COLO.
     pub(super) fn exited(&mut self, node: NodeName, unusable: bool, now: Instant) {
         self.unusable[node as usize] |= unusable;

@@ -13,6 +13,7 @@ mod measured;
 mod memory;
 mod options;
 mod process;
+mod replacement;
 mod violation;
 mod windows;
 
@@ -22,7 +23,7 @@ use crate::node::monotonic_us;
 pub use alone::run_alone;
 use clients::Clients;
 use colo_protocol::{InputKind, Liveness, NodeName, Property};
-use colo_trace::{Event, Fault, Gate, Header, Kind, Point, Record, SCHEMA, Trace, Way};
+use colo_trace::{Event, Gate, Header, Kind, Point, Record, SCHEMA, Trace, Way};
 pub use demand::Load;
 use failover_times::FailoverClock;
 pub use failover_times::FailoverTimes;
@@ -32,9 +33,9 @@ use memory::Watch;
 use options::PATIENCE;
 pub use options::{RunError, RunOptions, RunOutcome, can_strike};
 pub use process::NodeCommand;
-use process::{Heard, Process};
+use process::{Heard, Number, Process};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 pub use violation::RunViolation;
 pub use windows::Opinion;
@@ -65,7 +66,8 @@ pub fn measure_pair(
     progress: &mut dyn FnMut(&CheckpointFigures),
 ) -> Result<(RunOutcome, Measured), RunError> {
     crate::kvm_usable()?;
-    let mut kinds = options.plan.faults.iter().map(|fault| fault.action.kind());
+    let plans = options.replacements.iter().chain([&options.plan]);
+    let mut kinds = plans.flat_map(|plan| &plan.faults).map(|fault| fault.action.kind());
     if let Some(kind) = kinds.find(|kind| !can_strike(*kind)) {
         return Err(RunError::Plan(kind));
     }
@@ -91,6 +93,8 @@ struct Pair<'a> {
     options: &'a RunOptions,
     processes: [Process; 2],
     heard: Receiver<Heard>,
+    /// For whoever listens to another node.
+    sender: Sender<Heard>,
     clients: Clients,
     /// To whom the network brings requests.
     serving: NodeName,
@@ -109,11 +113,22 @@ struct Pair<'a> {
     took_over: [bool; 2],
     /// A node has stopped for good.
     halted: bool,
+    /// Whose control channel has been heard to its end.
+    ended: [bool; 2],
+    /// Pairs that there were before this one.
+    pairs: usize,
+    /// The secondary is a replacement that holds no checkpoint yet.
+    joins: bool,
+    /// The survivor's end of the link to a replacement that has not started.
+    introduces: Option<Link>,
+    /// Faults that struck, and checkpoints that were taken, before this pair was one.
+    struck_before: usize,
+    checkpoints_before: u64,
     circumstances: Circumstances,
     /// A node was told to go on alone.
     told_to_serve: bool,
-    /// The directory of the sockets, until both nodes have started.
-    directory: Option<PathBuf>,
+    /// The directory of the sockets.
+    directory: PathBuf,
     /// Nodes that have started.
     started: usize,
     /// Points that gates wait for and that have been passed.
@@ -133,6 +148,7 @@ impl<'a> Pair<'a> {
             options,
             processes,
             heard,
+            sender,
             clients: Clients::nobody(),
             serving: NodeName::Primary,
             started_us: monotonic_us(),
@@ -145,9 +161,15 @@ impl<'a> Pair<'a> {
             granted: None,
             took_over: [false; 2],
             halted: false,
+            ended: [false; 2],
+            pairs: 0,
+            joins: false,
+            introduces: None,
+            struck_before: 0,
+            checkpoints_before: 0,
             circumstances: Circumstances::default(),
             told_to_serve: false,
-            directory: Some(directory.to_owned()),
+            directory: directory.to_owned(),
             started: 0,
             passed: Vec::new(),
             stood_at: Vec::new(),
@@ -189,6 +211,7 @@ impl<'a> Pair<'a> {
             if self.manager.is_due(Instant::now()) {
                 self.manage();
             }
+            self.replace()?;
             self.watch.look(&self.processes, &mut self.clients.measured);
             match self.heard.recv_timeout(until_next(&self.clients)) {
                 Ok(heard) => self.hear(heard, progress)?,
@@ -236,13 +259,17 @@ impl<'a> Pair<'a> {
             return true;
         }
         let lasted = self.options.lasts.map(|lasts| self.clients.measured.begun().elapsed() >= lasts);
+        if self.latest_failover.is_some() && self.has_replacements() && !lasted.unwrap_or(false) || self.joins
+        {
+            return false;
+        }
         if let Some((at, replies)) = self.latest_failover {
             let settled = self.is_settled(self.serving.peer()) || at.elapsed() > SETTLES_WITHIN;
             return settled
                 && lasted.unwrap_or(true)
                 && self.clients.seen >= replies + REPLIES_AFTER_FAILOVER;
         }
-        let checkpoints = self.outcome.checkpoints.len() as u64;
+        let checkpoints = self.outcome.checkpoints.len() as u64 - self.checkpoints_before;
         lasted.unwrap_or(checkpoints >= self.options.checkpoints)
             && !self.clients.are_nobody()
             && self.processes.iter().all(Process::is_alive)
@@ -251,7 +278,8 @@ impl<'a> Pair<'a> {
     /// Whether a node whose peer serves has done whatever it will do about it. Until then it might serve, too.
     fn is_settled(&self, node: NodeName) -> bool {
         let alive = self.processes[node as usize].is_alive();
-        !alive || !self.manager.is_usable(node) || self.halted || self.outcome.failovers > 1
+        let took_over = self.took_over == [true; 2];
+        !alive || !self.manager.is_usable(node) || self.halted || took_over
     }
 
     fn is_done(&self) -> bool {
@@ -265,7 +293,8 @@ impl<'a> Pair<'a> {
     /// Whether nobody is left who could serve.
     fn is_lost(&self) -> bool {
         let alive = self.alive();
-        let could = |node| self.manager.is_usable(node) || self.took_over[node as usize];
+        let is_empty = |node| self.joins && node == NodeName::Secondary;
+        let could = |node| self.manager.is_usable(node) && !is_empty(node) || self.took_over[node as usize];
         !NodeName::ALL.into_iter().any(|node| alive[node as usize] && could(node))
     }
 
@@ -276,29 +305,48 @@ impl<'a> Pair<'a> {
 
     fn hear(&mut self, heard: Heard, progress: &mut dyn FnMut(&CheckpointFigures)) -> Result<(), RunError> {
         match heard {
-            Heard::Gone(name) => self.gone(name)?,
-            Heard::Garbled(name, error) => return Err(garbled(name, &error)),
-            Heard::Message(name, message) => match message {
-                FromNode::Output(first, units) => self.output(name, first, &units),
-                FromNode::Checkpoint(figures) => {
-                    progress(&figures);
-                    self.clients.measured.checkpoint(&figures, Instant::now());
-                    self.outcome.checkpoints.push(figures);
-                }
-                FromNode::Passed(point) => self.pass(name, point),
-                FromNode::AtGate(point) => self.stood_at.push(point),
-                FromNode::AtPoint(point, actions) => self.strike(name, point, &actions),
-                FromNode::TookOver => self.took_over(name),
-                FromNode::ColoExit { unusable, .. } => self.manager.exited(name, unusable, Instant::now()),
-                FromNode::NotInColo => self.manager.refused(name, self.alive(), Instant::now()),
-                FromNode::AskArbiter => self.arbitrate(name),
-                FromNode::Halted => self.halted = true,
-                FromNode::IsDeaf => self.is_deaf(name),
-                FromNode::Record(record) => self.records.push(record),
-                FromNode::Failed(problem) => return Err(RunError::Node(name, problem)),
-                FromNode::Started => self.started(),
-                FromNode::Hello(_) => {}
-            },
+            Heard::Gone(number) => self.gone(self.role(number))?,
+            Heard::Garbled(number, error) => return Err(garbled(self.role(number), &error)),
+            Heard::Message(number, message) => self.told(self.role(number), message, progress)?,
+        }
+        Ok(())
+    }
+
+    /// Which side the process is now. Who is not the primary is the secondary: nobody else is heard any more.
+    fn role(&self, number: Number) -> NodeName {
+        let [primary, secondary] = &self.processes;
+        debug_assert!([primary, secondary].iter().any(|process| process.number() == number));
+        if primary.number() == number { NodeName::Primary } else { NodeName::Secondary }
+    }
+
+    fn told(
+        &mut self,
+        name: NodeName,
+        message: FromNode,
+        progress: &mut dyn FnMut(&CheckpointFigures),
+    ) -> Result<(), RunError> {
+        match message {
+            FromNode::Output(first, units) => self.output(name, first, &units),
+            FromNode::Checkpoint(figures) => {
+                progress(&figures);
+                self.clients.measured.checkpoint(&figures, Instant::now());
+                self.outcome.checkpoints.push(figures);
+            }
+            FromNode::Passed(point) => self.pass(name, point),
+            FromNode::AtGate(point) => self.stood_at.push(point),
+            FromNode::AtPoint(point, actions) => self.strike(name, point, &actions),
+            FromNode::TookOver => self.took_over(name),
+            FromNode::ColoExit { unusable, .. } => self.manager.exited(name, unusable, Instant::now()),
+            FromNode::NotInColo => self.manager.refused(name, self.alive(), Instant::now()),
+            FromNode::AskArbiter => self.arbitrate(name),
+            FromNode::Halted => self.halted = true,
+            FromNode::IsDeaf => self.is_deaf(name),
+            FromNode::Record(record) => self.records.push(record),
+            FromNode::Failed(problem) => return Err(RunError::Node(name, problem)),
+            FromNode::Started => self.started(),
+            FromNode::Protected(figures) => self.protected(figures),
+            FromNode::LostReplacement => self.joins = false,
+            FromNode::Hello(_) => {}
         }
         Ok(())
     }
@@ -325,12 +373,13 @@ impl<'a> Pair<'a> {
     /// for anything in it.
     fn started(&mut self) {
         self.started += 1;
-        if self.started == self.processes.len() {
+        self.introduce();
+        if self.started >= self.processes.len() {
             self.begin();
         }
-        if let Some(directory) = self.directory.take_if(|_| self.started == self.processes.len()) {
+        if self.started == self.processes.len() + self.options.replacements.len() {
             // If somebody else has put something there it stays, with the directory.
-            let _ = std::fs::remove_dir(directory);
+            let _ = std::fs::remove_dir(&self.directory);
         }
     }
 
@@ -352,25 +401,27 @@ impl<'a> Pair<'a> {
         self.clients.moved();
         self.failover.promoted();
         self.latest_failover = Some((Instant::now(), self.clients.seen));
+        self.joins = false;
     }
 
     /// A node has passed a point that gates wait for: the peer hears of it if it has any of them.
     fn pass(&mut self, name: NodeName, point: Point) {
         self.passed.push(point);
         let peer = name.peer();
-        if self.options.plan.gates.iter().any(|gate| gate.until == point && gate.hold.node == peer) {
+        if self.plan().gates.iter().any(|gate| gate.until == point && gate.hold.node == peer) {
             self.process(peer).tell(&ToNode::Passed(point));
         }
     }
 
     /// The gates that have held something and have not opened.
     fn closed(&self) -> impl Iterator<Item = &Gate> {
-        let gates = self.options.plan.gates.iter();
+        let gates = self.plan().gates.iter();
         gates.filter(|gate| self.stood_at.contains(&gate.hold) && !self.passed.contains(&gate.until))
     }
 
     /// A process is dead. If nobody here has killed it then this is no fault of the plan.
     fn gone(&mut self, name: NodeName) -> Result<(), RunError> {
+        self.ended[name as usize] = true;
         let process = self.process(name);
         if process.is_alive() { Err(RunError::Node(name, process.ended())) } else { Ok(()) }
     }
@@ -418,7 +469,9 @@ impl<'a> Pair<'a> {
             match self.heard.recv_timeout(SETTLES_WITHIN) {
                 Ok(Heard::Message(_, FromNode::Record(record))) => self.records.push(record),
                 Ok(Heard::Message(..)) => {}
-                Ok(Heard::Gone(name) | Heard::Garbled(name, _)) => living[name as usize] = false,
+                Ok(Heard::Gone(number) | Heard::Garbled(number, _)) => {
+                    living[self.role(number) as usize] = false;
+                }
                 Err(_) => return,
             }
         }
@@ -432,9 +485,7 @@ impl<'a> Pair<'a> {
             }
         }
         self.outcome.claimed = self.outcome.violation.as_ref().is_none_or(|found| self.claims(found));
-        let unreached = |fault: &&Fault| !self.outcome.struck.contains(&(fault.at, fault.action));
-        self.outcome.unreached = self.options.plan.faults.iter().filter(unreached).copied().collect();
-        self.outcome.closed = self.closed().copied().collect();
+        self.end_pair();
         self.outcome.replies = self.clients.seen;
         if self.options.record {
             self.hear_the_rest();

@@ -4,7 +4,7 @@ use super::clients::Clients;
 use super::demand::{Demand, Load};
 use super::process::NodeCommand;
 use super::violation::RunViolation;
-use crate::control::{CheckpointFigures, NodeConfig};
+use crate::control::{CheckpointFigures, EntryFigures, NodeConfig};
 use crate::link::LinkKind;
 use crate::vm::Workload;
 use colo_protocol::NodeName;
@@ -36,6 +36,9 @@ pub struct RunOptions {
     pub link_rate: Option<u64>,
     /// What is to go wrong.
     pub plan: Plan,
+    /// Whoever serves alone is given a replacement as often as there are plans here, each for the pair that they become.
+    /// Checkpoints are counted in the last.
+    pub replacements: Vec<Plan>,
     /// Clients with a request open each, if there is no other load.
     pub clients: u32,
     /// Requests that are made whether or not those before have been answered.
@@ -52,7 +55,7 @@ pub struct RunOptions {
 
 impl RunOptions {
     /// Whether the run is to end early.
-    pub(super) fn is_stopped(&self) -> bool {
+    pub fn is_stopped(&self) -> bool {
         self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
@@ -72,6 +75,7 @@ impl RunOptions {
             record: self.record,
             link_rate: self.link_rate,
             has_link: false,
+            joins: false,
         }
     }
 
@@ -89,7 +93,9 @@ impl RunOptions {
     /// How long clients may go without any reply: replies leave with a checkpoint, which a delay and stalls hold up.
     pub(super) fn patience(&self) -> Duration {
         let delay = Duration::from_millis(self.rules.rules.checkpoint_delay_ms.into());
-        let stalls = self.plan.faults.iter().map(|fault| Duration::from_millis(fault.action.lasts_ms()));
+        let plans = self.replacements.iter().chain([&self.plan]);
+        let stalls =
+            plans.flat_map(|plan| &plan.faults).map(|fault| Duration::from_millis(fault.action.lasts_ms()));
         // A checkpoint may have begun just before the reply was ready: it takes the one after it.
         PATIENCE + 2 * (delay + self.longest_transfer()) + stalls.sum::<Duration>()
     }
@@ -121,6 +127,8 @@ pub struct RunOutcome {
     pub checkpoints: Vec<CheckpointFigures>,
     /// Promotions.
     pub failovers: u64,
+    /// What it took each survivor to be protected again.
+    pub entries: Vec<EntryFigures>,
     /// Replies that clients have seen.
     pub replies: u64,
     /// From each promotion to the survivor's first new reply, microseconds.
@@ -143,6 +151,7 @@ impl RunOutcome {
             claimed: true,
             checkpoints: Vec::new(),
             failovers: 0,
+            entries: Vec::new(),
             replies: 0,
             takeover_us: Vec::new(),
             struck: Vec::new(),
@@ -198,6 +207,7 @@ mod tests {
             link: LinkKind::Unix,
             link_rate: None,
             plan: Plan::new(vec![stall, stall]),
+            replacements: Vec::new(),
             clients: 1,
             load: None,
             lasts: None,

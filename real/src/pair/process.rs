@@ -25,15 +25,18 @@ const END_TIMEOUT: Duration = Duration::from_secs(2);
 /// harness waits, so that it is no longer than clients wait for a reply.
 const DEAF_FOR: Duration = PATIENCE;
 
+/// The number of a process, of those that have not been heard to their end.
+pub(super) type Number = u32;
+
 /// What the harness hears.
 #[derive(Debug)]
 pub(super) enum Heard {
     /// A message of a node.
-    Message(NodeName, FromNode),
+    Message(Number, FromNode),
     /// A node's control channel is closed: its process is gone.
-    Gone(NodeName),
+    Gone(Number),
     /// A node says something that nobody understands.
-    Garbled(NodeName, io::Error),
+    Garbled(Number, io::Error),
 }
 
 /// The command that starts a node; the harness adds the control channel's path and the node's name.
@@ -132,7 +135,8 @@ impl Process {
         std::fs::remove_file(&path)?;
         let reader = BufReader::new(control.try_clone()?);
         let control = Channel::new(control, DEAF_FOR)?;
-        std::thread::spawn(move || listen(name, reader, &heard));
+        let number = child.0.id();
+        std::thread::spawn(move || listen(number, reader, &heard));
         Ok(Self { name, child, control, alive: true, paused_until: None })
     }
 
@@ -143,12 +147,24 @@ impl Process {
         }
     }
 
+    /// The same, and hands it its end of a link.
+    pub(super) fn hand(&mut self, message: &ToNode, link: &Link) {
+        if self.alive {
+            self.control.hand(message, link);
+        }
+    }
+
+    /// It is the other side of a pair from now on.
+    pub(super) const fn becomes(&mut self, name: NodeName) {
+        self.name = name;
+    }
+
     /// Tells the node how to run, with its end of the link, if there is to be one.
     pub(super) fn configure(&mut self, config: NodeConfig, link: Option<&Link>) {
         debug_assert_eq!(config.name, self.name);
         let start = ToNode::Start(Box::new(NodeConfig { has_link: link.is_some(), ..config }));
         match link {
-            Some(link) => self.control.hand(&start, link),
+            Some(link) => self.hand(&start, link),
             None => self.tell(&start),
         }
     }
@@ -185,6 +201,11 @@ impl Process {
         }
     }
 
+    /// The process's number, dead or alive.
+    pub(super) fn number(&self) -> Number {
+        self.child.0.id()
+    }
+
     /// The process's number, while it lives.
     pub(super) fn id(&self) -> Option<u32> {
         self.alive.then(|| self.child.0.id())
@@ -217,17 +238,17 @@ impl Process {
 }
 
 /// Passes on what a node says, to its end.
-fn listen(name: NodeName, mut reader: BufReader<UnixStream>, heard: &Sender<Heard>) {
+fn listen(number: Number, mut reader: BufReader<UnixStream>, heard: &Sender<Heard>) {
     let last = loop {
         match receive(&mut reader) {
             Ok(Some(message)) => {
-                if heard.send(Heard::Message(name, message)).is_err() {
+                if heard.send(Heard::Message(number, message)).is_err() {
                     return;
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => break Heard::Garbled(name, error),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => break Heard::Garbled(number, error),
             // A death may leave half a line, or reset the channel.
-            Ok(None) | Err(_) => break Heard::Gone(name),
+            Ok(None) | Err(_) => break Heard::Gone(number),
         }
     };
     // If the harness no longer listens there is nobody to tell.

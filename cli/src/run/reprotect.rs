@@ -1,0 +1,77 @@
+//! `colo run --reprotect`: one service that fails over again and again, and is protected again each time.
+
+use crate::crash_points::{CHECKPOINTS, crash_of_turn, deviation};
+use crate::report::{counted, grouped};
+use crate::run::Percentiles;
+use colo_real::{EntryFigures, RunOptions, RunOutcome};
+use colo_trace::{Fault, Plan};
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// Failovers of a run that goes on for a time: more than fit in it.
+pub(super) const ENDLESS: usize = 1 << 17;
+
+/// The run in which so many of the crashes happen, one in each pair. The last survivor is protected, too.
+pub(super) fn again_and_again(options: &RunOptions, crashes: &[Fault], failovers: usize) -> RunOptions {
+    let crash = |turn| Plan::new(vec![crashes[crash_of_turn(turn, failovers, crashes.len())]]);
+    RunOptions {
+        plan: crash(0),
+        replacements: (1..failovers).map(crash).chain([Plan::default()]).collect(),
+        checkpoints: CHECKPOINTS,
+        record: options.lasts.is_none(),
+        ..options.clone()
+    }
+}
+
+/// What is wrong with such a run besides what clients saw, if anything is.
+pub(super) fn problem(options: &RunOptions, outcome: &RunOutcome) -> Option<String> {
+    if outcome.violation.is_some() || options.lasts.is_some() || options.is_stopped() {
+        return None;
+    }
+    let expected = options.replacements.len();
+    if (outcome.failovers, outcome.entries.len()) != (expected as u64, expected) {
+        let failovers = counted(outcome.failovers, "failover", "failovers");
+        return Some(format!(
+            "{failovers}, and protected again {}, expected {expected} of each",
+            counted(outcome.entries.len() as u64, "time", "times")
+        ));
+    }
+    outcome.trace.as_ref().and_then(deviation)
+}
+
+/// A figure of a survivor's way to be protected: name, heading, and where to find it.
+type Column = (&'static str, &'static str, fn(&EntryFigures) -> u64);
+
+const COLUMNS: [Column; 3] = [
+    ("synchronisation_us", "synchronised, us", |entry| entry.synchronisation_us),
+    ("synchronisation_bytes", "bytes", |entry| entry.bytes),
+    ("entry_pause_us", "pause, us", |entry| entry.pause_us),
+];
+
+/// For a person.
+pub(super) fn told(entries: &[EntryFigures]) -> String {
+    if entries.is_empty() {
+        return String::new();
+    }
+    let times = counted(entries.len() as u64, "time", "times");
+    let mut out = format!(
+        "protection   {times} again, by a replacement{:>11} {:>12} {:>12} {:>12}\n",
+        "p50", "p90", "p99", "max"
+    );
+    for (_, heading, column) in COLUMNS {
+        if let Some(Percentiles { p50, p90, p99, max }) = Percentiles::of(entries.iter().map(column)) {
+            let [p50, p90, p99, max] = [p50, p90, p99, max].map(grouped);
+            let _ = writeln!(out, "             {heading:<16} {p50:>23} {p90:>12} {p99:>12} {max:>12}");
+        }
+    }
+    out
+}
+
+/// For a program.
+pub(super) fn enter(entries: &[EntryFigures], document: &mut Value) {
+    document["protected_again"] = json!(entries.len());
+    for (name, _, column) in COLUMNS {
+        let percentiles = Percentiles::of(entries.iter().map(column));
+        document[name] = percentiles.map_or(Value::Null, |percentiles| percentiles.json());
+    }
+}

@@ -1,0 +1,95 @@
+//! Protection again: whoever serves alone is given a replacement, a fresh process to which all of its state is sent while
+//! it goes on serving. The two are a pair like the first, in which the next plan has its turn.
+
+use super::options::RunError;
+use super::process::Process;
+use super::{Pair, REPLIES_AFTER_FAILOVER};
+use crate::control::{EntryFigures, ToNode};
+use crate::link::Link;
+use colo_protocol::NodeName;
+use colo_trace::{Fault, Plan};
+
+impl Pair<'_> {
+    /// What is to go wrong in this pair.
+    pub(super) fn plan(&self) -> &Plan {
+        let later = self.pairs.checked_sub(1).and_then(|index| self.options.replacements.get(index));
+        later.unwrap_or(&self.options.plan)
+    }
+
+    /// Whether there is another replacement for whoever serves alone.
+    pub(super) fn has_replacements(&self) -> bool {
+        self.pairs < self.options.replacements.len()
+    }
+
+    /// Gives the survivor a replacement, if it has shown that it serves, and nothing more comes of its peer.
+    pub(super) fn replace(&mut self) -> Result<(), RunError> {
+        let Some((_, replies)) = self.latest_failover.filter(|_| self.has_replacements() && !self.joins)
+        else {
+            return Ok(());
+        };
+        let (survivor, peer) = (self.serving, self.serving.peer());
+        let serves =
+            self.process(survivor).is_alive() && self.clients.seen >= replies + REPLIES_AFTER_FAILOVER;
+        if !serves || !self.is_settled(peer) {
+            return Ok(());
+        }
+        if self.process(peer).is_alive() {
+            // It has stopped for good, or is of no use. What it has said by then is heard first.
+            self.kill(peer);
+        }
+        if self.ended[peer as usize] { self.begin_pair(survivor) } else { Ok(()) }
+    }
+
+    fn begin_pair(&mut self, survivor: NodeName) -> Result<(), RunError> {
+        self.end_pair();
+        if survivor == NodeName::Secondary {
+            self.processes.swap(0, 1);
+        }
+        let [primary, secondary] = &mut self.processes;
+        primary.becomes(NodeName::Primary);
+        let sender = self.sender.clone();
+        *secondary = Process::start(NodeName::Secondary, &self.options.node, &self.directory, sender)?;
+        self.serving = NodeName::Primary;
+        self.pairs += 1;
+        self.joins = true;
+        self.manager.begin_pair();
+        self.granted = None;
+        (self.took_over, self.ended, self.waits_for_silence) = Default::default();
+        self.halted = false;
+        self.passed.clear();
+        self.stood_at.clear();
+        let plan = self.plan().clone();
+        let [end_of_survivor, end_of_replacement] = Link::pair(self.options.link)?;
+        let mut config = self.options.node_config(NodeName::Secondary);
+        (config.joins, config.plan) = (true, plan);
+        self.process(NodeName::Secondary).configure(config, Some(&end_of_replacement));
+        self.introduces = Some(end_of_survivor);
+        Ok(())
+    }
+
+    /// The replacement has started: now the survivor hears of it. Before, it would have nobody to read what it sends.
+    pub(super) fn introduce(&mut self) {
+        let Some(end) = self.introduces.take() else { return };
+        let plan = Box::new(self.plan().clone());
+        self.process(NodeName::Primary).hand(&ToNode::Protect(plan), &end);
+    }
+
+    /// What the plan of this pair has come to.
+    pub(super) fn end_pair(&mut self) {
+        let struck = self.outcome.struck.get(self.struck_before..).unwrap_or_default();
+        let unreached = |fault: &&Fault| !struck.contains(&(fault.at, fault.action));
+        let unreached: Vec<_> = self.plan().faults.iter().filter(unreached).copied().collect();
+        let closed: Vec<_> = self.closed().copied().collect();
+        self.struck_before = self.outcome.struck.len();
+        self.outcome.unreached.extend(unreached);
+        self.outcome.closed.extend(closed);
+    }
+
+    /// The survivor is protected: from here on it is a pair like the first.
+    pub(super) fn protected(&mut self, figures: EntryFigures) {
+        self.joins = false;
+        self.latest_failover = None;
+        self.checkpoints_before = self.outcome.checkpoints.len() as u64;
+        self.outcome.entries.push(figures);
+    }
+}
