@@ -16,7 +16,7 @@ mod service;
 mod writer;
 
 use abi::Parameters;
-use bare::{load, out, store};
+use bare::{load, out, read_slot, store, write_slot};
 use core::arch::asm;
 use misdeed::Misdeed;
 use service::Service;
@@ -77,7 +77,17 @@ fn misbehave(misdeed: Misdeed, parameters: &Parameters) {
         Misdeed::OutputJumps if put < 1 << 32 => put_output_at(1 << 63),
         Misdeed::OutputWraps if put < 1 << 32 => put_output_at(u64::MAX),
         Misdeed::RepliesWithoutEnd => {
-            store(abi::REPLIES_PUT, put.wrapping_add(abi::RING_SLOTS - put.wrapping_sub(taken)));
+            (0..abi::RING_SLOTS).for_each(|n| write_slot(abi::slot_address(abi::REPLY_RING, n), [0; 8]));
+            store(abi::REPLIES_PUT, taken.wrapping_add(abi::RING_SLOTS));
+        }
+        // As many as it has ever given, from the first on: the ring holds them.
+        Misdeed::RepeatsItself if put == taken => {
+            let given = put.min(abi::RING_SLOTS);
+            store(abi::REPLIES_PUT, put.wrapping_add(given));
+            for n in 0..given {
+                let slot = read_slot(abi::slot_address(abi::REPLY_RING, put.wrapping_sub(given) + n));
+                write_slot(abi::slot_address(abi::REPLY_RING, put.wrapping_add(n)), slot);
+            }
         }
         Misdeed::ScribblesOverTheRings => scribble(),
         Misdeed::RingsInOneInstruction => ring_in_one_instruction(),
@@ -101,7 +111,10 @@ fn misbehave(misdeed: Misdeed, parameters: &Parameters) {
         Misdeed::Spins => loop {
             core::hint::spin_loop();
         },
-        Misdeed::OutputJumps | Misdeed::OutputWraps | Misdeed::RingsWithoutEnd => {}
+        Misdeed::OutputJumps
+        | Misdeed::OutputWraps
+        | Misdeed::RepeatsItself
+        | Misdeed::RingsWithoutEnd => {}
         other => execute(other, parameters),
     }
 }

@@ -22,6 +22,8 @@ pub enum Misdeed {
     OutputWraps,
     /// A ring full of replies that nobody asked for, again and again.
     RepliesWithoutEnd,
+    /// The replies that it has given, again and again, and no others.
+    RepeatsItself,
     /// It writes over both rings and all counters, and never leaves.
     ScribblesOverTheRings,
     /// It rings the doorbell and does nothing else, though there is a tick to be worked off.
@@ -84,7 +86,7 @@ pub enum Misdeed {
 
 impl Misdeed {
     /// All of them; the guest is told the place in this list.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::RepliesBeyondTheRing,
         Self::RepliesGoBack,
         Self::RepliesAtTheEndOfNumbers,
@@ -93,6 +95,7 @@ impl Misdeed {
         Self::OutputJumps,
         Self::OutputWraps,
         Self::RepliesWithoutEnd,
+        Self::RepeatsItself,
         Self::ScribblesOverTheRings,
         Self::RingsWithoutEnd,
         Self::RingsInOneInstruction,

@@ -82,6 +82,7 @@ fn expected(misdeed: Misdeed) -> Vec<Outcome> {
         Misdeed::OutputJumps
         | Misdeed::OutputWraps
         | Misdeed::RepliesWithoutEnd
+        | Misdeed::RepeatsItself
         | Misdeed::RingsWithoutEnd
         | Misdeed::AlwaysAwake
         | Misdeed::WakesAtTheEndOfTime
@@ -284,4 +285,15 @@ fn a_guest_that_never_leaves_is_checkpointed_until_its_clients_lose_patience() {
     let violation = outcome.violation.map(|violation| violation.to_string());
     assert_eq!(violation.as_deref(), Some("unanswered: no client has heard anything for 20 s"));
     assert!(outcome.checkpoints.len() > 100, "{} checkpoints", outcome.checkpoints.len());
+}
+
+/// What its clients have heard before is no answer.
+#[test]
+fn a_guest_that_only_repeats_itself_counts_as_silent() {
+    if !kvm_or_skip("a_guest_that_only_repeats_itself_counts_as_silent") {
+        return;
+    }
+    let (outcome, _) = run(Misdeed::RepeatsItself, 20).unwrap();
+    let violation = outcome.violation.map(|violation| violation.to_string());
+    assert_eq!(violation.as_deref(), Some("unanswered: no client has heard anything for 20 s"));
 }

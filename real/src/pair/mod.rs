@@ -215,8 +215,8 @@ impl<'a> Pair<'a> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if self.clients.seen != last_reply.0 {
-                last_reply = (self.clients.seen, Instant::now());
+            if self.clients.answered != last_reply.0 {
+                last_reply = (self.clients.answered, Instant::now());
             }
             if last_reply.1.elapsed() > patience {
                 self.violate(RunViolation::Silence { seconds: patience.as_secs() });
