@@ -287,6 +287,25 @@ fn a_guest_that_never_leaves_is_checkpointed_until_its_clients_lose_patience() {
     assert!(outcome.checkpoints.len() > 100, "{} checkpoints", outcome.checkpoints.len());
 }
 
+/// More output than a checkpoint can carry, between two checkpoints: the guest has to wait, and not the host to keep it.
+#[test]
+fn a_guest_that_answers_without_end_waits_for_its_checkpoint() {
+    if !kvm_or_skip("a_guest_that_answers_without_end_waits_for_its_checkpoint") {
+        return;
+    }
+    let (outcome, measured) = run(Misdeed::RepliesWithoutEnd, 3_000).unwrap();
+    let violation = outcome.violation.map(|violation| violation.to_string());
+    let unasked =
+        "unasked: client 0's request 0 is answered 0 with serial 0, but that request was never sent";
+    assert_eq!(
+        (violation.as_deref(), outcome.failovers),
+        (Some(unasked), 0),
+        "its clients find out, at the release"
+    );
+    let most = measured.slices().iter().flat_map(|slice| slice.resident_bytes).max().unwrap();
+    assert!(most < 400 << 20, "{} MiB", most >> 20);
+}
+
 /// What its clients have heard before is no answer.
 #[test]
 fn a_guest_that_only_repeats_itself_counts_as_silent() {
