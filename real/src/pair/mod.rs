@@ -8,6 +8,8 @@ mod clients;
 mod demand;
 mod failover_times;
 mod faults;
+#[cfg(test)]
+mod hostile_peer;
 mod manager;
 mod measured;
 mod memory;
