@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use super::process::{Heard, NodeCommand, Process};
-use crate::abi::{OP_ADD, OP_GET, PAGE_BYTES, Request};
+use crate::abi::{OP_ADD, OP_GET, PAGE_BYTES, REPLIES_PUT, Request};
 use crate::control::{FromNode, LinkConfig, NodeConfig, ToNode};
 use crate::link::{Address, LinkKind};
 use crate::vm::{CpuState, Guest, Machine, MachineConfig, Workload, encode};
@@ -202,6 +202,13 @@ impl State {
         machine.harvest(&mut dirty).unwrap();
         let pages = dirty.into_iter().map(|page| (page, *machine.page(page).unwrap())).collect();
         Self { pages, cpu, output }
+    }
+
+    /// The RAM says that its output ends here.
+    fn set_replies_put(&mut self, end: u64) {
+        let counters = self.pages.iter_mut().find(|(page, _)| *page == REPLIES_PUT / PAGE_BYTES).unwrap();
+        let place = usize::try_from(REPLIES_PUT % PAGE_BYTES).unwrap();
+        counters.1[place..place + 8].copy_from_slice(&end.to_le_bytes());
     }
 
     fn blob(&self) -> Vec<u8> {
@@ -472,6 +479,34 @@ fn a_state_that_no_machine_can_take_is_never_served() {
             victim.heard.try_iter().find(|heard| matches!(heard, Heard::Message(_, FromNode::TookOver)));
         assert!(said.is_none() && victim.process.is_alive(), "{row}: {said:?}");
         victim.holds_little();
+    }
+}
+
+/// Output that cannot be: the checkpoint is whole and its checksum right, and nothing of it is loaded.
+#[test]
+fn a_state_whose_output_cannot_be_is_refused_before_it_is_loaded() {
+    if !kvm_or_skip("a_state_whose_output_cannot_be_is_refused_before_it_is_loaded") {
+        return;
+    }
+    let good = State::good();
+    for (row, output_end, output_bytes, text) in [
+        // The next reply would have no number.
+        ("the end of numbers", u64::MAX, 64, "64 bytes of withheld output that ends at 18446744073709551615"),
+        ("before the beginning", 0, 64, "64 bytes of withheld output that ends at 0"),
+        ("half a reply", 1, 32, "32 bytes of withheld output that ends at 1"),
+    ] {
+        let mut other = State::good();
+        other.output.truncate(output_bytes);
+        other.set_replies_put(output_end);
+        let mut victim = protected(&good, row);
+        requested(&mut victim);
+        let blob = other.blob_ending_at(output_end);
+        let stream = other.stream(&mut victim.encoder, blob.len() as u64, &blob);
+        victim.send(&stream);
+        let (errors, unusable) = victim.exits();
+        assert!(errors.iter().any(|error| error.contains(text)), "{row}: {errors:?}");
+        assert!(!unusable, "{row}");
+        victim.serves_alone(GOOD);
     }
 }
 
