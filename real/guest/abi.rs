@@ -1,6 +1,6 @@
 //! What the host and the guest agree on: addresses, ring slots, doorbell ports, the parameter block.
 //!
-//! Compiled into both sides (`real/src/lib.rs` and the guests: `kv.rs`, `dirtier.rs`, `mixed.rs`), so it is `no_std`, holds no pointer and does
+//! Compiled into both sides (`real/src/lib.rs` and the guests: `kv.rs`, `dirtier.rs`, `mixed.rs`, `hostile.rs`), so it is `no_std`, holds no pointer and does
 //! no I/O. Everything in guest memory is a little-endian `u64`; every counter counts from zero and never goes back.
 //!
 //! ```text
@@ -179,6 +179,8 @@ pub struct Parameters {
     pub pages_per_second: u64,
     /// Pages of the working area that are written to; 0 for all of it.
     pub area_pages_asked: u64,
+    /// How the guest `hostile` misbehaves.
+    pub misdeed: u64,
 }
 
 impl Parameters {
@@ -191,6 +193,7 @@ impl Parameters {
             pattern,
             pages_per_second,
             area_pages_asked,
+            misdeed,
         } = self;
         [
             memory_bytes,
@@ -199,7 +202,7 @@ impl Parameters {
             pattern,
             pages_per_second,
             area_pages_asked,
-            0,
+            misdeed,
             0,
         ]
     }
@@ -213,6 +216,7 @@ impl Parameters {
             pattern,
             pages_per_second,
             area_pages_asked,
+            misdeed,
             ..,
         ] = slot;
         Self {
@@ -222,6 +226,7 @@ impl Parameters {
             pattern,
             pages_per_second,
             area_pages_asked,
+            misdeed,
         }
     }
 

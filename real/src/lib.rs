@@ -15,6 +15,9 @@
 #[path = "../guest/abi.rs"]
 pub mod abi;
 mod error;
+#[doc(hidden)]
+#[path = "../guest/misdeed.rs"]
+pub mod misdeed;
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod control;

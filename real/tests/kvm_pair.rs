@@ -7,34 +7,20 @@ mod common;
 
 use colo_protocol::{CheckpointNumber, Detection, NodeName, Rules, rules_named};
 use colo_real::{
-    Guest, LinkKind, NodeCommand, Pattern, RunError, RunOptions, RunOutcome, RunViolation, Workload,
-    run_node, run_pair,
+    Guest, LinkKind, Pattern, RunError, RunOptions, RunOutcome, RunViolation, Workload, run_pair,
 };
 use colo_trace::{
     Fault, FaultAction, Gate, Kind, Log, NamedRules, Plan, Point, Record, Trace, Verdict, conform, diagram,
     points_of,
 };
-use common::kvm_or_skip;
-use std::path::Path;
+use common::{kvm_or_skip, node_after, run_as_node};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
 /// Not a test: a node's process, when a pair has started this program as one.
 #[test]
 fn node_process() {
-    if let Ok(words) = std::env::var("COLO_TEST_NODE") {
-        let words: Vec<_> = words.split(' ').collect();
-        let [_, control, _, name] = words[..] else { panic!("{words:?}") };
-        let name = NodeName::ALL.into_iter().find(|node| node.name() == name).unwrap();
-        run_node(Path::new(control), name).unwrap();
-    }
-}
-
-/// Starts this program as a node, after a line of shell that finds the node's name in `$4`.
-fn node_after(shell: &str) -> NodeCommand {
-    let program = std::env::current_exe().unwrap();
-    let script = format!("{shell}\nCOLO_TEST_NODE=\"$*\" exec \"$0\" --exact node_process --nocapture");
-    NodeCommand { program: "sh".into(), arguments: vec!["-c".into(), script.into(), program.into()] }
+    run_as_node();
 }
 
 fn dirty(pages_per_tick: u64) -> Workload {

@@ -2,7 +2,8 @@
 //!
 //! A node that has begun opens nothing, connects to nobody and starts nothing. Its machine is there, its link and the
 //! line to the harness stand, its guest's thread waits. So when a peer or a guest has taken it over there is little that
-//! can be done with it: whatever is not on the list kills the process, as Firecracker has it.
+//! can be done with it: whatever is not on the list kills the process, as Firecracker has it. Only to open a file is an
+//! error, for that is what the allocator tries when it shrinks, and a panic that looks for its backtrace; both do without.
 
 use kvm_bindings::{
     KVMIO, kvm_debugregs, kvm_dirty_log, kvm_mp_state, kvm_msrs, kvm_regs, kvm_sregs, kvm_vcpu_events,
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 use vmm_sys_util::ioctl::{_IOC_NONE, _IOC_READ, _IOC_WRITE, ioctl_expr};
 
 /// Calls that are harmless whatever they are given, because all that they work on is the process's own.
-const FREE: [libc::c_long; 29] = [
+const FREE: [libc::c_long; 30] = [
     // The link, the control channel, the event of the guest's thread; stderr, for the last words of a panic.
     libc::SYS_read,
     libc::SYS_readv,
@@ -52,6 +53,8 @@ const FREE: [libc::c_long; 29] = [
     libc::SYS_madvise,
     // Seeds of the standard library's hash maps.
     libc::SYS_getrandom,
+    // Refused by a filter of its own.
+    libc::SYS_openat,
 ];
 
 /// The bytes of a structure, as an ioctl's number has them.
@@ -86,7 +89,16 @@ const MACHINE: [libc::c_ulong; 17] = [
 pub(super) fn confine() -> Result<(), seccompiler::Error> {
     // What the kernel has told the process at its start: rustix reads it, perhaps from a file, when it is first needed.
     let _ = rustix::param::page_size();
+    // Of several filters the strictest has its way.
+    seccompiler::apply_filter_all_threads(&no_file()?)?;
     seccompiler::apply_filter_all_threads(&program(SeccompAction::KillProcess)?)
+}
+
+/// To open a file is no right of the process.
+fn no_file() -> Result<BpfProgram, BackendError> {
+    let refused = SeccompAction::Errno(libc::EACCES.unsigned_abs());
+    let rules = BTreeMap::from([(libc::SYS_openat, Vec::new())]);
+    SeccompFilter::new(rules, SeccompAction::Allow, refused, TargetArch::x86_64)?.try_into()
 }
 
 /// The list, and what comes of a call that is not on it.
@@ -133,6 +145,7 @@ mod tests {
         let refused = SeccompAction::Errno(Errno::XDEV.raw_os_error().unsigned_abs());
         thread::scope(|scope| {
             let thread = scope.spawn(|| {
+                seccompiler::apply_filter(&no_file().unwrap()).unwrap();
                 seccompiler::apply_filter(&program(refused).unwrap()).unwrap();
                 work()
             });
@@ -142,7 +155,8 @@ mod tests {
 
     /// Whether it was the filter that refused this.
     fn is_refused<T>(result: std::io::Result<T>) -> bool {
-        result.is_err_and(|error| error.raw_os_error() == Some(Errno::XDEV.raw_os_error()))
+        let by_filter = [Errno::XDEV, Errno::ACCESS].map(|error| Some(error.raw_os_error()));
+        result.is_err_and(|error| by_filter.contains(&error.raw_os_error()))
     }
 
     #[test]

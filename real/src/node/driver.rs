@@ -12,10 +12,10 @@ use super::silence::Silence;
 use super::staging::{Limits, RAM_BLOCK, StagedDevices, Staging};
 use super::vcpu::VcpuThread;
 use super::{Control, NodeError, wait_for};
-use crate::abi::{Reply, Request};
+use crate::abi::{Reply, Request, Slot};
 use crate::control::{FromNode, NodeConfig, ToNode};
 use crate::link::Link;
-use crate::vm::{Machine, RunningMemory};
+use crate::vm::{BLOB_BYTES_MAX, Machine, RunningMemory};
 use colo_protocol::wire::{BlockName, DEFAULT_RAM_SECTION_ID, Decoder, Encoder};
 use colo_protocol::{
     Effect, Input, InputKind, Message, Node, NodeName, Operation, OutputBuffer, ProtocolError,
@@ -26,6 +26,12 @@ use rustix::time::{ClockId, clock_gettime};
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
+
+/// Units of output that are withheld, beyond which the guest waits until some are released: a checkpoint carries them.
+const MAX_WITHHELD: usize = 1 << 17;
+
+// What comes before the guest stands still, and the processor, have room beside them.
+const _: () = assert!(2 * MAX_WITHHELD * size_of::<Slot>() < BLOB_BYTES_MAX);
 
 /// The operation in hand, and how far it has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -385,7 +391,9 @@ impl Driver {
         timeout: Option<&Timespec>,
     ) -> Result<[bool; 4], NodeError> {
         // What waits at a gate, or finds no room, is looked at again when something else has happened.
-        let outputs = self.node.queue().has_room() && !self.input_would_wait(InputKind::GuestOutput);
+        let outputs = self.node.queue().has_room()
+            && self.output.units().len() < MAX_WITHHELD
+            && !self.input_would_wait(InputKind::GuestOutput);
         let paced = self.end.paced_until(Instant::now()).is_some();
         let sends = !self.outgoing.is_empty() && !paced && !self.transfer_is_held();
         let mut polled = vec![

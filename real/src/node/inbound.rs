@@ -16,12 +16,15 @@ pub(super) struct Inbound {
     filled: usize,
     /// How much of that has been decoded.
     decoded: usize,
+    /// Whether the decoder may find something that it has not found yet: also where no byte is left, for a device state
+    /// of no bytes is whole at once.
+    is_pending: bool,
 }
 
 impl Inbound {
     /// Whether there is something to decode.
     pub(super) const fn is_pending(&self) -> bool {
-        self.decoded < self.filled
+        self.is_pending
     }
 
     /// What is to be decoded.
@@ -34,14 +37,14 @@ impl Inbound {
         self.decoded = self.filled - rest;
     }
 
-    /// Forgets what has not been decoded.
+    /// All of it has been decoded, or is to be forgotten: there is nothing in it until more comes.
     pub(super) fn skip(&mut self) {
-        self.decoded = self.filled;
+        (self.decoded, self.is_pending) = (self.filled, false);
     }
 
     /// Forgets all of it: nothing that is staged may be a part of it.
     pub(super) fn clear(&mut self) {
-        (self.filled, self.decoded) = (0, 0);
+        (self.filled, self.decoded, self.is_pending) = (0, 0, false);
     }
 
     /// Reads what is there behind what has been read.
@@ -53,6 +56,7 @@ impl Inbound {
         let moved = link.read(&mut self.bytes[self.filled..end]);
         if let Moved::Bytes(count) = moved {
             self.filled += count;
+            self.is_pending = true;
         }
         moved
     }

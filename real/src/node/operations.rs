@@ -1,9 +1,9 @@
 //! Operations on the VM and transfers: begun by an effect, advanced in stages, ended by an input.
 
 use super::driver::{Driver, InHand};
-use super::staging::StagedDevices;
+use super::staging::{StagedDevices, UNIT_BYTES};
 use super::{Control, NodeError};
-use crate::abi::{Reply, Slot};
+use crate::abi::Reply;
 use crate::control::FromNode;
 use crate::vm::{Machine, encode};
 use colo_protocol::{CheckpointNumber, Input, Message, Operation, OutputBuffer, OutputOffset};
@@ -12,9 +12,6 @@ use std::time::Instant;
 
 /// What is no more than this is sent together with what comes next, bytes.
 const LITTLE: usize = 1 << 16;
-
-/// The bytes of a withheld unit of output.
-const UNIT_BYTES: usize = size_of::<Slot>();
 
 impl Driver {
     pub(super) fn begin(&mut self, operation: Operation, control: &mut Control) -> Result<(), NodeError> {
@@ -171,7 +168,7 @@ impl Driver {
                 pages.clear();
                 self.staging = pages;
                 loaded?;
-                (buffered(&devices)?, devices.output_end)
+                (buffered(&devices), devices.output_end)
             }
             // The initial state: both sides have booted the same program.
             None => (OutputBuffer::default(), 0),
@@ -192,21 +189,14 @@ fn restore(machine: &mut Machine, devices: &StagedDevices) -> Result<(), String>
 }
 
 /// The units of output that came with a checkpoint.
-fn buffered(devices: &StagedDevices) -> Result<OutputBuffer<Reply>, String> {
-    let (units, rest) = devices.output.as_chunks::<UNIT_BYTES>();
-    let count = units.len() as u64;
-    if !rest.is_empty() || count > devices.output_end {
-        return Err(format!(
-            "{} bytes of withheld output that ends at {}",
-            devices.output.len(),
-            devices.output_end
-        ));
-    }
-    let mut buffer = OutputBuffer::starting_at(OutputOffset(devices.output_end - count));
+fn buffered(devices: &StagedDevices) -> OutputBuffer<Reply> {
+    let (units, _) = devices.output.as_chunks::<UNIT_BYTES>();
+    let start = devices.output_end.saturating_sub(units.len() as u64);
+    let mut buffer = OutputBuffer::starting_at(OutputOffset(start));
     for unit in units {
         let (words, _) = unit.as_chunks::<8>();
         let slot = std::array::from_fn(|place| words.get(place).map_or(0, |word| u64::from_le_bytes(*word)));
         buffer.push(Reply::from_slot(slot));
     }
-    Ok(buffer)
+    buffer
 }

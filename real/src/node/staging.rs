@@ -5,7 +5,7 @@
 //! device state's checksum.
 
 use super::inbound::Inbound;
-use crate::abi::PAGE_BYTES;
+use crate::abi::{PAGE_BYTES, Slot};
 use crate::vm::{BLOB_BYTES_MAX, CpuState, Machine, Page, decode};
 use colo_protocol::wire::{BlockName, Body};
 use std::ops::Range;
@@ -15,6 +15,12 @@ mod tests;
 
 /// Bytes of a page.
 const PAGE: usize = size_of::<Page>();
+
+/// The bytes of a withheld unit of output.
+pub(super) const UNIT_BYTES: usize = size_of::<Slot>();
+
+/// Where output may end: from here no guest comes to where numbers do.
+const OUTPUT_END_MAX: u64 = u64::MAX / 2;
 
 /// The name under which the guest's memory goes over the link, as QEMU's PC machine calls it.
 pub(super) const RAM_BLOCK: &str = "pc.ram";
@@ -57,7 +63,7 @@ pub(super) struct StagedDevices {
     pub(super) cpu: Box<CpuState>,
     /// The end of the output.
     pub(super) output_end: u64,
-    /// The withheld units, as they were encoded.
+    /// The withheld units, as they were encoded: whole ones, and no more than end there.
     pub(super) output: Vec<u8>,
 }
 
@@ -139,6 +145,11 @@ impl Staging {
     /// The device state, now that all of it is there.
     pub(super) fn whole_devices(&self) -> Result<StagedDevices, String> {
         let decoded = decode(&self.blob).map_err(|error| error.to_string())?;
+        let (bytes, end) = (decoded.output.len(), decoded.output_end);
+        let begins_somewhere = (bytes / UNIT_BYTES) as u64 <= end;
+        if !bytes.is_multiple_of(UNIT_BYTES) || !begins_somewhere || end > OUTPUT_END_MAX {
+            return Err(format!("{bytes} bytes of withheld output that ends at {end}"));
+        }
         let output = decoded.output.to_vec();
         Ok(StagedDevices { cpu: Box::new(decoded.cpu), output_end: decoded.output_end, output })
     }

@@ -247,8 +247,10 @@ impl Driver {
                 _ => None,
             };
         }
-        let rest = rest.len();
-        self.inbound.leave(rest);
+        match rest.len() {
+            0 if found.is_none() => self.inbound.skip(),
+            rest => self.inbound.leave(rest),
+        }
         if found == Some(Input::DeviceStateReceived) {
             self.staged = Some(self.staging.whole_devices()?);
         }

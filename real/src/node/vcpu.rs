@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 /// Requests that may wait for the guest; the network drops what comes beyond.
 const MAX_WAITING_REQUESTS: usize = 4096;
 
+/// Replies that wait for the node, beyond which the guest does: it can produce them faster than anybody takes them.
+const MAX_WAITING_REPLIES: usize = 4096;
+
 /// The guest's thread, seen from the node.
 pub(super) struct VcpuThread {
     shared: Arc<Shared>,
@@ -46,6 +49,13 @@ struct Switch {
     requests: VecDeque<Request>,
     replies: Vec<Reply>,
     failure: Option<String>,
+}
+
+impl Switch {
+    /// Whether the guest has to wait until its replies are taken.
+    const fn is_full(&self) -> bool {
+        self.replies.len() >= MAX_WAITING_REPLIES
+    }
 }
 
 /// The guest's time: it passes while the guest may execute, and stands still when the guest does.
@@ -147,6 +157,10 @@ impl VcpuThread {
         // It is readable at most once per write: an empty one has been read already.
         let _ = rustix::io::read(&self.shared.event, &mut [0; 8]);
         let mut switch = lock(&self.shared.switch);
+        if switch.is_full() {
+            // The guest waits for that.
+            self.shared.changed.notify_all();
+        }
         replies.append(&mut switch.replies);
         switch.failure.take().map_or(Ok(()), Err)
     }
@@ -219,7 +233,8 @@ impl Shared {
     }
 
     /// Gives the guest its requests and the time. False when it is to stand still, or would only ring the doorbell. One
-    /// that waits for a time of its own keeps its clock, and with it the machine, until then.
+    /// that waits for a time of its own, or until the node takes replies, keeps its clock, and with it the machine, until
+    /// then.
     fn supply(&self, machine: &mut Machine, clock: &mut GuestClock) -> Result<bool> {
         let mut switch = lock(&self.switch);
         loop {
@@ -227,6 +242,10 @@ impl Shared {
                 return Ok(false);
             }
             switch.due = false;
+            if switch.is_full() {
+                switch = self.changed.wait(switch).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
             while let Some(request) = switch.requests.front() {
                 if !machine.put_request(request)? {
                     break;

@@ -60,8 +60,8 @@ impl Alone<'_> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if self.clients.seen != last_reply.0 {
-                last_reply = (self.clients.seen, Instant::now());
+            if self.clients.answered != last_reply.0 {
+                last_reply = (self.clients.answered, Instant::now());
             }
             if last_reply.1.elapsed() > PATIENCE {
                 return Ok(Some(RunViolation::Silence { seconds: PATIENCE.as_secs() }));

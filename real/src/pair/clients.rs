@@ -41,6 +41,8 @@ pub(super) struct Clients {
     draining: bool,
     /// Replies seen, each once.
     pub(super) seen: u64,
+    /// Requests that have been answered: what a service says over and over is seen, and is no answer.
+    pub(super) answered: u64,
     pub(super) measured: Measured,
 }
 
@@ -82,6 +84,7 @@ impl Clients {
             early: Vec::new(),
             draining: false,
             seen: 0,
+            answered: 0,
             measured: Measured::new(Instant::now()),
         }
     }
@@ -213,6 +216,7 @@ impl Clients {
             return Ok(());
         }
         self.idle.insert(client);
+        self.answered += 1;
         self.measured.answered(open.since, Instant::now(), open.at_failover);
         self.windows.answered(open.window, reply)
     }

@@ -8,6 +8,8 @@ mod clients;
 mod demand;
 mod failover_times;
 mod faults;
+#[cfg(test)]
+mod hostile_peer;
 mod manager;
 mod measured;
 mod memory;
@@ -218,8 +220,8 @@ impl<'a> Pair<'a> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if self.clients.seen != last_reply.0 {
-                last_reply = (self.clients.seen, Instant::now());
+            if self.clients.answered != last_reply.0 {
+                last_reply = (self.clients.answered, Instant::now());
             }
             if self.clients.are_nobody() && last_reply.1.elapsed() > PATIENCE {
                 return Err(RunError::NotReady);

@@ -21,8 +21,9 @@ const GIB: u64 = 1 << 30;
 const CR0: u64 = 0x8001_0033;
 /// PAE, and SSE with its exceptions.
 const CR4: u64 = 0x0620;
-/// System calls, long mode enabled and active, no-execute.
-const EFER: u64 = 0x0d01;
+/// Long mode enabled and active, no-execute. No system calls: they would go to ring 0, at an address that the guest has
+/// written to.
+const EFER: u64 = 0x0d00;
 /// I/O privilege level 3, no interrupts.
 const RFLAGS: u64 = 0x3002;
 

@@ -23,7 +23,7 @@ pub(super) type XsaveRegion = [u32; 1024];
 #[derive(Clone, Debug)]
 pub struct CpuState {
     pub(super) regs: kvm_regs,
-    pub(super) sregs: kvm_sregs,
+    pub(crate) sregs: kvm_sregs,
     /// The content of `kvm_xsave`, which cannot be cloned.
     pub(super) xsave: XsaveRegion,
     pub(super) xcrs: kvm_xcrs,

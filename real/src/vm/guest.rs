@@ -2,6 +2,7 @@
 //! to do beside answering requests.
 
 use crate::abi::{self, Parameters};
+use crate::misdeed::Misdeed;
 use serde::{Deserialize, Serialize};
 
 /// A program.
@@ -14,6 +15,9 @@ pub enum Guest {
     Dirtier,
     /// It has timers, at which it writes, reads and copies.
     Mixed,
+    /// It misbehaves. For tests; no user can choose it.
+    #[doc(hidden)]
+    Hostile(Misdeed),
 }
 
 impl Guest {
@@ -23,6 +27,15 @@ impl Guest {
             Self::Kv => include_bytes!(concat!(env!("OUT_DIR"), "/kv.bin")),
             Self::Dirtier => include_bytes!(concat!(env!("OUT_DIR"), "/dirtier.bin")),
             Self::Mixed => include_bytes!(concat!(env!("OUT_DIR"), "/mixed.bin")),
+            Self::Hostile(_) => include_bytes!(concat!(env!("OUT_DIR"), "/hostile.bin")),
+        }
+    }
+
+    /// How it misbehaves, if it does, as it is told.
+    const fn misdeed(self) -> u64 {
+        match self {
+            Self::Kv | Self::Dirtier | Self::Mixed => 0,
+            Self::Hostile(misdeed) => misdeed.number(),
         }
     }
 }
@@ -61,6 +74,7 @@ impl Workload {
             dirty_pages_per_tick: self.pages_per_tick,
             pages_per_second: self.pages_per_second,
             area_pages_asked: self.area_pages,
+            misdeed: self.guest.misdeed(),
             pattern: match self.pattern {
                 Pattern::Sequential => abi::PATTERN_SEQUENTIAL,
                 Pattern::Random => abi::PATTERN_RANDOM,
