@@ -256,6 +256,7 @@ impl Row {
             checkpoints: all().flat_map(|outcome| outcome.checkpoints.clone()).collect(),
             failovers: all().map(|outcome| outcome.failovers).sum(),
             replies: all().map(|outcome| outcome.replies).sum(),
+            protected_again: 0,
             entries: Vec::new(),
             takeover_us: all().flat_map(|outcome| outcome.takeover_us.clone()).collect(),
             struck: all().flat_map(|outcome| outcome.struck.clone()).collect(),

@@ -63,7 +63,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
     /// Kill a node at every protocol point of a checkpoint, the one and the other, a fresh pair each time.
-    #[arg(long, value_enum, conflicts_with_all = ["plan", "trace"], value_name = "WHICH")]
+    #[arg(long, value_enum, conflicts_with = "plan", value_name = "WHICH")]
     crash_points: Option<CrashPoints>,
     /// With --crash-points: nodes to kill in all; by default each once at each point.
     #[arg(long, requires = "crash_points", value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
@@ -180,11 +180,12 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
     }
     let options = arguments.options(rules)?;
     kvm_usable().map_err(|error| Failure::Environment(error.to_string()))?;
-    if arguments.crash_points.is_some() && options.lasts.is_some() && !arguments.reprotect {
-        let problem = "--soak with --crash-points goes on after each failover: expected --reprotect, too";
-        return Err(Failure::Input(problem.to_owned()).into());
-    }
     if arguments.crash_points.is_some() && !arguments.reprotect {
+        let one_service = [("--soak", options.lasts.is_some()), ("--trace", arguments.trace.is_some())];
+        if let Some((flag, _)) = one_service.into_iter().find(|(_, is_given)| *is_given) {
+            let problem = format!("{flag} with --crash-points is for one service: expected --reprotect, too");
+            return Err(Failure::Input(problem).into());
+        }
         return run_crash_points(&options, arguments);
     }
     let options = arguments.with_replacements(options)?;
@@ -202,7 +203,7 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
     let problem = arguments.crash_points.and_then(|_| reprotect::problem(&options, &outcome));
     if arguments.json {
         let mut document = document(&options, &outcome);
-        reprotect::enter(&outcome.entries, &mut document);
+        reprotect::enter(&outcome, &mut document);
         if let Some(problem) = &problem {
             (document["problem"], document["verdict"]) = (problem.as_str().into(), "violated".into());
         }
@@ -464,7 +465,7 @@ fn summary(
         listed.for_each(|times| out.push_str(&latency::parts(times)));
         out.push_str(&and_more(measured.failovers.len()));
     }
-    out.push_str(&reprotect::told(&outcome.entries));
+    out.push_str(&reprotect::told(outcome));
     out.push_str(&latency::told(options, measured, outcome.replies));
     out.push_str(&soak.map(Soak::told).unwrap_or_default());
     let grows = soak.and_then(Soak::problem);

@@ -134,7 +134,9 @@ pub(crate) enum FromNode {
     Checkpoint(CheckpointFigures),
     /// The node has been promoted.
     TookOver,
-    /// A survivor is protected by its replacement: checkpoints follow.
+    /// A replacement holds the state of the survivor: checkpoints follow.
+    Joined,
+    /// What that took; told by the survivor when its VM runs again.
     Protected(EntryFigures),
     /// A survivor has lost its replacement before it could be protected.
     LostReplacement,

@@ -85,6 +85,6 @@ fn a_survivor_is_protected_again_whichever_it_is() {
         };
         let outcome = run(&options);
         assert_eq!((&outcome.violation, &outcome.unreached[..]), (&None, &[][..]));
-        assert_eq!((outcome.failovers, outcome.entries.len()), (3, 3), "{:?}", outcome.entries);
+        assert_eq!((outcome.failovers, outcome.protected_again), (3, 3), "{:?}", outcome.entries);
     }
 }

@@ -29,11 +29,11 @@ pub(super) fn problem(options: &RunOptions, outcome: &RunOutcome) -> Option<Stri
         return None;
     }
     let expected = options.replacements.len();
-    if (outcome.failovers, outcome.entries.len()) != (expected as u64, expected) {
+    if [outcome.failovers, outcome.protected_again] != [expected as u64; 2] {
         let failovers = counted(outcome.failovers, "failover", "failovers");
         return Some(format!(
             "{failovers}, and protected again {}, expected {expected} of each",
-            counted(outcome.entries.len() as u64, "time", "times")
+            counted(outcome.protected_again, "time", "times")
         ));
     }
     outcome.trace.as_ref().and_then(deviation)
@@ -49,17 +49,18 @@ const COLUMNS: [Column; 3] = [
 ];
 
 /// For a person.
-pub(super) fn told(entries: &[EntryFigures]) -> String {
-    if entries.is_empty() {
+pub(super) fn told(outcome: &RunOutcome) -> String {
+    if outcome.protected_again == 0 {
         return String::new();
     }
-    let times = counted(entries.len() as u64, "time", "times");
+    let times = counted(outcome.protected_again, "time", "times");
     let mut out = format!(
         "protection   {times} again, by a replacement{:>11} {:>12} {:>12} {:>12}\n",
         "p50", "p90", "p99", "max"
     );
     for (_, heading, column) in COLUMNS {
-        if let Some(Percentiles { p50, p90, p99, max }) = Percentiles::of(entries.iter().map(column)) {
+        if let Some(Percentiles { p50, p90, p99, max }) = Percentiles::of(outcome.entries.iter().map(column))
+        {
             let [p50, p90, p99, max] = [p50, p90, p99, max].map(grouped);
             let _ = writeln!(out, "             {heading:<16} {p50:>23} {p90:>12} {p99:>12} {max:>12}");
         }
@@ -68,10 +69,10 @@ pub(super) fn told(entries: &[EntryFigures]) -> String {
 }
 
 /// For a program.
-pub(super) fn enter(entries: &[EntryFigures], document: &mut Value) {
-    document["protected_again"] = json!(entries.len());
+pub(super) fn enter(outcome: &RunOutcome, document: &mut Value) {
+    document["protected_again"] = json!(outcome.protected_again);
     for (name, _, column) in COLUMNS {
-        let percentiles = Percentiles::of(entries.iter().map(column));
+        let percentiles = Percentiles::of(outcome.entries.iter().map(column));
         document[name] = percentiles.map_or(Value::Null, |percentiles| percentiles.json());
     }
 }

@@ -6,7 +6,7 @@ use super::{Control, NodeError};
 use crate::abi::Reply;
 use crate::control::FromNode;
 use crate::vm::{Machine, encode};
-use colo_protocol::{CheckpointNumber, Input, Message, Operation, OutputBuffer, OutputOffset};
+use colo_protocol::{CheckpointNumber, Input, InputKind, Message, Operation, OutputBuffer, OutputOffset};
 use colo_trace::{Event, Kind, Moment};
 use std::time::Instant;
 
@@ -99,6 +99,10 @@ impl Driver {
                         Input::LoadFailed
                     }
                 };
+                if self.config.joins && input.kind() == InputKind::StateLoaded {
+                    self.config.joins = false;
+                    control.tell(&FromNode::Joined)?;
+                }
                 self.end(input, control)
             }
             Operation::LoadState => {

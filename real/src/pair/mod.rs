@@ -121,6 +121,8 @@ struct Pair<'a> {
     pairs: usize,
     /// The secondary is a replacement that holds no checkpoint yet.
     joins: bool,
+    /// It has left COLO as such: it holds nothing, and never will.
+    is_stillborn: bool,
     /// The survivor's end of the link to a replacement that has not started.
     introduces: Option<Link>,
     /// Faults that struck, and checkpoints that were taken, before this pair was one.
@@ -166,6 +168,7 @@ impl<'a> Pair<'a> {
             ended: [false; 2],
             pairs: 0,
             joins: false,
+            is_stillborn: false,
             introduces: None,
             struck_before: 0,
             checkpoints_before: 0,
@@ -295,7 +298,7 @@ impl<'a> Pair<'a> {
     /// Whether nobody is left who could serve.
     fn is_lost(&self) -> bool {
         let alive = self.alive();
-        let is_empty = |node| self.joins && node == NodeName::Secondary;
+        let is_empty = |node| self.is_stillborn && node == NodeName::Secondary;
         let could = |node| self.manager.is_usable(node) && !is_empty(node) || self.took_over[node as usize];
         !NodeName::ALL.into_iter().any(|node| alive[node as usize] && could(node))
     }
@@ -338,7 +341,10 @@ impl<'a> Pair<'a> {
             FromNode::AtGate(point) => self.stood_at.push(point),
             FromNode::AtPoint(point, actions) => self.strike(name, point, &actions),
             FromNode::TookOver => self.took_over(name),
-            FromNode::ColoExit { unusable, .. } => self.manager.exited(name, unusable, Instant::now()),
+            FromNode::ColoExit { unusable, .. } => {
+                self.is_stillborn |= self.joins && name == NodeName::Secondary;
+                self.manager.exited(name, unusable, Instant::now());
+            }
             FromNode::NotInColo => self.manager.refused(name, self.alive(), Instant::now()),
             FromNode::AskArbiter => self.arbitrate(name),
             FromNode::Halted => self.halted = true,
@@ -346,7 +352,8 @@ impl<'a> Pair<'a> {
             FromNode::Record(record) => self.records.push(record),
             FromNode::Failed(problem) => return Err(RunError::Node(name, problem)),
             FromNode::Started => self.started(),
-            FromNode::Protected(figures) => self.protected(figures),
+            FromNode::Joined => self.joined(),
+            FromNode::Protected(figures) => self.outcome.entries.push(figures),
             FromNode::LostReplacement => self.joins = false,
             FromNode::Hello(_) => {}
         }

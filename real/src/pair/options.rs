@@ -127,7 +127,9 @@ pub struct RunOutcome {
     pub checkpoints: Vec<CheckpointFigures>,
     /// Promotions.
     pub failovers: u64,
-    /// What it took each survivor to be protected again.
+    /// How many times a survivor was protected again.
+    pub protected_again: u64,
+    /// What that took, but for survivors that died before they could tell.
     pub entries: Vec<EntryFigures>,
     /// Replies that clients have seen.
     pub replies: u64,
@@ -151,6 +153,7 @@ impl RunOutcome {
             claimed: true,
             checkpoints: Vec::new(),
             failovers: 0,
+            protected_again: 0,
             entries: Vec::new(),
             replies: 0,
             takeover_us: Vec::new(),

@@ -4,7 +4,7 @@
 use super::options::RunError;
 use super::process::Process;
 use super::{Pair, REPLIES_AFTER_FAILOVER};
-use crate::control::{EntryFigures, ToNode};
+use crate::control::ToNode;
 use crate::link::Link;
 use colo_protocol::NodeName;
 use colo_trace::{Fault, Plan};
@@ -55,7 +55,7 @@ impl Pair<'_> {
         self.manager.begin_pair();
         self.granted = None;
         (self.took_over, self.ended, self.waits_for_silence) = Default::default();
-        self.halted = false;
+        (self.halted, self.is_stillborn) = (false, false);
         self.passed.clear();
         self.stood_at.clear();
         let plan = self.plan().clone();
@@ -85,11 +85,11 @@ impl Pair<'_> {
         self.outcome.closed.extend(closed);
     }
 
-    /// The survivor is protected: from here on it is a pair like the first.
-    pub(super) fn protected(&mut self, figures: EntryFigures) {
+    /// The replacement could take over: from here on it is a pair like the first.
+    pub(super) fn joined(&mut self) {
         self.joins = false;
         self.latest_failover = None;
         self.checkpoints_before = self.outcome.checkpoints.len() as u64;
-        self.outcome.entries.push(figures);
+        self.outcome.protected_again += 1;
     }
 }
