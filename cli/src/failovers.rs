@@ -5,7 +5,7 @@ use crate::report::{counted, grouped, quoted};
 use crate::run::{Unfinished, document};
 use colo_model::{Survivor, Survivors, survivors};
 use colo_protocol::NodeName;
-use colo_real::{RunOptions, RunOutcome};
+use colo_real::{ComparisonOutcome, RunOptions, RunOutcome};
 use colo_trace::{Fault, Plan, Trace, write_trace};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
@@ -254,6 +254,7 @@ impl Row {
             violation: all().find_map(|outcome| outcome.violation.clone()),
             claimed: all().all(|outcome| outcome.claimed),
             checkpoints: all().flat_map(|outcome| outcome.checkpoints.clone()).collect(),
+            comparison: all().fold(ComparisonOutcome::NOTHING_YET, |sum, outcome| sum.and(&outcome.comparison)),
             failovers: all().map(|outcome| outcome.failovers).sum(),
             replies: all().map(|outcome| outcome.replies).sum(),
             takeover_us: all().flat_map(|outcome| outcome.takeover_us.clone()).collect(),

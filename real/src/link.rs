@@ -41,15 +41,14 @@ pub(crate) enum Listener {
 }
 
 impl Listener {
-    /// Listens on a socket of this kind; a Unix socket is made in `directory`.
-    pub(crate) fn bind(kind: LinkKind, directory: &Path) -> io::Result<(Self, Address)> {
+    /// Listens on a socket of this kind; a Unix socket is made at `path`.
+    pub(crate) fn bind(kind: LinkKind, path: &Path) -> io::Result<(Self, Address)> {
         match kind {
             LinkKind::Unix => {
-                let path = directory.join("link");
-                let listener = UnixListener::bind(&path)?;
+                let listener = UnixListener::bind(path)?;
                 // Whoever connects is taken for the primary: nobody else may.
-                std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
-                Ok((Self::Unix(listener), Address::Unix(path)))
+                std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+                Ok((Self::Unix(listener), Address::Unix(path.to_owned())))
             }
             LinkKind::Tcp => {
                 let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -190,7 +189,7 @@ mod tests {
     #[test]
     fn a_unix_socket_is_its_owners_only() {
         let directory = tempfile::tempdir().unwrap();
-        let (_listener, address) = Listener::bind(LinkKind::Unix, directory.path()).unwrap();
+        let (_listener, address) = Listener::bind(LinkKind::Unix, &directory.path().join("link")).unwrap();
         let Address::Unix(path) = address else { panic!("asked for a Unix socket, got {address:?}") };
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }

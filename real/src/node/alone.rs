@@ -1,7 +1,9 @@
 //! A machine that nobody protects: requests go in, and what the guest says leaves at once. No core, no link, no
 //! checkpoints, and so no protocol.
 
+use super::divergence::OwnWay;
 use super::effects::{raw_reply, tell_output};
+use super::inbox::Inbox;
 use super::vcpu::VcpuThread;
 use super::{Control, NodeError, wait_for};
 use crate::abi::Request;
@@ -12,7 +14,7 @@ use std::os::fd::AsFd;
 
 /// Runs the machine until the harness goes.
 pub(super) fn run(control: &mut Control, machine: Machine) -> Result<(), NodeError> {
-    let vcpu = VcpuThread::start(machine)?;
+    let vcpu = VcpuThread::start(machine, Inbox::default(), OwnWay::default())?;
     control.tell(&FromNode::Started)?;
     vcpu.resume();
     let (mut said, mut replies) = (0, Vec::new());
@@ -37,7 +39,7 @@ pub(super) fn run(control: &mut Control, machine: Machine) -> Result<(), NodeErr
 fn carry_out(command: &ToNode, vcpu: &VcpuThread) -> Result<(), NodeError> {
     match *command {
         ToNode::Request([client, sequence, operation, key, value]) => {
-            vcpu.request(Request { client, sequence, operation, key, value });
+            let _number = vcpu.request(Request { client, sequence, operation, key, value });
             Ok(())
         }
         ToNode::Tick => Ok(vcpu.while_still(Machine::tick)?),

@@ -7,6 +7,11 @@
 //!     |-- gates       what a plan holds
 //!     |-- stream      the end of the link
 //!     |-- vcpu        the guest's thread, suspended and resumed
+//!     |-- comparison  both VMs' output, where both execute
+//!     |-- mirror      the connection over which requests go to the other VM and output comes back
+//!     |-- inbox       requests on their way to the guest
+//!     |-- divergence  a guest that goes its own way
+//!     |-- ram_cache   the memory of the checkpoint, where the secondary's guest executes beside it
 //!     |-- outgoing    bytes on their way to the link
 //!     |-- inbound     bytes that have come in, kept while they are staged
 //!     |-- silence     patience with the peer
@@ -17,20 +22,25 @@
 //! No decision of the protocol is taken here.
 
 mod alone;
+mod comparison;
+mod divergence;
 mod driver;
 mod effects;
 mod gates;
 mod inbound;
+mod inbox;
+mod mirror;
 mod operations;
 mod outgoing;
 mod pace;
+mod ram_cache;
 mod saved;
 mod silence;
 mod staging;
 mod stream;
 mod vcpu;
 
-use crate::control::{FromNode, LinkConfig, NodeConfig, ToNode, receive, send};
+use crate::control::{Addresses, FromNode, LinkConfig, NodeConfig, ToNode, receive, send};
 use crate::link::{Link, Listener};
 use crate::vm::{Machine, MachineConfig};
 use colo_protocol::NodeName;
@@ -159,14 +169,21 @@ fn run(control: &mut Control, config: NodeConfig) -> Result<(), NodeError> {
     let mut machine = Machine::new(&MachineConfig { memory_mib: config.memory_mib, prefault: true })?;
     machine.boot(config.workload.guest.image(), &config.workload.parameters())?;
     machine.forget_dirty()?;
-    let link = match &config.link {
+    let (link, comparison) = match &config.link {
         LinkConfig::Listen(kind, directory) => {
-            let (listener, address) = Listener::bind(*kind, directory).map_err(NodeError::Link)?;
-            control.tell(&FromNode::Listening(address))?;
-            take_in(listener, control)?
+            let bind = |name| Listener::bind(*kind, &directory.join(name)).map_err(NodeError::Link);
+            let (listener, link) = bind("link")?;
+            let (compares, comparison) =
+                config.rules.is_hybrid().then(|| bind("comparison")).transpose()?.unzip();
+            control.tell(&FromNode::Listening(Addresses { link, comparison }))?;
+            let link = take_in(listener, control)?;
+            (link, compares.map(|listener| take_in(listener, control)).transpose()?)
         }
-        LinkConfig::Connect(address) => Link::connect(address).map_err(NodeError::Link)?,
+        LinkConfig::Connect(Addresses { link, comparison }) => {
+            let connect = |address| Link::connect(address).map_err(NodeError::Link);
+            (connect(link)?, comparison.as_ref().map(connect).transpose()?)
+        }
         LinkConfig::None => return alone::run(control, machine),
     };
-    driver::Driver::new(config, machine, link)?.run(control)
+    driver::Driver::new(config, machine, link, comparison)?.run(control)
 }

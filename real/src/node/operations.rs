@@ -99,7 +99,10 @@ impl Driver {
             }
             Operation::LoadState => {
                 if let Some((pages, _)) = &self.loading {
-                    self.vcpu.while_still(|machine| pages.apply_ram(&self.inbound, machine))?;
+                    self.vcpu.while_still(|machine| match &mut self.cache {
+                        Some(cache) => cache.load(pages, &self.inbound, machine),
+                        None => pages.apply_ram(&self.inbound, machine),
+                    })?;
                 }
                 self.in_hand = Some(InHand { halfway: true, ..in_hand });
                 self.during(in_hand.operation, control)
@@ -160,28 +163,32 @@ impl Driver {
         }
         let (output, end) = match self.loading.take() {
             Some((mut pages, devices)) => {
-                let loaded = self.vcpu.while_still(|machine| restore(machine, &devices));
+                let next_request = self.vcpu.while_still(|machine| restore(machine, &devices));
                 pages.clear();
                 self.staging = pages;
-                loaded?;
+                self.vcpu.go_on_at(next_request?);
                 (buffered(&devices)?, devices.output_end)
             }
             // The initial state: both sides have booted the same program.
             None => (OutputBuffer::default(), 0),
         };
         self.output = output;
+        if let Some(comparison) = &mut self.comparison {
+            comparison.loaded(OutputOffset(end));
+        }
         Ok(OutputOffset(end))
     }
 }
 
-/// Gives the processor its staged state, and sees that it fits the memory.
-fn restore(machine: &mut Machine, devices: &StagedDevices) -> Result<(), String> {
+/// Gives the processor its staged state, and sees that it fits the memory. The number of the request that the guest is to
+/// be given next.
+fn restore(machine: &mut Machine, devices: &StagedDevices) -> Result<u64, String> {
     machine.restore(&devices.cpu).map_err(|error| error.to_string())?;
     let held = machine.output_end().map_err(|error| error.to_string())?;
     if held != devices.output_end {
         return Err(format!("RAM has output up to {held}, the device state up to {}", devices.output_end));
     }
-    Ok(())
+    machine.requests_put().map_err(|error| error.to_string())
 }
 
 /// The units of output that came with a checkpoint.

@@ -19,12 +19,21 @@ impl Driver {
             link.shut_down(Shutdown::Both);
             self.silence.link_lost(Instant::now());
         }
+        self.drop_mirror();
         self.outgoing.clear();
         self.saved.forget_ram();
         self.keeps_back = false;
         self.inbound.skip();
         self.held = None;
         self.in_hand = self.in_hand.filter(|in_hand| !in_hand.operation.needs_link());
+    }
+
+    /// The comparison's connection goes with the link.
+    fn drop_mirror(&mut self) {
+        let mirror = self.comparison.as_mut().and_then(|comparison| comparison.mirror.take());
+        if let Some(mirror) = mirror {
+            mirror.link.shut_down(Shutdown::Both);
+        }
     }
 
     /// Writes what the link takes; ends the transfer in hand when all is written.
@@ -151,6 +160,7 @@ impl Driver {
         self.let_out(control)?;
         let Some(link) = &self.link else { return Ok(()) };
         link.shut_down(Shutdown::Both);
+        self.drop_mirror();
         self.outgoing.clear();
         self.inbound.skip();
         self.held = None;

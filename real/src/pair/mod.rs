@@ -8,6 +8,7 @@ mod clients;
 mod demand;
 mod failover_times;
 mod faults;
+mod guest_clock;
 mod manager;
 mod measured;
 mod memory;
@@ -16,8 +17,7 @@ mod process;
 mod violation;
 mod windows;
 
-use crate::control::{CheckpointFigures, FromNode, LinkConfig, ToNode};
-use crate::link::Address;
+use crate::control::{Addresses, CheckpointFigures, FromNode, LinkConfig, ToNode};
 use crate::node::monotonic_us;
 pub use alone::run_alone;
 use clients::Clients;
@@ -30,7 +30,7 @@ use manager::{Manager, Order};
 pub use measured::{Latencies, Measured, Slice};
 use memory::Watch;
 use options::PATIENCE;
-pub use options::{RunError, RunOptions, RunOutcome, can_strike};
+pub use options::{ComparisonOutcome, RunError, RunOptions, RunOutcome, can_strike};
 pub use process::NodeCommand;
 use process::{Heard, Process};
 use std::path::{Path, PathBuf};
@@ -154,8 +154,8 @@ impl<'a> Pair<'a> {
             watch: Watch::default(),
         };
         pair.configure(NodeName::Secondary, LinkConfig::Listen(options.link, directory.to_owned()));
-        let address = pair.listening()?;
-        pair.configure(NodeName::Primary, LinkConfig::Connect(address));
+        let addresses = pair.listening()?;
+        pair.configure(NodeName::Primary, LinkConfig::Connect(addresses));
         Ok(pair)
     }
 
@@ -171,11 +171,11 @@ impl<'a> Pair<'a> {
     }
 
     /// Waits until the secondary listens.
-    fn listening(&mut self) -> Result<Address, RunError> {
+    fn listening(&mut self) -> Result<Addresses, RunError> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.heard.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(Heard::Message(_, FromNode::Listening(address))) => return Ok(address),
+                Ok(Heard::Message(_, FromNode::Listening(addresses))) => return Ok(addresses),
                 Ok(Heard::Message(_, FromNode::Hello(_))) => {}
                 Ok(Heard::Message(name, FromNode::Failed(problem))) => {
                     return Err(RunError::Node(name, problem));
@@ -297,6 +297,16 @@ impl<'a> Pair<'a> {
             Heard::Garbled(name, error) => return Err(garbled(name, &error)),
             Heard::Message(name, message) => match message {
                 FromNode::Output(first, units) => self.output(name, first, &units),
+                FromNode::EarlyOutput(place, unit) => {
+                    if let Err(violation) = self.clients.early_output(place, unit) {
+                        self.violate(violation);
+                    }
+                }
+                FromNode::Compared(figures) => self.outcome.comparison.figures = figures,
+                FromNode::Diverged { lost, anew } => {
+                    self.outcome.comparison.lost += lost;
+                    self.outcome.comparison.diverged += u64::from(anew);
+                }
                 FromNode::Checkpoint(figures) => {
                     progress(&figures);
                     self.clients.measured.checkpoint(&figures, Instant::now());

@@ -10,6 +10,8 @@ pub enum Guest {
     /// The key-value service alone.
     #[default]
     Kv,
+    /// The same, and every reply tells the time: where two of it execute, they answer differently.
+    Clock,
     /// It writes to memory at a rate.
     Dirtier,
     /// It has timers, at which it writes, reads and copies.
@@ -21,6 +23,7 @@ impl Guest {
     pub const fn image(self) -> &'static [u8] {
         match self {
             Self::Kv => include_bytes!(concat!(env!("OUT_DIR"), "/kv.bin")),
+            Self::Clock => include_bytes!(concat!(env!("OUT_DIR"), "/clock.bin")),
             Self::Dirtier => include_bytes!(concat!(env!("OUT_DIR"), "/dirtier.bin")),
             Self::Mixed => include_bytes!(concat!(env!("OUT_DIR"), "/mixed.bin")),
         }
@@ -52,6 +55,20 @@ pub struct Workload {
     pub pages_per_tick: u64,
     /// Pages written per second of its own time, if the program has a rate.
     pub pages_per_second: u64,
+    /// How often the secondary's leaves the primary's execution, where both execute.
+    pub divergence: Option<Divergence>,
+}
+
+/// A rate at which requests are lost in a guest: it is given something else that asks for nothing. A service may do that;
+/// whoever executes beside it does not know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Divergence {
+    /// Of so many requests
+    pub of: u64,
+    /// so many, on average.
+    pub lost: u64,
+    /// What they are drawn from: the same numbers are lost with the same seed.
+    pub seed: u64,
 }
 
 impl Workload {
