@@ -133,8 +133,17 @@ fn survivors_of(trace: &Trace) -> Vec<Survivor> {
     promoted.collect()
 }
 
+/// What is predicted, in words.
+pub(crate) fn expected(predicted: &Survivors) -> String {
+    match (predicted.complete, predicted.possible.is_empty()) {
+        (true, _) => listed(&predicted.possible),
+        (false, true) => "not predicted".to_owned(),
+        (false, false) => format!("{} or others", listed(&predicted.possible)),
+    }
+}
+
 /// Survivors in words.
-pub(crate) fn listed<'a>(survivors: impl IntoIterator<Item = &'a Survivor>) -> String {
+fn listed<'a>(survivors: impl IntoIterator<Item = &'a Survivor>) -> String {
     let words: Vec<_> = survivors.into_iter().map(Survivor::to_string).collect();
     if words.is_empty() { "nobody".to_owned() } else { words.join(" or ") }
 }

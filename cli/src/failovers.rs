@@ -1,6 +1,6 @@
 //! Failovers by the hundred: crash after crash, and one table of what came of them, point by point.
 
-use crate::crash_points::{Crashed, crash, crash_of_turn, listed};
+use crate::crash_points::{Crashed, crash, crash_of_turn, expected};
 use crate::report::{counted, grouped, quoted};
 use crate::run::{Unfinished, document};
 use colo_model::{Survivor, Survivors, survivors};
@@ -214,7 +214,7 @@ impl Row {
             median,
             max,
             seen.join(", "),
-            listed(&self.predicted.possible),
+            expected(&self.predicted),
             outcome,
         ]
     }

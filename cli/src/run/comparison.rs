@@ -12,9 +12,9 @@ pub(super) fn told(options: &RunOptions, outcome: &RunOutcome) -> String {
     }
     let (comparison, figures) = (outcome.comparison, outcome.comparison.figures);
     let mut out = format!(
-        "comparison   {} compared, {} left because they were the same\n             {} forced: {} by a difference, {} by output \
+        "comparison   {} units compared, {} left because they were the same\n             {} forced: {} by a difference, {} by output \
          held for too long\n",
-        counted(figures.compared, "unit", "units"),
+        grouped(figures.compared),
         grouped(figures.released),
         counted(figures.forced(), "checkpoint", "checkpoints"),
         grouped(figures.differences),
