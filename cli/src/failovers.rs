@@ -1,6 +1,6 @@
 //! Failovers by the hundred: crash after crash, and one table of what came of them, point by point.
 
-use crate::crash_points::{Crashed, crash, crash_of_turn, expected};
+use crate::crash_points::{Crashed, crash, crash_of_turn, expected, may_diverge};
 use crate::report::{counted, grouped, quoted};
 use crate::run::{Unfinished, document};
 use colo_model::{Survivor, Survivors, survivors};
@@ -172,7 +172,11 @@ impl Wrong {
 
 impl Row {
     fn new(fault: Fault, options: &RunOptions) -> Self {
-        let predicted = survivors(&options.rules.rules, &Plan::new(vec![fault]));
+        let predicted = if may_diverge(options) {
+            Survivors::default()
+        } else {
+            survivors(&options.rules.rules, &Plan::new(vec![fault]))
+        };
         Self { fault, predicted, outcomes: Vec::new(), seen: BTreeMap::new(), runs: 0, wrong: Vec::new() }
     }
 
@@ -254,7 +258,8 @@ impl Row {
             violation: all().find_map(|outcome| outcome.violation.clone()),
             claimed: all().all(|outcome| outcome.claimed),
             checkpoints: all().flat_map(|outcome| outcome.checkpoints.clone()).collect(),
-            comparison: all().fold(ComparisonOutcome::NOTHING_YET, |sum, outcome| sum.and(&outcome.comparison)),
+            comparison: all()
+                .fold(ComparisonOutcome::NOTHING_YET, |sum, outcome| sum.and(&outcome.comparison)),
             failovers: all().map(|outcome| outcome.failovers).sum(),
             replies: all().map(|outcome| outcome.replies).sum(),
             takeover_us: all().flat_map(|outcome| outcome.takeover_us.clone()).collect(),

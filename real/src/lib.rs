@@ -35,8 +35,8 @@ pub use link::LinkKind;
 pub use node::{NodeError, run_node};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use pair::{
-    ComparisonOutcome, FailoverTimes, Latencies, Load, Measured, NodeCommand, Opinion, RunError, RunOptions, RunOutcome,
-    RunViolation, Slice, can_strike, measure_pair, run_alone, run_pair,
+    ComparisonOutcome, FailoverTimes, Latencies, Load, Measured, NodeCommand, Opinion, RunError, RunOptions,
+    RunOutcome, RunViolation, Slice, can_strike, measure_pair, run_alone, run_pair,
 };
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use vm::{Divergence, Guest, Pattern, Workload, kvm_usable};

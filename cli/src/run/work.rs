@@ -161,7 +161,9 @@ impl Work {
             )));
         }
         if self.seed.is_some() && self.load.is_none() && self.divergence.is_none() {
-            return Err(Failure::Input("--seed: nothing is drawn, expected --load or --divergence".to_owned()));
+            return Err(Failure::Input(
+                "--seed: nothing is drawn, expected --load or --divergence".to_owned(),
+            ));
         }
         Ok(())
     }

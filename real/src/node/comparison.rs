@@ -83,7 +83,11 @@ impl Comparison {
     }
 
     /// A unit of the secondary's has come.
-    fn take(&mut self, (from, offset, unit): (CheckpointNumber, OutputOffset, Reply), released: OutputOffset) {
+    fn take(
+        &mut self,
+        (from, offset, unit): (CheckpointNumber, OutputOffset, Reply),
+        released: OutputOffset,
+    ) {
         if from < self.from || offset < released {
             return;
         }
@@ -261,7 +265,8 @@ impl Driver {
             return Ok(());
         }
         let comparison = self.comparison.as_mut();
-        let anew = comparison.is_some_and(|comparison| !std::mem::replace(&mut comparison.has_diverged, true));
+        let anew =
+            comparison.is_some_and(|comparison| !std::mem::replace(&mut comparison.has_diverged, true));
         control.tell(&FromNode::Diverged { lost, anew })
     }
 }

@@ -396,7 +396,8 @@ impl Driver {
         let held = held.filter(|_| !self.input_would_wait(InputKind::OutputHeldTooLong));
         let deadline = [timer, self.stalled_until, silence, paced, held].into_iter().flatten().min();
         let timeout = deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
-        let [harness, guest, link_in, link_out, mirror_in, mirror_out] = self.poll(control, stalled, timeout.as_ref())?;
+        let [harness, guest, link_in, link_out, mirror_in, mirror_out] =
+            self.poll(control, stalled, timeout.as_ref())?;
         if harness {
             self.commands.push_back(control.listen()?);
         }

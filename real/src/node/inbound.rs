@@ -80,7 +80,8 @@ mod tests {
     #[test]
     fn what_was_read_stays_where_it_is_and_parts_of_it_are_known() {
         let directory = tempfile::tempdir().unwrap();
-        let (listener, address) = Listener::bind(crate::LinkKind::Unix, &directory.path().join("link")).unwrap();
+        let (listener, address) =
+            Listener::bind(crate::LinkKind::Unix, &directory.path().join("link")).unwrap();
         let mut sender = Link::connect(&address).unwrap();
         let (mut receiver, mut inbound) = (listener.accept().unwrap(), Inbound::default());
         for number in 0..3_u8 {

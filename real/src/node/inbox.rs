@@ -118,7 +118,8 @@ mod tests {
     #[test]
     fn the_network_drops_what_comes_beyond() {
         let mut inbox = Inbox::default();
-        let numbers: Vec<_> = (0..MOST_WAITING as u64 + 1).map(|number| inbox.push(request(number))).collect();
+        let numbers: Vec<_> =
+            (0..MOST_WAITING as u64 + 1).map(|number| inbox.push(request(number))).collect();
         assert_eq!(numbers[MOST_WAITING - 1..], [Some(MOST_WAITING as u64 - 1), None]);
     }
 

@@ -302,8 +302,9 @@ mod tests {
 
     /// The answers of a service to the first requests of its clients: each adds 1 to a key of its own.
     fn answers(asked: &[RawRequest], answered: u64) -> Vec<RawReply> {
-        let answer =
-            |(serial, [client, sequence, ..]): (u64, &RawRequest)| [*client, *sequence, serial, STATUS_OK, 1, 0];
+        let answer = |(serial, [client, sequence, ..]): (u64, &RawRequest)| {
+            [*client, *sequence, serial, STATUS_OK, 1, 0]
+        };
         (answered + 1..).zip(asked).map(answer).collect()
     }
 

@@ -16,7 +16,9 @@ pub enum RunViolation {
         key: u64,
     },
     /// The guest's clock has gone back: a survivor's execution is not the one that the clients have seen.
-    #[error("contradicted: operation {serial} was done at {time} ms of the guest's time, after one at {before} ms")]
+    #[error(
+        "contradicted: operation {serial} was done at {time} ms of the guest's time, after one at {before} ms"
+    )]
     TimeWentBack {
         /// The operation's place in the order of all.
         serial: u64,
@@ -26,7 +28,9 @@ pub enum RunViolation {
         before: u64,
     },
     /// The same reply tells two times.
-    #[error("contradicted: operation {serial} was done at {time} ms of the guest's time, and before that at {before} ms")]
+    #[error(
+        "contradicted: operation {serial} was done at {time} ms of the guest's time, and before that at {before} ms"
+    )]
     TwoTimes {
         /// The operation's place in the order of all.
         serial: u64,

@@ -72,6 +72,11 @@ pub struct Divergence {
 }
 
 impl Workload {
+    /// Whether two machines that do this and are asked the same may answer differently.
+    pub fn diverges(&self) -> bool {
+        self.guest == Guest::Clock || self.divergence.is_some()
+    }
+
     /// What the program is told.
     pub fn parameters(&self) -> Parameters {
         Parameters {

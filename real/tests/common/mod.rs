@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub(crate) mod pair;
+
 use colo_real::abi::{Parameters, Reply, Request};
 use colo_real::kvm_usable;
 use colo_real::vm::{Doorbell, Exit, Guest, Machine, MachineConfig};
