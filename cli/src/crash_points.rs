@@ -5,7 +5,7 @@ use crate::run::{Unfinished, run_once};
 use colo_model::{Survivor, Survivors};
 use colo_protocol::{CheckpointNumber, EffectKind, NodeName};
 use colo_real::{RunOptions, RunOutcome};
-use colo_trace::{Fault, FaultAction, Kind, Log, Plan, Steps, Trace, Verdict, conform, points_of};
+use colo_trace::{Fault, FaultAction, Kind, Log, Plan, Point, Steps, Trace, Verdict, conform, points_of};
 
 /// The checkpoint in which the crashes happen: one that begins and ends between others.
 const CHECKPOINT: CheckpointNumber = CheckpointNumber(2);
@@ -18,8 +18,9 @@ pub(crate) fn crashes(options: &RunOptions) -> Result<Vec<Fault>, Unfinished> {
     let undisturbed =
         RunOptions { plan: Plan::default(), checkpoints: CHECKPOINTS, record: true, ..options.clone() };
     let mut crashes = crashes_of(run_once(&undisturbed, &mut |_| {})?).map_err(Unfinished::Wrong)?;
-    // A difference may ask for the next checkpoint at any time: what happens twice in one is chance.
-    crashes.retain(|fault| fault.at.occurrence == 1 || !may_diverge(options));
+    // A difference may ask for the next checkpoint at any time: what happens twice in one is chance, and so is output.
+    let is_sure = |Point { occurrence, event, .. }: Point| occurrence == 1 && !event.is_of_output();
+    crashes.retain(|fault| !may_diverge(options) || is_sure(fault.at));
     Ok(crashes)
 }
 

@@ -237,6 +237,7 @@ impl Row {
         let seen: BTreeMap<_, _> =
             self.seen.iter().map(|(survivor, times)| (survivor.to_string(), times)).collect();
         let predicted: Vec<_> = self.predicted.possible.iter().map(Survivor::to_string).collect();
+        let predicted = (self.predicted.complete || !predicted.is_empty()).then_some(predicted);
         document["killed"] = self.killed().into();
         document["at"] = self.fault.at.to_string().into();
         document["runs"] = self.runs.into();

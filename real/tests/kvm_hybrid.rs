@@ -102,7 +102,7 @@ fn a_guest_that_diverges_by_nature_is_right_whoever_serves() {
             "secondary checkpoint 2 during effect suspend-vm",
             "secondary checkpoint 2 during effect load-state",
             "secondary checkpoint 2 after effect resume-vm",
-            "secondary checkpoint 2 after effect redirect-output",
+            "secondary checkpoint 2 after effect vmstate-loaded",
         ] {
             let outcome = run_into(&hybrid(Guest::Clock), at, FaultAction::Crash { node: killed });
             assert_one_failover(&outcome, killed.peer(), &format!("the {killed} died at {at}"));

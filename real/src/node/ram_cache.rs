@@ -51,3 +51,59 @@ impl RamCache {
         machine.forget_dirty()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::abi::Parameters;
+    use crate::node::staging::{Limits, RAM_BLOCK};
+    use crate::vm::{Guest, MachineConfig};
+    use colo_protocol::wire::{BlockName, Body};
+
+    const PAGE: usize = size_of::<Page>();
+
+    fn machine() -> Machine {
+        let mut machine = Machine::new(&MachineConfig { memory_mib: 16, prefault: false }).unwrap();
+        machine.boot(Guest::Kv.image(), &Parameters::default()).unwrap();
+        machine.forget_dirty().unwrap();
+        machine
+    }
+
+    /// A checkpoint of these pages, each filled with a byte.
+    fn staged(pages: &[(u64, u8)], machine: &Machine) -> Staging {
+        let limits = Limits { memory_pages: machine.memory().pages(), ram_sections: 1 };
+        let (mut staging, block) = (Staging::default(), BlockName::new(RAM_BLOCK.as_bytes()).unwrap());
+        for (page, fill) in pages {
+            let body = Body::ZeroPage { address: page * PAGE as u64, block, fill: *fill };
+            staging.take(&body, &Inbound::default(), limits).unwrap();
+        }
+        staging
+    }
+
+    #[test]
+    fn what_only_the_secondarys_guest_has_written_is_as_at_the_checkpoint() {
+        if let Err(error) = crate::kvm_usable() {
+            assert!(std::env::var("COLO_REQUIRE_KVM").as_deref() != Ok("1"), "{error}");
+            eprintln!("SKIPPED what_only_the_secondarys_guest_has_written_is_as_at_the_checkpoint: {error}");
+            return;
+        }
+        let (mut machine, image) = (machine(), crate::abi::IMAGE / PAGE as u64);
+        let initially = *machine.page(image).unwrap();
+        let mut cache = RamCache::of(&machine).unwrap();
+        let mut load = |pages: &[(u64, u8)], machine: &mut Machine| {
+            let staged = staged(pages, machine);
+            cache.load(&staged, &Inbound::default(), machine).unwrap();
+        };
+        load(&[(600, 6), (601, 7)], &mut machine);
+        for page in [image, 600, 601, 602] {
+            machine.write_page(page, &[9; PAGE]).unwrap();
+        }
+        load(&[(601, 8)], &mut machine);
+        let found = [image, 600, 601, 602].map(|page| *machine.page(page).unwrap());
+        assert!(found == [initially, [6; PAGE], [8; PAGE], [0; PAGE]]);
+        let mut written = Vec::new();
+        machine.harvest(&mut written).unwrap();
+        assert!(written.is_empty(), "{written:?}");
+    }
+}

@@ -440,6 +440,7 @@ impl<'a> Pair<'a> {
         let mut living = self.alive();
         // Both at once: neither is to see the other die.
         self.processes.iter_mut().for_each(|process| process.pause(SETTLES_WITHIN));
+        self.processes.iter().for_each(Process::wait_until_it_stands_still);
         self.processes.iter_mut().for_each(Process::kill);
         while living.contains(&true) {
             match self.heard.recv_timeout(SETTLES_WITHIN) {

@@ -3,7 +3,7 @@
 use super::options::PATIENCE;
 use crate::control::{FromNode, NodeConfig, ToNode, receive, send};
 use colo_protocol::NodeName;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use std::ffi::OsString;
 use std::io::{self, BufReader};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -151,6 +151,15 @@ impl Process {
         self.paused_until = Some(Instant::now() + duration);
     }
 
+    /// Waits until a pause has reached all threads of the process, or it has ended.
+    pub(super) fn wait_until_it_stands_still(&self) {
+        if let Some(pid) = self.pid() {
+            // What is found is left for whoever waits for its end. It fails when that has been waited for.
+            let options = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            let _ = waitid(WaitId::Pid(pid), options);
+        }
+    }
+
     /// Lets the process go on, with SIGCONT, if its pause is over.
     pub(super) fn wake(&mut self, now: Instant) {
         if self.paused_until.take_if(|until| now >= *until).is_some() {
@@ -164,12 +173,15 @@ impl Process {
     }
 
     fn signal(&self, signal: Signal) {
-        // Until it has been waited for, its number is nobody else's.
-        let number = i32::try_from(self.child.0.id()).ok().and_then(Pid::from_raw);
-        if let Some(pid) = number.filter(|_| self.alive) {
+        if let Some(pid) = self.pid() {
             // It fails when the process has just ended: its reader tells.
             let _ = kill_process(pid, signal);
         }
+    }
+
+    /// The same, as the kernel has it: until it has been waited for, it is nobody else's.
+    fn pid(&self) -> Option<Pid> {
+        self.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
     }
 
     /// The process's number, while it lives.
