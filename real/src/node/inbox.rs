@@ -118,8 +118,7 @@ mod tests {
     #[test]
     fn the_network_drops_what_comes_beyond() {
         let mut inbox = Inbox::default();
-        let numbers: Vec<_> =
-            (0..MOST_WAITING as u64 + 1).map(|number| inbox.push(request(number))).collect();
+        let numbers: Vec<_> = (0..=MOST_WAITING as u64).map(|number| inbox.push(request(number))).collect();
         assert_eq!(numbers[MOST_WAITING - 1..], [Some(MOST_WAITING as u64 - 1), None]);
     }
 
@@ -164,7 +163,9 @@ mod tests {
             given(&mut inbox);
         }
         assert_eq!((inbox.first, inbox.requests.len()), (7, 3));
-        (10..MOST_WAITING as u64 * 2).for_each(|number| inbox.mirrored(number, request(number)));
-        assert_eq!(inbox.requests.len(), MOST_WAITING + 3);
+        (10..MOST_WAITING as u64 * 2).for_each(|number| {
+            inbox.mirrored(number, request(number));
+            assert!(inbox.requests.len() <= MOST_WAITING + 3, "{}", inbox.requests.len());
+        });
     }
 }

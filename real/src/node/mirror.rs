@@ -4,7 +4,7 @@
 //! Frames of one size, so there is no length to believe. Both directions have bounded buffers. What finds no room is
 //! dropped, as by any network: numbers and offsets show that something is missing, and a checkpoint makes up for it.
 
-use crate::abi::{Reply, Request};
+use crate::abi::{Reply, Request, Slot};
 use crate::link::{Link, Moved};
 use colo_protocol::{CheckpointNumber, OutputOffset};
 use std::io::IoSlice;
@@ -46,12 +46,14 @@ pub(super) fn to_unit(frame: Frame) -> (CheckpointNumber, OutputOffset, Reply) {
     (CheckpointNumber(frame[0]), OutputOffset(offset), Reply::from_slot(slot))
 }
 
-fn frame([one, two]: [u64; 2], [a, b, c, d, e, f, ..]: [u64; 8]) -> Frame {
-    [one, two, a, b, c, d, e, f]
+fn frame(own: [u64; 2], slot: Slot) -> Frame {
+    let mut words = own.into_iter().chain(slot);
+    std::array::from_fn(|_| words.next().unwrap_or_default())
 }
 
-const fn slot([_, number, a, b, c, d, e, f]: Frame) -> (u64, [u64; 8]) {
-    (number, [a, b, c, d, e, f, 0, 0])
+/// A frame's second word, and the slot.
+fn slot([_, number, words @ ..]: Frame) -> (u64, Slot) {
+    (number, std::array::from_fn(|place| words.get(place).copied().unwrap_or_default()))
 }
 
 /// A node's end of the connection.

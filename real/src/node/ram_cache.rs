@@ -75,7 +75,7 @@ mod tests {
         let limits = Limits { memory_pages: machine.memory().pages(), ram_sections: 1 };
         let (mut staging, block) = (Staging::default(), BlockName::new(RAM_BLOCK.as_bytes()).unwrap());
         for (page, fill) in pages {
-            let body = Body::ZeroPage { address: page * PAGE as u64, block, fill: *fill };
+            let body = Body::ZeroPage { address: page * PAGE as u64, block: &block, fill: *fill };
             staging.take(&body, &Inbound::default(), limits).unwrap();
         }
         staging
