@@ -20,6 +20,7 @@ const HELD_TOO_LONG: Duration = Duration::from_secs(3);
 const MOST_UNITS: usize = 1 << 16;
 
 /// A node's part in a comparison.
+#[derive(Default)]
 pub(super) struct Comparison {
     /// None once it is gone.
     pub(super) mirror: Option<Mirror>,
@@ -44,18 +45,7 @@ pub(super) struct Comparison {
 impl Comparison {
     /// Nothing has come.
     pub(super) fn over(mirror: Mirror) -> Self {
-        Self {
-            mirror: Some(mirror),
-            peer: PeerOutput::default(),
-            from: CheckpointNumber::default(),
-            is_due: false,
-            differs: false,
-            passed_over: Vec::new(),
-            redirected: OutputOffset::default(),
-            waits: None,
-            has_diverged: false,
-            figures: ComparisonFigures::default(),
-        }
+        Self { mirror: Some(mirror), ..Self::default() }
     }
 
     /// The node's own output has grown.
@@ -268,5 +258,58 @@ impl Driver {
         let anew =
             comparison.is_some_and(|comparison| !std::mem::replace(&mut comparison.has_diverged, true));
         control.tell(&FromNode::Diverged { lost, anew })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOTHING: OutputOffset = OutputOffset(0);
+
+    /// A unit of a VM that has gone on from checkpoint `from`; its serial says whose it is.
+    fn unit(from: u64, offset: u64) -> (CheckpointNumber, OutputOffset, Reply) {
+        (CheckpointNumber(from), OutputOffset(offset), Reply { serial: from, ..Reply::default() })
+    }
+
+    /// From which VM the units are that stand at `from` and behind it.
+    fn held(comparison: &Comparison, from: u64) -> Option<u64> {
+        let is_of = |of: &u64| {
+            let own = Reply { serial: *of, ..Reply::default() };
+            comparison.peer.compare(OutputOffset(from), [own].iter()).end.0 > from
+        };
+        (0..4).find(is_of)
+    }
+
+    #[test]
+    fn a_unit_of_a_vm_that_is_no_more_is_not_taken_for_its_successors() {
+        let mut comparison = Comparison::default();
+        comparison.take(unit(0, 5), NOTHING);
+        assert_eq!(held(&comparison, 5), Some(0));
+        comparison.forget(CheckpointNumber(1));
+        assert_eq!(held(&comparison, 5), None);
+        comparison.take(unit(0, 5), NOTHING);
+        assert_eq!(held(&comparison, 5), None, "it came late");
+        comparison.take(unit(1, 5), NOTHING);
+        assert_eq!(held(&comparison, 5), Some(1));
+    }
+
+    #[test]
+    fn a_unit_that_comes_before_its_vm_is_known_is_kept() {
+        let mut comparison = Comparison::default();
+        comparison.take(unit(0, 5), NOTHING);
+        comparison.take(unit(1, 7), NOTHING);
+        assert_eq!((held(&comparison, 5), held(&comparison, 7)), (None, Some(1)));
+        comparison.forget(CheckpointNumber(1));
+        assert_eq!(held(&comparison, 7), Some(1));
+    }
+
+    #[test]
+    fn what_the_peer_sends_ahead_has_an_end_and_what_has_left_is_not_kept() {
+        let mut comparison = Comparison::default();
+        comparison.take(unit(0, 3), OutputOffset(4));
+        assert!(comparison.peer.is_empty());
+        (4..MOST_UNITS as u64 * 2).for_each(|offset| comparison.take(unit(0, offset), OutputOffset(4)));
+        assert_eq!(comparison.peer.len(), MOST_UNITS);
     }
 }
