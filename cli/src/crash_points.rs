@@ -5,7 +5,7 @@ use crate::run::{Unfinished, run_once};
 use colo_model::{Survivor, Survivors};
 use colo_protocol::{CheckpointNumber, EffectKind, NodeName};
 use colo_real::{RunOptions, RunOutcome};
-use colo_trace::{Fault, FaultAction, Kind, Log, Plan, Steps, Trace, Verdict, conform, points_of};
+use colo_trace::{Fault, FaultAction, Kind, Log, Plan, Point, Steps, Trace, Verdict, conform, points_of};
 
 /// The checkpoint in which the crashes happen: one that begins and ends between others.
 const CHECKPOINT: CheckpointNumber = CheckpointNumber(2);
@@ -17,7 +17,16 @@ pub(crate) const CHECKPOINTS: u64 = CHECKPOINT.0 + 2;
 pub(crate) fn crashes(options: &RunOptions) -> Result<Vec<Fault>, Unfinished> {
     let undisturbed =
         RunOptions { plan: Plan::default(), checkpoints: CHECKPOINTS, record: true, ..options.clone() };
-    crashes_of(run_once(&undisturbed, &mut |_| {})?).map_err(Unfinished::Wrong)
+    let mut crashes = crashes_of(run_once(&undisturbed, &mut |_| {})?).map_err(Unfinished::Wrong)?;
+    // A difference may ask for the next checkpoint at any time: what happens twice in one is chance, and so is output.
+    let is_sure = |Point { occurrence, event, .. }: Point| occurrence == 1 && !event.is_of_output();
+    crashes.retain(|fault| !may_diverge(options) || is_sure(fault.at));
+    Ok(crashes)
+}
+
+/// Whether it depends on what the guests send when checkpoints are taken.
+pub(crate) fn may_diverge(options: &RunOptions) -> bool {
+    options.rules.rules.is_hybrid() && options.workload.diverges()
 }
 
 /// The crashes that an undisturbed run shows. One in which something happens to the pair, or nothing at all, shows none:
@@ -133,8 +142,17 @@ fn survivors_of(trace: &Trace) -> Vec<Survivor> {
     promoted.collect()
 }
 
+/// What is predicted, in words.
+pub(crate) fn expected(predicted: &Survivors) -> String {
+    match (predicted.complete, predicted.possible.is_empty()) {
+        (true, _) => listed(&predicted.possible),
+        (false, true) => "not predicted".to_owned(),
+        (false, false) => format!("{} or others", listed(&predicted.possible)),
+    }
+}
+
 /// Survivors in words.
-pub(crate) fn listed<'a>(survivors: impl IntoIterator<Item = &'a Survivor>) -> String {
+fn listed<'a>(survivors: impl IntoIterator<Item = &'a Survivor>) -> String {
     let words: Vec<_> = survivors.into_iter().map(Survivor::to_string).collect();
     if words.is_empty() { "nobody".to_owned() } else { words.join(" or ") }
 }

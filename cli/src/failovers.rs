@@ -1,11 +1,11 @@
 //! Failovers by the hundred: crash after crash, and one table of what came of them, point by point.
 
-use crate::crash_points::{Crashed, crash, crash_of_turn, listed};
+use crate::crash_points::{Crashed, crash, crash_of_turn, expected, may_diverge};
 use crate::report::{counted, grouped, quoted};
 use crate::run::{Unfinished, document};
 use colo_model::{Survivor, Survivors, survivors};
 use colo_protocol::NodeName;
-use colo_real::{RunOptions, RunOutcome};
+use colo_real::{ComparisonOutcome, RunOptions, RunOutcome};
 use colo_trace::{Fault, Plan, Trace, write_trace};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
@@ -172,7 +172,11 @@ impl Wrong {
 
 impl Row {
     fn new(fault: Fault, options: &RunOptions) -> Self {
-        let predicted = survivors(&options.rules.rules, &Plan::new(vec![fault]));
+        let predicted = if may_diverge(options) {
+            Survivors::default()
+        } else {
+            survivors(&options.rules.rules, &Plan::new(vec![fault]))
+        };
         Self { fault, predicted, outcomes: Vec::new(), seen: BTreeMap::new(), runs: 0, wrong: Vec::new() }
     }
 
@@ -214,7 +218,7 @@ impl Row {
             median,
             max,
             seen.join(", "),
-            listed(&self.predicted.possible),
+            expected(&self.predicted),
             outcome,
         ]
     }
@@ -233,6 +237,7 @@ impl Row {
         let seen: BTreeMap<_, _> =
             self.seen.iter().map(|(survivor, times)| (survivor.to_string(), times)).collect();
         let predicted: Vec<_> = self.predicted.possible.iter().map(Survivor::to_string).collect();
+        let predicted = (self.predicted.complete || !predicted.is_empty()).then_some(predicted);
         document["killed"] = self.killed().into();
         document["at"] = self.fault.at.to_string().into();
         document["runs"] = self.runs.into();
@@ -254,6 +259,8 @@ impl Row {
             violation: all().find_map(|outcome| outcome.violation.clone()),
             claimed: all().all(|outcome| outcome.claimed),
             checkpoints: all().flat_map(|outcome| outcome.checkpoints.clone()).collect(),
+            comparison: all()
+                .fold(ComparisonOutcome::NOTHING_YET, |sum, outcome| sum.and(&outcome.comparison)),
             failovers: all().map(|outcome| outcome.failovers).sum(),
             replies: all().map(|outcome| outcome.replies).sum(),
             protected_again: 0,

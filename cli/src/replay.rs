@@ -4,7 +4,7 @@
 //! plans; a regression has rules, seed and size of its own. What a run means is said by whoever ran it, and nothing is judged here.
 
 use crate::look::Look;
-use crate::report::{Exit, Failure, mind_name, only_periodic, paragraph, print, print_json, quoted};
+use crate::report::{Exit, Failure, mind_name, paragraph, print, print_json, quoted};
 use crate::run::{Unfinished, expect_real, node_command, run_once};
 use colo_model::{
     Break, Followed, ForEver, PlanFollowed, Stuck, follow_plan, follow_trace, is_beyond_the_model,
@@ -252,7 +252,6 @@ fn on_real(source: Source, Arguments { file, seed, .. }: &Arguments) -> Result<R
             (NamedRules { name: trace.header.rules_name, rules: trace.header.rules }, plan, recorded)
         }
     };
-    only_periodic(&rules)?;
     expect_real(&plan, file)?;
     kvm_usable().map_err(|error| Failure::Environment(error.to_string()))?;
     let options = small_pair(rules, plan)?;

@@ -59,17 +59,6 @@ impl From<colo_trace::RulesError> for Failure {
     }
 }
 
-/// Refuses rules under which no real machines run so far.
-pub(crate) fn only_periodic(rules: &colo_trace::NamedRules) -> Result<(), Failure> {
-    if rules.rules.is_hybrid() {
-        let name = &rules.name;
-        return Err(Failure::Input(format!(
-            "{name}: execution = \"hybrid\", expected \"periodic\": both VMs' output is compared in `colo check` and `colo sim` only"
-        )));
-    }
-    Ok(())
-}
-
 /// A trace has its rules in it, and a name for them: where that is the name of others, the name is not to be believed.
 /// How long a pair waits between checkpoints is a setting of the run.
 pub(crate) fn mind_name(file: &std::path::Path, header: &colo_trace::Header) {

@@ -1,5 +1,6 @@
 //! `colo run`: a real pair, checkpointed and failed over; and `colo node`, one of its processes.
 
+mod comparison;
 mod latency;
 mod live;
 mod reprotect;
@@ -10,7 +11,7 @@ use crate::crash_points::{CHECKPOINTS, crashes};
 use crate::failovers::Tally;
 use crate::interrupt;
 use crate::replay::left_over;
-use crate::report::{Exit, Failure, counted, grouped, only_periodic, print, print_json, quoted, unwritable};
+use crate::report::{Exit, Failure, counted, grouped, print, print_json, quoted, unwritable};
 use crate::sim::progress_bar;
 use colo_protocol::{Mode, NodeName};
 use colo_real::{
@@ -170,7 +171,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
 
 fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
     let mut rules = load_rules(&arguments.rules).map_err(Failure::from)?;
-    only_periodic(&rules)?;
     if let Some(delay) = arguments.interval_ms {
         rules.rules.checkpoint_delay_ms = delay;
     }
@@ -178,6 +178,7 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
         let NamedRules { name, rules: usual } = rules;
         rules = NamedRules { name: format!("{name} ({})", mode.name()), rules: usual.in_mode(mode) };
     }
+    arguments.work.check(&rules)?;
     let options = arguments.options(rules)?;
     kvm_usable().map_err(|error| Failure::Environment(error.to_string()))?;
     if arguments.crash_points.is_some() && !arguments.reprotect {
@@ -197,10 +198,14 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
     let mut live = Live::new();
     let measured = measure_once(&options, arguments.work.unprotected, &mut |figures| live.show(figures));
     live.finish();
-    let (outcome, measured) = measured?;
+    let (mut outcome, measured) = measured?;
     let soak = arguments.work.is_soak().then(|| Soak::of(&measured));
     let interrupted = enough.load(Ordering::Relaxed);
     let problem = arguments.crash_points.and_then(|_| reprotect::problem(&options, &outcome));
+    if arguments.crash_points.is_some() && problem.is_none() {
+        // Each pair had several chances, and one was enough.
+        outcome.unreached.clear();
+    }
     if arguments.json {
         let mut document = document(&options, &outcome);
         reprotect::enter(&outcome, &mut document);
@@ -452,6 +457,7 @@ fn summary(
     }
     out.push_str(&latency::rows(measured));
     out.push('\n');
+    out.push_str(&comparison::told(options, outcome));
     for (point, action) in outcome.struck.iter().take(LISTED) {
         let _ = writeln!(out, "fault        {action}, {point}");
     }
@@ -518,6 +524,7 @@ pub(crate) fn document(options: &RunOptions, outcome: &RunOutcome) -> Value {
             "lost": violations(true),
             "contradicted": violations(false),
         },
+        "comparison": comparison::document(options, outcome),
         "violation": outcome.violation.as_ref().map(ToString::to_string),
         "claimed": outcome.claimed,
         "verdict": if outcome.violation.is_some() { "violated" } else { "holds" },

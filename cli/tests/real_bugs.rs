@@ -50,7 +50,6 @@ fn what_real_machines_cannot_do_is_said_before_they_are_started() {
     std::fs::write(directory.path().join("empty.toml"), "schema = 1\n").unwrap();
     for (arguments, problem) in [
         (&["disk.toml", "--rules", "v12"][..], "fail-disk cannot be carried out on real machines"),
-        (&["empty.toml", "--rules", "qemu"], "execution = \"hybrid\", expected \"periodic\""),
         (&["empty.toml", "--rules", "v12", "--seed", "3"], "--seed: nothing is drawn on real machines"),
     ] {
         let (printed, code) = colo(&[&["replay", "--on", "real"], arguments].concat(), directory.path());

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 use colo_real::can_strike;
-use colo_trace::{Regression, load_rules};
+use colo_trace::Regression;
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -306,8 +306,7 @@ fn kept_regressions_are_plans_for_real_machines_too() {
         }
         let Regression { head, plan } =
             Regression::from_toml(&std::fs::read_to_string(&file).unwrap()).unwrap();
-        let hybrid = load_rules(&head.rules).unwrap().rules.is_hybrid();
-        let can_be = !hybrid && plan.faults.iter().all(|fault| can_strike(fault.action.kind()));
+        let can_be = plan.faults.iter().all(|fault| can_strike(fault.action.kind()));
         let size = "--memory-mib 16 --interval-ms 10 --checkpoints 5 --plan";
         let line = format!("run {} {size} {}", head.rules, file.display());
         let output = colo(&directory, &words(&line));

@@ -41,7 +41,12 @@ pub struct Survivors {
 /// In the model a transfer is on the link when its sender is told that it has ended, and not before. A fault between the
 /// two finds it there, or, as in the model, does not: both are followed. A node that dies at a point of its peer goes on
 /// until it is dead, while the peer waits.
+///
+/// Where both VMs execute, nothing is predicted of a point that guests' output leads to: guests send nothing here.
 pub fn survivors(rules: &Rules, plan: &Plan) -> Survivors {
+    if rules.is_hybrid() && plan.faults.iter().any(|fault| fault.at.event.is_of_output()) {
+        return Survivors::default();
+    }
     let told = Plan { faults: plan.faults.iter().map(once_told).collect(), ..plan.clone() };
     let mut all = follow(rules, plan);
     if told != *plan {
@@ -79,7 +84,7 @@ fn is_promoted(before: &State, after: &State, node: NodeName) -> bool {
     after.world.promoted[node as usize] && !before.world.promoted[node as usize]
 }
 
-/// Without what the guests do: no checkpoint of a pair that is not compared depends on it.
+/// Without what the guests do: no checkpoint depends on it, but where both execute and send what differs.
 fn quiet(pair: Pair) -> Pair {
     let Bounds { checkpoints, budgets } = pair.bounds;
     let budgets = Budgets { outputs: 0, disk_writes: 0, ..budgets };
@@ -112,6 +117,21 @@ mod tests {
         ] {
             assert_eq!(after_a_death(NodeName::Primary, at), possible, "{at}");
         }
+    }
+
+    /// The secondary's VM executes, and it is still the checkpoint that it has loaded last from which it has gone on.
+    #[test]
+    fn where_both_execute_the_same_is_predicted_but_at_what_output_leads_to() {
+        let hybrid = Rules { execution: colo_protocol::Execution::Hybrid, ..Rules::V12 };
+        let predicted = |at: &str| {
+            let action = FaultAction::Crash { node: NodeName::Primary };
+            let plan = Plan::new(vec![Fault { at: at.parse().unwrap(), action }]);
+            let Survivors { possible, complete } = survivors(&hybrid, &plan);
+            (possible.iter().map(Survivor::to_string).collect::<Vec<_>>(), complete)
+        };
+        let during = predicted("primary checkpoint 2 during effect send-ram");
+        assert_eq!(during, (vec!["secondary 1".to_owned()], true));
+        assert_eq!(predicted("primary checkpoint 2 after effect release"), (Vec::new(), false));
     }
 
     #[test]

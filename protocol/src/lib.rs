@@ -27,6 +27,7 @@ extern crate alloc;
 
 mod catalogue;
 mod common;
+mod comparison;
 mod effect;
 mod error;
 mod failover;
@@ -47,6 +48,7 @@ mod transition;
 pub mod wire;
 
 pub use catalogue::{DEFECTS, Defect, Nature, Place};
+pub use comparison::{Compared, PeerOutput};
 pub use effect::{Effect, EffectKind, Effects, ExitReason, Operation, Step};
 pub use error::ProtocolError;
 pub use failover::{ColoMode, Failover, Status, StatusReason};

@@ -1,6 +1,6 @@
 //! What the host and the guest agree on: addresses, ring slots, doorbell ports, the parameter block.
 //!
-//! Compiled into both sides (`real/src/lib.rs` and the guests: `kv.rs`, `dirtier.rs`, `mixed.rs`, `hostile.rs`), so it is `no_std`, holds no pointer and does
+//! Compiled into both sides (`real/src/lib.rs` and the guests: `kv.rs` and the others), so it is `no_std`, holds no pointer and does
 //! no I/O. Everything in guest memory is a little-endian `u64`; every counter counts from zero and never goes back.
 //!
 //! ```text
@@ -149,18 +149,20 @@ pub struct Reply {
     pub status: u64,
     /// The value asked for.
     pub value: u64,
+    /// When it was answered first, by the guest's own clock; 0 from a guest that tells no time.
+    pub time: u64,
 }
 
 impl Reply {
     /// The reply as it lies in a slot.
     pub const fn to_slot(self) -> Slot {
-        [self.client, self.sequence, self.serial, self.status, self.value, 0, 0, 0]
+        [self.client, self.sequence, self.serial, self.status, self.value, self.time, 0, 0]
     }
 
     /// The reply that lies in a slot.
     pub const fn from_slot(slot: Slot) -> Self {
-        let [client, sequence, serial, status, value, ..] = slot;
-        Self { client, sequence, serial, status, value }
+        let [client, sequence, serial, status, value, time, ..] = slot;
+        Self { client, sequence, serial, status, value, time }
     }
 }
 

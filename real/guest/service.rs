@@ -12,6 +12,8 @@ use super::writer::Writer;
 pub(crate) struct Service {
     /// Operations applied.
     serial: u64,
+    /// The time that replies tell.
+    time: u64,
     clients: [Client; abi::CLIENTS],
     keys: [u64; abi::KEYS],
 }
@@ -27,6 +29,12 @@ impl Service {
     #[allow(dead_code, reason = "not every guest looks at them")]
     pub(crate) const fn keys(&self) -> &[u64; abi::KEYS] {
         &self.keys
+    }
+
+    /// From now on replies tell this time.
+    #[allow(dead_code, reason = "not every guest has a clock")]
+    pub(crate) const fn tell_time(&mut self, time: u64) {
+        self.time = time;
     }
 
     /// Answers requests in order until none is left or no reply fits; says which as a doorbell value.
@@ -79,6 +87,7 @@ impl Service {
             serial: self.serial,
             status: abi::STATUS_OK,
             value,
+            time: self.time,
         };
         if let Some(client) = self.clients.get_mut(index) {
             client.latest = reply;
@@ -107,5 +116,5 @@ impl Service {
 
 /// The answer to a request that changes nothing: no serial number, and not recorded, so a retry gets it again.
 fn refusal(request: &Request, status: u64) -> Reply {
-    Reply { client: request.client, sequence: request.sequence, serial: 0, status, value: 0 }
+    Reply { client: request.client, sequence: request.sequence, serial: 0, status, value: 0, time: 0 }
 }

@@ -36,9 +36,9 @@ pub(crate) struct NodeConfig {
     pub record: bool,
     /// How many bytes a second its end of the link takes, if it is slow.
     pub link_rate: Option<u64>,
-    /// Whether there is a link, the end of which is handed over with this: without, there is no peer and no protocol, but
-    /// a machine that nobody protects.
-    pub has_link: bool,
+    /// Whether there is a peer, the connections with which are handed over with this: without, there is no protocol, but a
+    /// machine that nobody protects.
+    pub has_peer: bool,
     /// It is a replacement: its state comes over the link.
     pub joins: bool,
 }
@@ -68,8 +68,8 @@ impl NodeConfig {
 /// A client's request as it is carried: client, sequence, operation, key, value.
 pub(crate) type RawRequest = [u64; 5];
 
-/// A reply as it is carried: client, sequence, serial, status, value.
-pub(crate) type RawReply = [u64; 5];
+/// A reply as it is carried: client, sequence, serial, status, value, time.
+pub(crate) type RawReply = [u64; 6];
 
 /// What the harness tells a node.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -104,6 +104,10 @@ pub(crate) enum ToNode {
     FailSave,
     /// The load in hand, or the next one, is to fail.
     FailLoad,
+    /// What the guest is next asked to write is lost in it.
+    Diverge,
+    /// What the guest is next asked to write is answered in a way that the comparison does not know.
+    Uncompared,
     /// A checkpoint is wanted now.
     CheckpointNow,
     /// To a survivor: at the other end of the link that is handed over with this there is a replacement. In the pair that
@@ -124,6 +128,18 @@ pub(crate) enum FromNode {
     Started,
     /// Output has been released: the offset of the first unit, and the units, at most [`MAX_UNITS`].
     Output(u64, Vec<RawReply>),
+    /// A unit of output has been released past what is withheld before it: its offset, and the unit.
+    EarlyOutput(u64, RawReply),
+    /// What the comparison has come to so far (told by the primary).
+    Compared(ComparisonFigures),
+    /// The secondary's guest has left the primary's execution: so many requests were lost in it, the first since it has
+    /// loaded among them or not.
+    Diverged {
+        /// Requests.
+        lost: u64,
+        /// Whether it had not left it before, since the latest load.
+        anew: bool,
+    },
     /// A fault's point has been reached; the node waits for [`ToNode::GoOn`].
     AtPoint(Point, Vec<FaultAction>),
     /// A point has been passed for which a gate of the plan waits.
@@ -191,6 +207,26 @@ pub struct EntryFigures {
     pub synchronisation_us: u64,
     /// How long the VM stood still then, until the replacement had its state, microseconds.
     pub pause_us: u64,
+}
+
+/// What a comparison has come to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ComparisonFigures {
+    /// Units of output that were compared.
+    pub compared: u64,
+    /// Those of them that were the same, and so left.
+    pub released: u64,
+    /// Checkpoints that were asked for because a unit was not.
+    pub differences: u64,
+    /// Checkpoints that were asked for because output had waited for its like for too long.
+    pub held_too_long: u64,
+}
+
+impl ComparisonFigures {
+    /// Checkpoints that were asked for, whatever the reason.
+    pub const fn forced(&self) -> u64 {
+        self.differences + self.held_too_long
+    }
 }
 
 /// Writes one message.
@@ -266,7 +302,7 @@ mod tests {
 
     #[test]
     fn the_longest_message_of_output_fits_its_line() {
-        let message = FromNode::Output(u64::MAX, vec![[u64::MAX; 5]; MAX_UNITS]);
+        let message = FromNode::Output(u64::MAX, vec![[u64::MAX; 6]; MAX_UNITS]);
         let mut line = Vec::new();
         send(&mut line, &message).unwrap();
         assert!(line.len() < MAX_LINE_BYTES, "{} bytes", line.len());

@@ -33,7 +33,7 @@ mod pair;
 pub mod vm;
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub use control::{CheckpointFigures, EntryFigures};
+pub use control::{CheckpointFigures, ComparisonFigures, EntryFigures};
 pub use error::{Error, Result};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use link::LinkKind;
@@ -41,11 +41,11 @@ pub use link::LinkKind;
 pub use node::{NodeError, run_node};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use pair::{
-    FailoverTimes, Latencies, Load, Measured, NodeCommand, Opinion, RunError, RunOptions, RunOutcome,
-    RunViolation, Slice, can_strike, measure_pair, run_alone, run_pair,
+    ComparisonOutcome, FailoverTimes, Latencies, Load, Measured, NodeCommand, Opinion, RunError, RunOptions,
+    RunOutcome, RunViolation, Slice, can_strike, measure_pair, run_alone, run_pair,
 };
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub use vm::{Guest, Pattern, Workload, kvm_usable};
+pub use vm::{Divergence, Guest, Pattern, Workload, kvm_usable};
 
 /// Whether virtual machines can be run here: on this target they cannot.
 ///

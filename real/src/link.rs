@@ -3,6 +3,7 @@
 //! The harness makes both ends and hands them over, so that nobody else can be at either. Bytes only; what they mean is
 //! the codec's and the core's business.
 
+use colo_protocol::Rules;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
@@ -25,6 +26,37 @@ pub enum LinkKind {
 /// One end of the link.
 #[derive(Debug)]
 pub(crate) struct Link(OwnedFd);
+
+/// A node's ends of all that connects it with its peer.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    /// The link.
+    pub(crate) link: Link,
+    /// The connection of the comparison, where both VMs execute.
+    pub(crate) comparison: Option<Link>,
+}
+
+impl Connections {
+    /// Both nodes' ends of new connections, as these rules need them.
+    pub(crate) fn pair(kind: LinkKind, rules: &Rules) -> io::Result<[Self; 2]> {
+        let [link, other_link] = Link::pair(kind)?;
+        let comparison = rules.is_hybrid().then(|| Link::pair(kind)).transpose()?;
+        let (comparison, other_comparison) = comparison.map(<(Link, Link)>::from).unzip();
+        Ok([Self { link, comparison }, Self { link: other_link, comparison: other_comparison }])
+    }
+
+    /// What is handed over, in the order in which [`Self::handed`] takes it.
+    pub(crate) fn ends(&self) -> Vec<BorrowedFd<'_>> {
+        [Some(&self.link), self.comparison.as_ref()].into_iter().flatten().map(AsFd::as_fd).collect()
+    }
+
+    /// What has been handed over to a node of these rules; none, if something is missing.
+    pub(crate) fn handed(rules: &Rules, mut next: impl FnMut() -> Option<OwnedFd>) -> Option<Self> {
+        let link = Link::handed(next()?);
+        let comparison = if rules.is_hybrid() { Some(Link::handed(next()?)) } else { None };
+        Some(Self { link, comparison })
+    }
+}
 
 /// What an attempt to move bytes came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

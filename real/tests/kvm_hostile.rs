@@ -188,7 +188,7 @@ fn assert_can_be_moved(machine: &mut Machine, misdeed: Misdeed) {
 /// Not a test: a node's process, when a pair has started this program as one.
 #[test]
 fn node_process() {
-    common::run_as_node();
+    common::pair::be_a_node_if_asked();
 }
 
 fn run(misdeed: Misdeed, delay_ms: u32) -> Result<(RunOutcome, Measured), RunError> {
@@ -207,7 +207,7 @@ fn run(misdeed: Misdeed, delay_ms: u32) -> Result<(RunOutcome, Measured), RunErr
         stop: None,
         link_rate: None,
         record: false,
-        node: common::node_after(""),
+        node: common::pair::node_after(""),
     };
     let directory = tempfile::tempdir().unwrap();
     measure_pair(&options, directory.path(), &mut |_| {})

@@ -5,93 +5,20 @@
 
 mod common;
 
-use colo_protocol::{CheckpointNumber, Detection, NodeName, Rules, rules_named};
-use colo_real::{
-    Guest, LinkKind, Pattern, RunError, RunOptions, RunOutcome, RunViolation, Workload, run_pair,
+use colo_protocol::{Detection, NodeName, Rules, rules_named};
+use colo_real::{Guest, Pattern, RunError, RunOptions, RunOutcome, RunViolation, Workload};
+use colo_trace::{Fault, FaultAction, Gate, Kind, Plan, Point, Record};
+use common::kvm_or_skip;
+use common::pair::{
+    assert_one_failover, be_a_node_if_asked, dirty, events, node_after, options, points, run, run_into,
 };
-use colo_trace::{
-    Fault, FaultAction, Gate, Kind, Log, NamedRules, Plan, Point, Record, Trace, Verdict, conform, diagram,
-    points_of,
-};
-use common::{kvm_or_skip, node_after, run_as_node};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
 /// Not a test: a node's process, when a pair has started this program as one.
 #[test]
 fn node_process() {
-    run_as_node();
-}
-
-fn dirty(pages_per_tick: u64) -> Workload {
-    Workload { pages_per_tick, ..Workload::default() }
-}
-
-fn options(name: &str, rules: Rules) -> RunOptions {
-    RunOptions {
-        rules: NamedRules { name: name.to_owned(), rules: Rules { checkpoint_delay_ms: 5, ..rules } },
-        checkpoints: 6,
-        memory_mib: 16,
-        workload: dirty(64),
-        link: LinkKind::Unix,
-        plan: Plan::default(),
-        replacements: Vec::new(),
-        clients: 4,
-        load: None,
-        lasts: None,
-        stop: None,
-        link_rate: None,
-        record: true,
-        node: node_after(""),
-    }
-}
-
-fn run(options: &RunOptions) -> Result<RunOutcome, RunError> {
-    let directory = tempfile::tempdir().unwrap();
-    let outcome = run_pair(options, directory.path(), &mut |_| {});
-    if let Ok(outcome) = &outcome {
-        assert!(!directory.path().exists(), "the sockets are still there");
-        outcome.trace.iter().for_each(assert_conforms);
-    }
-    outcome
-}
-
-/// Whatever happens to a real pair, what it does is a behaviour of the core: by all that is recorded, and by what could
-/// be seen on the link.
-fn assert_conforms(trace: &Trace) {
-    for seen in [trace, &Log::messages_of(trace)] {
-        let finding = conform(&Log::of_trace(seen).unwrap(), &trace.header.rules).unwrap();
-        assert_eq!(finding.verdict, Verdict::Conforms, "{:?}\n{}", finding.line(), diagram(seen));
-    }
-}
-
-/// Runs a pair into one fault.
-fn run_into(options: &RunOptions, at: &str, action: FaultAction) -> RunOutcome {
-    let fault = Fault { at: at.parse().unwrap(), action };
-    let outcome = run(&RunOptions { plan: Plan::new(vec![fault]), ..options.clone() }).unwrap();
-    assert_eq!(outcome.unreached, [], "{at}: the point was never reached");
-    outcome
-}
-
-/// The names of the events of a kind at a node, in order.
-fn events(outcome: &RunOutcome, node: NodeName, kind: Kind) -> Vec<&str> {
-    let records = &outcome.trace.as_ref().unwrap().records;
-    let here = |record: &&Record| record.node == Some(node) && record.kind == kind;
-    records.iter().filter(here).map(|record| record.name.as_str()).collect()
-}
-
-fn assert_one_failover(outcome: &RunOutcome, to: NodeName, what: &str) {
-    assert_eq!(outcome.violation, None, "{what}");
-    assert_eq!(outcome.failovers, 1, "{what}");
-    assert!(events(outcome, to, Kind::Effect).contains(&"take-over"), "{what}: not the {to}");
-    assert!(!events(outcome, to.peer(), Kind::Effect).contains(&"take-over"), "{what}: the {}", to.peer());
-}
-
-/// The points of checkpoint 2, read off a run in which nothing fails.
-fn points(options: &RunOptions, node: NodeName) -> Vec<Point> {
-    let outcome = run(options).unwrap();
-    assert_eq!((&outcome.violation, outcome.failovers), (&None, 0));
-    points_of(&outcome.trace.unwrap().records, node, CheckpointNumber(2))
+    be_a_node_if_asked();
 }
 
 #[test]

@@ -3,52 +3,26 @@
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
-use colo_protocol::{NodeName, Rules};
-use colo_real::{LinkKind, NodeCommand, RunOptions, RunOutcome, Workload, kvm_usable, run_node, run_pair};
-use colo_trace::{Fault, FaultAction, Log, NamedRules, Plan, Trace, Verdict, conform, diagram};
-use std::path::Path;
+mod common;
 
-/// Not a test: a node's process, when the harness has started this program as one.
+use colo_protocol::{Dialect, Execution, NodeName, Rules};
+use colo_real::{RunOptions, RunOutcome};
+use colo_trace::{Fault, FaultAction, Plan};
+use common::kvm_or_skip;
+use common::pair::{be_a_node_if_asked, dirty, options as small};
+
+/// Not a test: a node's process, when a pair has started this program as one.
 #[test]
 fn node_process() {
-    let Ok(arguments) = std::env::var("COLO_TEST_NODE") else { return };
-    let mut words = arguments.split(' ').skip_while(|word| *word != "--control").skip(1);
-    let control = words.next().unwrap().to_owned();
-    let name = words.nth(1).unwrap();
-    let name = NodeName::ALL.into_iter().find(|node| node.name() == name).unwrap();
-    run_node(Path::new(&control), name).unwrap();
-}
-
-fn node() -> NodeCommand {
-    let program = std::env::current_exe().unwrap();
-    let script = "COLO_TEST_NODE=\"$*\" exec \"$0\" --exact node_process --nocapture";
-    NodeCommand { program: "sh".into(), arguments: vec!["-c".into(), script.into(), program.into()] }
-}
-
-fn no_kvm() -> bool {
-    let Err(error) = kvm_usable() else { return false };
-    assert!(std::env::var("COLO_REQUIRE_KVM").as_deref() != Ok("1"), "{error}");
-    eprintln!("SKIPPED, no real virtual machines: {error}");
-    true
+    be_a_node_if_asked();
 }
 
 fn options(rules: Rules) -> RunOptions {
-    RunOptions {
-        rules: NamedRules { name: "rules".to_owned(), rules: Rules { checkpoint_delay_ms: 5, ..rules } },
-        checkpoints: 4,
-        memory_mib: 16,
-        workload: Workload { pages_per_tick: 8, ..Workload::default() },
-        link: LinkKind::Unix,
-        link_rate: None,
-        plan: Plan::default(),
-        replacements: Vec::new(),
-        clients: 4,
-        load: None,
-        lasts: None,
-        stop: None,
-        record: true,
-        node: node(),
-    }
+    RunOptions { checkpoints: 4, workload: dirty(8), ..small("rules", rules) }
+}
+
+fn hybrid() -> Rules {
+    Rules { dialect: Dialect::Current, execution: Execution::Hybrid, ..Rules::V12 }
 }
 
 fn crash(at: &str, node: NodeName) -> Plan {
@@ -56,23 +30,15 @@ fn crash(at: &str, node: NodeName) -> Plan {
 }
 
 fn run(options: &RunOptions) -> RunOutcome {
-    let directory = tempfile::tempdir().unwrap();
-    let outcome = run_pair(options, directory.path(), &mut |_| {}).unwrap();
-    outcome.trace.iter().for_each(assert_conforms);
-    outcome
-}
-
-fn assert_conforms(trace: &Trace) {
-    let finding = conform(&Log::of_trace(trace).unwrap(), &trace.header.rules).unwrap();
-    assert_eq!(finding.verdict, Verdict::Conforms, "{:?}\n{}", finding.line(), diagram(trace));
+    common::pair::run(options).unwrap()
 }
 
 #[test]
 fn a_survivor_is_protected_again_whichever_it_is() {
-    if no_kvm() {
+    if !kvm_or_skip("a_survivor_is_protected_again_whichever_it_is") {
         return;
     }
-    for rules in [Rules::V12, Rules::STRICT, Rules::REMUS] {
+    for rules in [Rules::V12, Rules::STRICT, Rules::REMUS, hybrid()] {
         let plans = [
             crash("primary checkpoint 2 during effect send-ram", NodeName::Primary),
             crash("secondary checkpoint 2 after effect load-state", NodeName::Secondary),
@@ -91,7 +57,7 @@ fn a_survivor_is_protected_again_whichever_it_is() {
 
 #[test]
 fn a_replacement_that_dies_before_it_holds_anything_is_followed_by_another() {
-    if no_kvm() {
+    if !kvm_or_skip("a_replacement_that_dies_before_it_holds_anything_is_followed_by_another") {
         return;
     }
     let early = [
@@ -114,7 +80,7 @@ fn a_replacement_that_dies_before_it_holds_anything_is_followed_by_another() {
 /// Until its replacement holds its state there is nobody else: then it is as if there had been one machine.
 #[test]
 fn a_survivor_that_dies_before_it_is_protected_leaves_nobody() {
-    if no_kvm() {
+    if !kvm_or_skip("a_survivor_that_dies_before_it_is_protected_leaves_nobody") {
         return;
     }
     let first = crash("secondary checkpoint 2 after effect load-state", NodeName::Secondary);
@@ -138,7 +104,7 @@ fn held() -> (usize, usize) {
 /// In a process of its own, because other tests start nodes, too.
 #[test]
 fn twenty_cycles_leave_nothing_behind() {
-    if no_kvm() {
+    if !kvm_or_skip("twenty_cycles_leave_nothing_behind") {
         return;
     }
     if std::env::var_os("COLO_TEST_ALONE").is_none() {

@@ -31,6 +31,7 @@ fn the_guest_answers() {
             serial,
             status: abi::STATUS_OK,
             value,
+            time: 0,
         };
         assert_eq!(ask(&mut machine, request), [reply]);
         assert_eq!(machine.output_end().unwrap(), serial);
@@ -77,8 +78,14 @@ fn bad_requests_are_refused_and_hurt_nobody() {
         (request(u64::MAX, u64::MAX, abi::OP_SHUTDOWN, 5, 1), abi::STATUS_BAD_CLIENT),
     ];
     for (request, status) in bad {
-        let refusal =
-            Reply { client: request.client, sequence: request.sequence, serial: 0, status, value: 0 };
+        let refusal = Reply {
+            client: request.client,
+            sequence: request.sequence,
+            serial: 0,
+            status,
+            value: 0,
+            time: 0,
+        };
         // Twice: a refusal is not recorded, so its retry is refused likewise.
         assert_eq!(ask(&mut machine, request), [refusal]);
         assert_eq!(ask(&mut machine, request), [refusal]);

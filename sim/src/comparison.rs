@@ -6,16 +6,13 @@ use crate::inputs::Basis;
 use crate::marks::Mark;
 use crate::simulation::Simulation;
 use colo_oracle::Reply;
-use colo_protocol::{Failover, Input, NodeName, OutputOffset};
-use std::collections::VecDeque;
+use colo_protocol::{Compared, Failover, Input, NodeName, OutputOffset, PeerOutput};
 
 /// The primary's comparison.
 #[derive(Debug, Default)]
 pub(crate) struct Comparison {
     /// What has come of the secondary's output.
-    peer: VecDeque<Reply>,
-    /// Where the first of it stands.
-    start: u64,
+    peer: PeerOutput<Reply>,
     /// Where the primary's output stands that a plan makes one of no known kind.
     passed_over: Vec<OutputOffset>,
     /// The next comparison is planned.
@@ -25,15 +22,6 @@ pub(crate) struct Comparison {
 }
 
 impl Comparison {
-    fn end(&self) -> u64 {
-        self.start + self.peer.len() as u64
-    }
-
-    fn at(&self, offset: u64) -> Option<Reply> {
-        let index = usize::try_from(offset.checked_sub(self.start)?).ok()?;
-        self.peer.get(index).copied()
-    }
-
     /// What the primary sent at `offset` cannot be compared.
     pub(crate) fn passes_over(&mut self, offset: OutputOffset) {
         self.passed_over.push(offset);
@@ -41,24 +29,7 @@ impl Comparison {
 
     /// What the secondary sent is another VM's now.
     pub(crate) fn forget(&mut self) {
-        self.peer.clear();
-    }
-
-    /// Takes a unit that stands at `offset`.
-    fn take(&mut self, offset: u64, reply: Reply) {
-        if self.peer.is_empty() {
-            self.start = offset;
-        }
-        if offset == self.end() {
-            self.peer.push_back(reply);
-        }
-    }
-
-    /// What stands before `offset` has been compared.
-    fn drop_before(&mut self, offset: u64) {
-        while self.start < offset && self.peer.pop_front().is_some() {
-            self.start += 1;
-        }
+        self.peer.forget();
     }
 }
 
@@ -71,7 +42,7 @@ impl Simulation<'_> {
         let output = &self.side(node).output;
         let index = offset.checked_sub(output.start().0).and_then(|index| usize::try_from(index).ok());
         if let Some(reply) = index.and_then(|index| output.units().nth(index)).copied() {
-            self.comparison.take(offset, reply);
+            self.comparison.peer.take(OutputOffset(offset), reply);
             self.plan_comparison();
         }
     }
@@ -102,30 +73,21 @@ impl Simulation<'_> {
             return self.plan_comparison();
         }
         let side = self.side(NodeName::Primary);
-        let from = side.node.machine().output().released().0;
-        let skipped = usize::try_from(from.saturating_sub(side.output.start().0)).unwrap_or(usize::MAX);
+        let from = side.node.machine().output().released();
+        let skipped = usize::try_from(from.0.saturating_sub(side.output.start().0)).unwrap_or(usize::MAX);
         let own = side.output.units().skip(skipped);
         let is_known = |own: &Reply, offset| {
             let passed_over = self.comparison.passed_over.contains(&OutputOffset(offset));
             !passed_over && !self.guest_knobs.is_uncompared(own.client)
         };
-        let known = own.zip(from..).take_while(|(own, offset)| is_known(own, *offset));
-        let known = known.map_while(|(own, offset)| Some((*own, self.comparison.at(offset)?)));
-        let (mut same, mut differ) = (0, false);
-        for (own, peer) in known {
-            differ = own != peer;
-            if differ {
-                break;
-            }
-            same += 1;
-        }
-        if same > 0 {
+        let known = own.zip(from.0..).take_while(|(own, offset)| is_known(own, *offset));
+        let Compared { end, differs } = self.comparison.peer.compare(from, known.map(|(own, _)| own));
+        if end > from {
             self.marks.hit(Mark::OutputsMatched);
-            self.comparison.drop_before(from + same);
-            let end = OutputOffset(from + same);
+            self.comparison.peer.drop_before(end);
             self.give(NodeName::Primary, Input::OutputsMatch { end }, Basis::Node);
         }
-        if differ {
+        if differs {
             self.marks.hit(Mark::OutputsDiffered);
             self.give(NodeName::Primary, Input::OutputsDiffer, Basis::Node);
         }

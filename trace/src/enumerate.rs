@@ -78,15 +78,21 @@ impl Walk {
 }
 
 /// The points of `checkpoint` at `node`, in the order in which `records` has the events. Output of the guest is left
-/// out: how much there is depends on time, and a point must be there in every run.
+/// out, and what its comparison comes to: how much there is depends on time, and a point must be there in every run. Of
+/// what is released or redirected the first time is there in every run.
 pub fn points_of(records: &[Record], node: NodeName, checkpoint: CheckpointNumber) -> Vec<Point> {
     let mut seen = BTreeMap::new();
     let here = records.iter().filter(|record| record.node == Some(node) && record.checkpoint == checkpoint.0);
-    let events = here.filter_map(event).filter(|event| *event != Event::Input(InputKind::GuestOutput));
+    let by_chance = |event: &Event| matches!(event, Event::Input(_)) && event.is_of_output();
+    let rare = Event::Effect(EffectKind::ReleaseUncompared);
+    let events = here.filter_map(event).filter(|event| !by_chance(event) && *event != rare);
     let mut points = Vec::new();
     for event in events {
         let occurrence = seen.entry(event).or_insert(0);
         *occurrence += 1;
+        if event.is_of_output() && *occurrence > 1 {
+            continue;
+        }
         let at = |moment| Point { node, checkpoint, moment, event, occurrence: *occurrence };
         points.extend(moments(event).iter().map(|moment| at(*moment)));
     }

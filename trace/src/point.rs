@@ -27,6 +27,25 @@ impl Event {
             Self::Effect(kind) => kind.name(),
         }
     }
+
+    /// Whether it comes, or may come, of what the guests send, and not of a checkpoint: how often it does, and how far the
+    /// protocol is when it does, depends on them.
+    pub const fn is_of_output(self) -> bool {
+        match self {
+            Self::Input(kind) => matches!(
+                kind,
+                InputKind::GuestOutput
+                    | InputKind::UncomparedOutput
+                    | InputKind::OutputsMatch
+                    | InputKind::OutputsDiffer
+                    | InputKind::OutputHeldTooLong
+            ),
+            Self::Effect(kind) => matches!(
+                kind,
+                EffectKind::Release | EffectKind::ReleaseUncompared | EffectKind::RedirectOutput
+            ),
+        }
+    }
 }
 
 /// Where, in relation to the event.

@@ -3,7 +3,8 @@
 use crate::report::{Failure, grouped};
 use crate::sim::{drawn_seed, parse_time};
 use clap::ValueEnum;
-use colo_real::{Guest, Load, Pattern, Workload, abi};
+use colo_real::{Divergence, Guest, Load, Pattern, Workload, abi};
+use colo_trace::NamedRules;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ const PAGE_BYTES: u64 = abi::PAGE_BYTES;
 enum GuestName {
     /// The key-value service alone.
     Kv,
+    /// The same, and every reply tells the guest's own time: two of it answer differently.
+    Clock,
     /// It writes to memory at a rate.
     Dirtier,
     /// It has timers, at which it writes, reads and copies.
@@ -39,7 +42,7 @@ enum PatternName {
 /// The work of a run.
 #[derive(clap::Args)]
 pub(crate) struct Work {
-    /// The guest: it answers requests, and writes to memory (kv: with each checkpoint; dirtier: at a rate; mixed: at a
+    /// The guest: it answers requests, and writes to memory (kv and clock: with each checkpoint; dirtier: at a rate; mixed: at a
     /// rate, and reads and copies, too, by timers of its own).
     #[arg(long, value_enum, default_value_t = GuestName::Kv)]
     guest: GuestName,
@@ -59,15 +62,37 @@ pub(crate) struct Work {
     /// ask one after the other.
     #[arg(long, value_name = "N/s", value_parser = parse_rate, conflicts_with_all = ["clients", "crash_points"])]
     load: Option<u32>,
-    /// What the times and requests of --load are drawn from; without, one is drawn and printed.
-    #[arg(long, value_name = "S", requires = "load")]
+    /// Hybrid rules: of M requests the secondary's guest loses N, drawn from --seed, and so answers differently from then on,
+    /// until a checkpoint makes it the same as the primary's.
+    #[arg(long, value_name = "N/M", value_parser = parse_divergence, conflicts_with = "unprotected")]
+    divergence: Option<Lost>,
+    /// What the times and requests of --load, and what --divergence loses, are drawn from; without, one is drawn and
+    /// printed.
+    #[arg(long, value_name = "S")]
     seed: Option<u64>,
+    #[arg(skip = drawn_seed())]
+    drawn: u64,
     /// Run for so long, for instance 1m, look whether the nodes' memory grows, and tell how latency changes.
     #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with_all = ["checkpoints", "failovers"])]
     soak: Option<Duration>,
     /// One machine that nobody protects, for comparison: the same guest under the same load, no checkpoints.
     #[arg(long, conflicts_with_all = ["plan", "crash_points", "trace"])]
     pub(super) unprotected: bool,
+}
+
+/// Of so many requests, so many.
+#[derive(Clone, Copy)]
+struct Lost {
+    lost: u64,
+    of: u64,
+}
+
+fn parse_divergence(text: &str) -> Result<Lost, String> {
+    let parts = text.split_once('/').and_then(|(lost, of)| Some((lost.parse().ok()?, of.parse().ok()?)));
+    parts
+        .filter(|(lost, of)| lost <= of && *of > 0)
+        .map(|(lost, of)| Lost { lost, of })
+        .ok_or_else(|| "expected N/M, so many of so many requests, for instance 1/100".to_owned())
 }
 
 /// A link's rate: slower, and a node would be taken for dead before a page of it has come.
@@ -105,6 +130,9 @@ impl Work {
         if let Some(pattern) = self.dirty_pattern.and_then(|pattern| pattern.to_possible_value()) {
             let _ = write!(flags, " --dirty-pattern {}", pattern.get_name());
         }
+        if let Some(Divergence { of, lost, seed }) = self.divergence() {
+            let _ = write!(flags, " --divergence {lost}/{of} --seed {seed}");
+        }
         if let Some(area) = self.dirty_area {
             let _ = write!(flags, " --dirty-area {area}");
         }
@@ -113,8 +141,31 @@ impl Work {
 
     /// The load, with a seed that is drawn if none was given.
     pub(super) fn load(&self) -> Option<Load> {
-        let seed = self.seed.unwrap_or_else(drawn_seed);
-        self.load.map(|per_second| Load { per_second, seed })
+        self.load.map(|per_second| Load { per_second, seed: self.seed() })
+    }
+
+    fn seed(&self) -> u64 {
+        self.seed.unwrap_or(self.drawn)
+    }
+
+    fn divergence(&self) -> Option<Divergence> {
+        self.divergence.map(|Lost { lost, of }| Divergence { lost, of, seed: self.seed() })
+    }
+
+    /// Refuses flags that mean nothing under these rules, or without others.
+    pub(super) fn check(&self, rules: &NamedRules) -> Result<(), Failure> {
+        if self.divergence.is_some() && !rules.rules.is_hybrid() {
+            let name = &rules.name;
+            return Err(Failure::Input(format!(
+                "--divergence: under {name} the secondary's guest does not execute, expected hybrid rules"
+            )));
+        }
+        if self.seed.is_some() && self.load.is_none() && self.divergence.is_none() {
+            return Err(Failure::Input(
+                "--seed: nothing is drawn, expected --load or --divergence".to_owned(),
+            ));
+        }
+        Ok(())
     }
 
     /// For how long to run, if that was said.
@@ -134,6 +185,7 @@ impl Work {
         Ok(Workload {
             guest: match self.guest {
                 GuestName::Kv => Guest::Kv,
+                GuestName::Clock => Guest::Clock,
                 GuestName::Dirtier => Guest::Dirtier,
                 GuestName::Mixed => Guest::Mixed,
             },
@@ -145,6 +197,7 @@ impl Work {
             area_pages: self.dirty_area.map_or(0, |bytes| bytes.div_ceil(PAGE_BYTES)),
             pages_per_tick: self.dirty.div_ceil(PAGE_BYTES),
             pages_per_second: self.dirty_rate.map_or(0, |rate| rate.div_ceil(PAGE_BYTES)),
+            divergence: self.divergence(),
         })
     }
 
@@ -172,8 +225,8 @@ impl Work {
     fn check_writes(&self) -> Result<(), Failure> {
         let writes_nothing = self.dirty == 0 && self.dirty_rate.is_none();
         let problem = match self.guest {
-            GuestName::Kv if self.dirty_rate.is_some() => {
-                "--dirty-rate: the guest kv writes with checkpoints only, expected --guest dirtier, --guest mixed, \
+            GuestName::Kv | GuestName::Clock if self.dirty_rate.is_some() => {
+                "--dirty-rate: this guest writes with checkpoints only, expected --guest dirtier, --guest mixed, \
                  or --dirty"
             }
             GuestName::Dirtier | GuestName::Mixed if self.dirty_rate.is_none() => {

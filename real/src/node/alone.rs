@@ -2,7 +2,9 @@
 //! checkpoints, and so no protocol.
 
 use super::confinement::confine;
+use super::divergence::OwnWay;
 use super::effects::{raw_reply, tell_output};
+use super::inbox::Inbox;
 use super::vcpu::VcpuThread;
 use super::{Control, NodeError, wait_for};
 use crate::abi::Request;
@@ -13,7 +15,7 @@ use std::os::fd::AsFd;
 
 /// Runs the machine until the harness goes.
 pub(super) fn run(control: &mut Control, machine: Machine) -> Result<(), NodeError> {
-    let vcpu = VcpuThread::start(machine)?;
+    let vcpu = VcpuThread::start(machine, Inbox::default(), OwnWay::default())?;
     confine()?;
     control.tell(&FromNode::Started)?;
     vcpu.resume();
@@ -39,7 +41,7 @@ pub(super) fn run(control: &mut Control, machine: Machine) -> Result<(), NodeErr
 fn carry_out(command: &ToNode, vcpu: &VcpuThread) -> Result<(), NodeError> {
     match *command {
         ToNode::Request([client, sequence, operation, key, value]) => {
-            vcpu.request(Request { client, sequence, operation, key, value });
+            let _number = vcpu.request(Request { client, sequence, operation, key, value });
             Ok(())
         }
         ToNode::Tick => Ok(vcpu.while_still(Machine::tick)?),

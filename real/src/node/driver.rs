@@ -3,10 +3,15 @@
 //! An operation advances in stages, and before each the harness is listened to, so that a command that comes while
 //! state is being loaded finds it half loaded, as it would in QEMU. No decision of the protocol is taken here.
 
+use super::comparison::Comparison;
+use super::divergence::OwnWay;
 use super::inbound::Inbound;
+use super::inbox::{Inbox, MOST_KEPT};
 use super::introduction::{Entry, Introduction};
+use super::mirror::Mirror;
 use super::outgoing::Outgoing;
 use super::pace::Pace;
+use super::ram_cache::RamCache;
 use super::saved::Saved;
 use super::silence::Silence;
 use super::staging::{Limits, RAM_BLOCK, StagedDevices, Staging};
@@ -14,11 +19,11 @@ use super::vcpu::VcpuThread;
 use super::{Control, NodeError, wait_for};
 use crate::abi::{Reply, Request, Slot};
 use crate::control::{FromNode, NodeConfig, ToNode};
-use crate::link::Link;
+use crate::link::{Connections, Link};
 use crate::vm::{BLOB_BYTES_MAX, Machine, RunningMemory};
 use colo_protocol::wire::{BlockName, DEFAULT_RAM_SECTION_ID, Decoder, Encoder};
 use colo_protocol::{
-    Effect, Input, InputKind, Message, Node, NodeName, Operation, OutputBuffer, ProtocolError,
+    Effect, Input, InputKind, Message, Node, NodeName, Operation, OutputBuffer, OutputOffset, ProtocolError,
 };
 use colo_trace::{Event, Kind, Moment, PlanCursor, Point, Record};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -67,16 +72,22 @@ pub(super) struct Driver {
     /// Some of it has not been tried to be written, because more comes at once that goes with it.
     pub(super) keeps_back: bool,
     pub(super) staging: Staging,
-    /// It is a replacement to which not all of the initial state has come: there is nothing here that could be spoilt, and
-    /// no machine is told of the messages in it.
-    pub(super) is_empty: bool,
+    pub(super) joining: Joining,
     /// A survivor's memory is on its way to a replacement.
     pub(super) introduction: Option<Introduction>,
     pub(super) entry: Option<Entry>,
     pub(super) staged: Option<StagedDevices>,
     /// What the load in hand applies; it keeps it whatever becomes of what is staged. None of the initial state.
     pub(super) loading: Option<(Staging, StagedDevices)>,
+    /// The memory of the checkpoint that is loaded, where the guest executes beside it.
+    pub(super) cache: Option<RamCache>,
     pub(super) output: OutputBuffer<Reply>,
+    /// Where both VMs execute.
+    pub(super) comparison: Option<Comparison>,
+    /// What the guest is next asked to write is answered in a way that the comparison does not know.
+    pub(super) marks_next_write: bool,
+    /// The client and the number of the request whose answer that is.
+    pub(super) marked: Option<(u64, u64)>,
     pub(super) in_hand: Option<InHand>,
     /// The effect whose point before it has been passed.
     pub(super) announced: Option<Effect>,
@@ -97,6 +108,17 @@ pub(super) struct Driver {
     pub(super) saved: Saved,
     pub(super) times: Times,
     pub(super) replies: Vec<Reply>,
+}
+
+/// How far a replacement has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Joining {
+    /// The initial state comes: there is nothing here that could be spoilt, and no machine is told of the messages in it.
+    Receives,
+    /// All of it has come.
+    Loads,
+    /// It is none, or none any more.
+    No,
 }
 
 /// What has become of the node's end of the link, while it has one.
@@ -151,12 +173,18 @@ impl Times {
 
 impl Driver {
     /// A node with its initial state in place: the primary's VM stands still, the secondary has just loaded.
-    pub(super) fn new(config: NodeConfig, machine: Machine, link: Link) -> Result<Self, NodeError> {
+    pub(super) fn new(
+        config: NodeConfig,
+        machine: Machine,
+        Connections { link, comparison }: Connections,
+    ) -> Result<Self, NodeError> {
         let name = config.name;
         let block =
             BlockName::new(RAM_BLOCK.as_bytes()).map_err(|error| NodeError::Internal(error.to_string()))?;
         let saved = Saved::nothing(machine.cpu_state());
         let checkpoint_delay = Duration::from_millis(config.rules.checkpoint_delay_ms.into());
+        let follows = name == NodeName::Secondary && config.rules.is_hybrid();
+        let (kept, rate) = if follows { (MOST_KEPT, config.workload.divergence) } else { (0, None) };
         let loading = InHand { operation: Operation::LoadState, halfway: true };
         Ok(Self {
             limits: Limits {
@@ -165,7 +193,8 @@ impl Driver {
             },
             running: machine.running_memory(),
             node: if config.joins { Node::replacement() } else { Node::new(name) },
-            vcpu: VcpuThread::start(machine)?,
+            cache: follows.then(|| RamCache::of(&machine)).transpose()?,
+            vcpu: VcpuThread::start(machine, Inbox::keeping(kept), OwnWay::with(rate))?,
             link: Some(link),
             stalled_until: None,
             end: LinkEnd {
@@ -182,9 +211,12 @@ impl Driver {
             staged: None,
             loading: None,
             output: OutputBuffer::default(),
+            comparison: comparison.map(|link| Comparison::over(Mirror::new(link))),
+            marks_next_write: false,
+            marked: None,
             announced: None,
             in_hand: (name == NodeName::Secondary && !config.joins).then_some(loading),
-            is_empty: config.joins,
+            joining: if config.joins { Joining::Receives } else { Joining::No },
             introduction: None,
             entry: None,
             timer: None,
@@ -235,6 +267,9 @@ impl Driver {
         }
         if std::mem::take(&mut self.keeps_back) {
             return self.pump(control);
+        }
+        if self.compare(control)? {
+            return Ok(());
         }
         let worked_on = self.in_hand.filter(|in_hand| in_hand.is_worked_on());
         if let Some(in_hand) = worked_on.filter(|in_hand| !self.operation_is_held(*in_hand)) {
@@ -291,7 +326,7 @@ impl Driver {
     fn command(&mut self, command: ToNode, control: &mut Control) -> Result<(), NodeError> {
         match command {
             ToNode::Request([client, sequence, operation, key, value]) => {
-                self.vcpu.request(Request { client, sequence, operation, key, value });
+                self.take_request(Request { client, sequence, operation, key, value });
             }
             ToNode::LostHeartbeat { planned } => {
                 if planned {
@@ -313,10 +348,12 @@ impl Driver {
             ToNode::PeerSilent => self.give(Input::PeerSilent, control)?,
             ToNode::FailSave => self.fails.save = true,
             ToNode::FailLoad => self.fails.load = true,
+            ToNode::Diverge => self.vcpu.diverge(),
+            ToNode::Uncompared => self.marks_next_write = true,
             ToNode::CheckpointNow => self.give(Input::CheckpointDue, control)?,
             ToNode::Protect(plan) => {
-                let link = control.take_link()?;
-                self.introduce(link, *plan, control)?;
+                let connections = control.take_connections(&self.config.rules)?;
+                self.introduce(connections, *plan, control)?;
             }
             ToNode::ArbiterAnswer(granted) => self.arbiter_answered(granted, control)?,
             ToNode::GoOn => {}
@@ -336,12 +373,36 @@ impl Driver {
     pub(super) fn take_output(&mut self, control: &mut Control) -> Result<(), NodeError> {
         let mut replies = std::mem::take(&mut self.replies);
         self.vcpu.take_replies(&mut replies).map_err(NodeError::Guest)?;
-        for reply in replies.drain(..) {
+        self.tell_divergence(control)?;
+        let last = replies.len().saturating_sub(1);
+        for (place, reply) in replies.drain(..).enumerate() {
             let end = self.output.push(reply);
-            self.give(Input::GuestOutput { end }, control)?;
+            let is_marked = self.marked.take_if(|of| *of == (reply.client, reply.sequence)).is_some();
+            if is_marked {
+                self.pass_over(end, control)?;
+            } else if place == last || !self.tells_once() {
+                self.give(Input::GuestOutput { end }, control)?;
+            }
         }
         self.replies = replies;
+        if let Some(comparison) = &mut self.comparison {
+            comparison.look();
+        }
         Ok(())
+    }
+
+    /// Whether of what the guest has sent since the last look only the end is told: where each word of it asks for an
+    /// effect, and there may be more of them than have room.
+    fn tells_once(&self) -> bool {
+        self.comparison.is_some() && self.name() == NodeName::Secondary
+    }
+
+    /// The last unit of the output is of a kind that the comparison does not know.
+    fn pass_over(&mut self, end: OutputOffset, control: &mut Control) -> Result<(), NodeError> {
+        if let Some(comparison) = &mut self.comparison {
+            comparison.passes_over(OutputOffset(end.0 - 1));
+        }
+        self.give(Input::UncomparedOutput { end }, control)
     }
 
     /// Waits until something happens, and takes it in.
@@ -355,9 +416,12 @@ impl Driver {
         let timer = self.timer.filter(|_| !self.input_would_wait(InputKind::CheckpointDue));
         let silence = self.silence.deadline().filter(|_| !self.input_would_wait(InputKind::PeerSilent));
         let paced = self.end.paced_until(Instant::now()).filter(|_| !self.outgoing.is_empty());
-        let deadline = [timer, self.stalled_until, silence, paced].into_iter().flatten().min();
+        let held = self.held_until(Instant::now());
+        let held = held.filter(|_| !self.input_would_wait(InputKind::OutputHeldTooLong));
+        let deadline = [timer, self.stalled_until, silence, paced, held].into_iter().flatten().min();
         let timeout = deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
-        let [harness, guest, link_in, link_out] = self.poll(control, stalled, timeout.as_ref())?;
+        let [harness, guest, link_in, link_out, mirror_in, mirror_out] =
+            self.poll(control, stalled, timeout.as_ref())?;
         if harness {
             self.commands.push_back(control.listen()?);
         }
@@ -370,6 +434,13 @@ impl Driver {
         if link_in {
             self.read_link();
         }
+        if mirror_out {
+            self.write_mirror();
+        }
+        if mirror_in {
+            self.read_mirror();
+        }
+        self.mind_what_waits(control)?;
         if self.timer.is_some_and(|timer| Instant::now() >= timer)
             && !self.input_is_held(InputKind::CheckpointDue)
         {
@@ -383,13 +454,13 @@ impl Driver {
         Ok(())
     }
 
-    /// Whether the harness, the guest, and the two directions of the link have something.
+    /// Whether the harness, the guest, and the two directions of the link and of the comparison's connection have something.
     fn poll(
         &mut self,
         control: &Control,
         stalled: bool,
         timeout: Option<&Timespec>,
-    ) -> Result<[bool; 4], NodeError> {
+    ) -> Result<[bool; 6], NodeError> {
         // What waits at a gate, or finds no room, is looked at again when something else has happened.
         let outputs = self.node.queue().has_room()
             && self.output.units().len() < MAX_WITHHELD
@@ -403,24 +474,33 @@ impl Driver {
                 if outputs { PollFlags::IN } else { PollFlags::empty() },
             ),
         ];
-        if let Some(link) = self.link.as_ref().filter(|_| !stalled && !self.end.has_ended) {
-            let flag = |flag, wanted| if wanted { flag } else { PollFlags::empty() };
+        let mirror = self.comparison.as_ref().and_then(|comparison| comparison.mirror.as_ref());
+        let ends = [
+            self.link.as_ref().filter(|_| !self.end.has_ended).map(|link| (link, sends)),
+            mirror.map(|mirror| (&mirror.link, mirror.has_waiting())),
+        ];
+        let flag = |flag, wanted| if wanted { flag } else { PollFlags::empty() };
+        let places = ends.map(|end| {
+            let (link, sends) = end.filter(|_| !stalled)?;
             let flags = flag(PollFlags::IN, !self.end.deaf) | flag(PollFlags::OUT, sends);
-            if !flags.is_empty() {
+            (!flags.is_empty()).then(|| {
                 polled.push(PollFd::from_borrowed_fd(link.as_fd(), flags));
-            }
-        }
+                polled.len() - 1
+            })
+        });
         wait_for(&mut polled, timeout)?;
-        let ready = |place: usize, flags: PollFlags| {
-            polled
-                .get(place)
-                .is_some_and(|fd| fd.revents().intersects(flags | PollFlags::HUP | PollFlags::ERR))
+        let ready = |place: Option<usize>, flags: PollFlags| {
+            let polled = place.and_then(|place| polled.get(place));
+            polled.is_some_and(|fd| fd.revents().intersects(flags | PollFlags::HUP | PollFlags::ERR))
         };
+        let [link, mirror] = places;
         Ok([
-            ready(0, PollFlags::IN),
-            ready(1, PollFlags::IN),
-            !self.end.deaf && ready(2, PollFlags::IN),
-            ready(2, PollFlags::OUT),
+            ready(Some(0), PollFlags::IN),
+            ready(Some(1), PollFlags::IN),
+            !self.end.deaf && ready(link, PollFlags::IN),
+            ready(link, PollFlags::OUT),
+            !self.end.deaf && ready(mirror, PollFlags::IN),
+            ready(mirror, PollFlags::OUT),
         ])
     }
 

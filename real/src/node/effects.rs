@@ -60,9 +60,9 @@ impl Driver {
             Effect::ResetVm => {
                 return Err(NodeError::Internal(format!("{effect}: nobody resets a guest here")));
             }
-            Effect::RedirectOutput(_) | Effect::ForgetPeerOutput | Effect::ReleaseUncompared(_) => {
-                return Err(NodeError::Internal(format!("{effect}: there is no comparison here")));
-            }
+            Effect::RedirectOutput(up_to) => self.redirect(up_to),
+            Effect::ForgetPeerOutput => self.forget_peer_output(),
+            Effect::ReleaseUncompared(up_to) => self.release_past(up_to, control)?,
             Effect::TakeOver => control.tell(&FromNode::TookOver)?,
             Effect::Halt => self.halt(control)?,
             Effect::Exit(reason) => {
@@ -155,10 +155,30 @@ impl Driver {
     }
 
     pub(super) fn release(&mut self, up_to: OutputOffset, control: &mut Control) -> Result<(), NodeError> {
-        self.times.released = Some(Instant::now());
+        if self.comparison.is_none() {
+            self.times.released = Some(Instant::now());
+        }
         let (first, units) = self.output.release(up_to);
         let units: Vec<RawReply> = units.map(raw_reply).collect();
         tell_output(first.0, &units, control)
+    }
+}
+
+impl Driver {
+    /// What the secondary sent is another VM's now: the checkpoint's, with which all that it covers has left.
+    fn forget_peer_output(&mut self) {
+        self.times.released = Some(Instant::now());
+        let checkpoint = self.node.machine().checkpoint();
+        if let Some(comparison) = &mut self.comparison {
+            comparison.forget(checkpoint);
+        }
+    }
+
+    /// The one unit before `up_to` leaves past what is withheld before it, and stays where it is, too.
+    fn release_past(&mut self, up_to: OutputOffset, control: &mut Control) -> Result<(), NodeError> {
+        let Some(index) = up_to.0.checked_sub(self.output.start().0 + 1) else { return Ok(()) };
+        let unit = usize::try_from(index).ok().and_then(|index| self.output.units().nth(index)).copied();
+        unit.map_or(Ok(()), |unit| control.tell(&FromNode::EarlyOutput(up_to.0 - 1, raw_reply(unit))))
     }
 }
 
@@ -169,5 +189,5 @@ pub(super) fn tell_output(first: u64, units: &[RawReply], control: &mut Control)
 }
 
 pub(super) fn raw_reply(reply: Reply) -> RawReply {
-    [reply.client, reply.sequence, reply.serial, reply.status, reply.value]
+    [reply.client, reply.sequence, reply.serial, reply.status, reply.value, reply.time]
 }

@@ -5,11 +5,13 @@
 //! Until then nothing of the protocol has begun, so there is nothing to decide: a link that is lost leaves a survivor that
 //! nobody protects, as before.
 
+use super::comparison::Comparison;
 use super::driver::{Driver, LinkEnd, Times};
+use super::mirror::Mirror;
 use super::pace::Pace;
 use super::{Control, NodeError};
 use crate::control::{EntryFigures, FromNode, NodeConfig};
-use crate::link::Link;
+use crate::link::Connections;
 use colo_protocol::wire::{DEFAULT_RAM_SECTION_ID, Decoder, Encoder};
 use colo_protocol::{Input, Message, NodeName};
 use colo_trace::{Kind, Plan, Record, new_pair};
@@ -49,14 +51,14 @@ pub(super) struct Entry {
 }
 
 impl Driver {
-    /// There is a replacement at the other end of `link`.
+    /// There is a replacement at the other end of new connections.
     pub(super) fn introduce(
         &mut self,
-        link: Link,
+        connections: Connections,
         plan: Plan,
         control: &mut Control,
     ) -> Result<(), NodeError> {
-        self.change_links(link);
+        self.change_links(connections);
         self.encode(Message::VmstateSend)?;
         // All pages are in the first round, whatever has been written before.
         self.running.harvest(&mut self.saved.pages)?;
@@ -65,12 +67,13 @@ impl Driver {
         let bytes_before = self.outgoing.total();
         let sending = Sending { begun: Instant::now(), bytes_before, rounds: 0, pages: 0 };
         self.introduction = Some(Introduction { plan, sending, is_last: false });
+        self.mirror_what_waits();
         self.begin_round_of_introduction();
         self.pump(control)
     }
 
     /// Nothing is left of what the old link has brought or was to take.
-    fn change_links(&mut self, link: Link) {
+    fn change_links(&mut self, Connections { link, comparison }: Connections) {
         let now = Instant::now();
         self.disconnect();
         self.inbound.clear();
@@ -83,6 +86,10 @@ impl Driver {
             LinkEnd { pace: self.config.link_rate.map(|rate| Pace::new(rate, now)), ..LinkEnd::default() };
         self.silence.heard(now);
         self.link = Some(link);
+        // Who has been a secondary is none any more: its guest has the only memory.
+        self.cache = None;
+        self.comparison = comparison.map(|link| Comparison::over(Mirror::new(link)));
+        (self.marks_next_write, self.marked) = (false, None);
     }
 
     fn begin_round_of_introduction(&mut self) {

@@ -7,6 +7,11 @@
 //!     |-- gates       what a plan holds
 //!     |-- stream      the end of the link
 //!     |-- vcpu        the guest's thread, suspended and resumed
+//!     |-- comparison  both VMs' output, where both execute
+//!     |-- mirror      the connection over which requests go to the other VM and output comes back
+//!     |-- inbox       requests on their way to the guest
+//!     |-- divergence  a guest that goes its own way
+//!     |-- ram_cache   the memory of the checkpoint, where the secondary's guest executes beside it
 //!     |-- outgoing    bytes on their way to the link
 //!     |-- inbound     bytes that have come in, kept while they are staged
 //!     |-- introduction  a survivor's memory on its way to a replacement
@@ -19,15 +24,20 @@
 //! No decision of the protocol is taken here.
 
 mod alone;
+mod comparison;
 mod confinement;
+mod divergence;
 mod driver;
 mod effects;
 mod gates;
 mod inbound;
+mod inbox;
 mod introduction;
+mod mirror;
 mod operations;
 mod outgoing;
 mod pace;
+mod ram_cache;
 mod saved;
 mod silence;
 mod staging;
@@ -36,9 +46,9 @@ mod vcpu;
 
 use crate::control::{FromNode, NodeConfig, ToNode, receive, send};
 use crate::handing::Receiving;
-use crate::link::Link;
+use crate::link::Connections;
 use crate::vm::{Machine, MachineConfig};
-use colo_protocol::NodeName;
+use colo_protocol::{NodeName, Rules};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use std::io::{self, BufReader};
@@ -94,10 +104,10 @@ impl Control {
         receive(&mut self.input).map_err(NodeError::Control)?.ok_or(NodeError::Orphaned)
     }
 
-    /// The end of a link that was handed over with the last message.
-    fn take_link(&mut self) -> Result<Link, NodeError> {
-        let end = self.input.get_mut().taken();
-        end.map(Link::handed).ok_or_else(|| NodeError::Internal("no link has been handed over".to_owned()))
+    /// What connects the node with its peer, as it was handed over with the last message.
+    fn take_connections(&mut self, rules: &Rules) -> Result<Connections, NodeError> {
+        let handed = Connections::handed(rules, || self.input.get_mut().taken());
+        handed.ok_or_else(|| NodeError::Internal("not all connections have been handed over".to_owned()))
     }
 
     /// Whether a message has been read from the socket already.
@@ -154,11 +164,11 @@ fn run(control: &mut Control, config: NodeConfig) -> Result<(), NodeError> {
         machine.boot(config.workload.guest.image(), &config.workload.parameters())?;
     }
     machine.forget_dirty()?;
-    if !config.has_link {
+    if !config.has_peer {
         return alone::run(control, machine);
     }
-    let link = control.take_link()?;
-    let driver = driver::Driver::new(config, machine, link)?;
+    let connections = control.take_connections(&config.rules)?;
+    let driver = driver::Driver::new(config, machine, connections)?;
     // Before a byte of the peer has been looked at, or the guest has executed.
     confinement::confine()?;
     driver.run(control)

@@ -1,6 +1,7 @@
 //! Operations on the VM and transfers: begun by an effect, advanced in stages, ended by an input.
 
-use super::driver::{Driver, InHand};
+use super::driver::{Driver, InHand, Joining};
+use super::ram_cache::apply_ram;
 use super::staging::{StagedDevices, UNIT_BYTES};
 use super::{Control, NodeError};
 use crate::abi::Reply;
@@ -99,15 +100,15 @@ impl Driver {
                         Input::LoadFailed
                     }
                 };
-                if self.config.joins && input.kind() == InputKind::StateLoaded {
-                    self.config.joins = false;
+                if self.joining == Joining::Loads && input.kind() == InputKind::StateLoaded {
+                    self.joining = Joining::No;
                     control.tell(&FromNode::Joined)?;
                 }
                 self.end(input, control)
             }
             Operation::LoadState => {
                 if let Some((pages, _)) = &self.loading {
-                    self.vcpu.while_still(|machine| pages.apply_ram(&self.inbound, machine))?;
+                    apply_ram(pages, &self.inbound, self.cache.as_mut(), &self.vcpu)?;
                 }
                 self.in_hand = Some(InHand { halfway: true, ..in_hand });
                 self.during(in_hand.operation, control)
@@ -168,28 +169,32 @@ impl Driver {
         }
         let (output, end) = match self.loading.take() {
             Some((mut pages, devices)) => {
-                let loaded = self.vcpu.while_still(|machine| restore(machine, &devices));
+                let next_request = self.vcpu.while_still(|machine| restore(machine, &devices));
                 pages.clear();
                 self.staging = pages;
-                loaded?;
+                self.vcpu.go_on_at(next_request?);
                 (buffered(&devices), devices.output_end)
             }
             // The initial state: both sides have booted the same program.
             None => (OutputBuffer::default(), 0),
         };
         self.output = output;
+        if let Some(comparison) = &mut self.comparison {
+            comparison.loaded(OutputOffset(end));
+        }
         Ok(OutputOffset(end))
     }
 }
 
-/// Gives the processor its staged state, and sees that it fits the memory.
-fn restore(machine: &mut Machine, devices: &StagedDevices) -> Result<(), String> {
+/// Gives the processor its staged state, and sees that it fits the memory. The number of the request that the guest is to
+/// be given next.
+fn restore(machine: &mut Machine, devices: &StagedDevices) -> Result<u64, String> {
     machine.restore(&devices.cpu).map_err(|error| error.to_string())?;
     let held = machine.output_end().map_err(|error| error.to_string())?;
     if held != devices.output_end {
         return Err(format!("RAM has output up to {held}, the device state up to {}", devices.output_end));
     }
-    Ok(())
+    machine.requests_put().map_err(|error| error.to_string())
 }
 
 /// The units of output that came with a checkpoint.

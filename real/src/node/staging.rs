@@ -156,10 +156,22 @@ impl Staging {
 
     /// Writes the staged pages into the guest's memory, the newer over the older.
     pub(super) fn apply_ram(&self, inbound: &Inbound, machine: &mut Machine) -> crate::Result<()> {
+        self.each(inbound, |page, content| machine.write_page(page, content))
+    }
+
+    /// The staged pages, with their numbers, the newer behind the older.
+    pub(super) fn each(
+        &self,
+        inbound: &Inbound,
+        mut take: impl FnMut(u64, &Page) -> crate::Result<()>,
+    ) -> crate::Result<()> {
         self.pages.iter().try_for_each(|(page, content)| match content {
-            Content::Inbound(place) => machine.write(page * PAGE_BYTES, inbound.part(place)),
-            Content::Own(index) => machine.write_page(*page, &self.contents[*index]),
-            Content::Fill(fill) => machine.write_page(*page, &[*fill; PAGE]),
+            Content::Inbound(place) => match inbound.part(place).first_chunk::<PAGE>() {
+                Some(content) => take(*page, content),
+                None => unreachable!("a page that was found in what has been read is there as a whole"),
+            },
+            Content::Own(index) => take(*page, &self.contents[*index]),
+            Content::Fill(fill) => take(*page, &[*fill; PAGE]),
         })
     }
 }

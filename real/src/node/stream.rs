@@ -1,7 +1,8 @@
 //! The node's end of the link: what goes out in pieces as the socket takes it, and what comes in, decoded and staged.
 
-use super::driver::{Driver, InHand};
+use super::driver::{Driver, InHand, Joining};
 use super::outgoing::Progress;
+use super::ram_cache::apply_ram;
 use super::saved::{PAGES_AT_ONCE, Source};
 use super::{Control, NodeError};
 use crate::control::FromNode;
@@ -20,12 +21,21 @@ impl Driver {
             link.shut_down(Shutdown::Both);
             self.silence.link_lost(Instant::now());
         }
+        self.drop_mirror();
         self.outgoing.clear();
         self.saved.forget_ram();
         self.keeps_back = false;
         self.inbound.skip();
         self.held = None;
         self.in_hand = self.in_hand.filter(|in_hand| !in_hand.operation.needs_link());
+    }
+
+    /// The comparison's connection goes with the link.
+    fn drop_mirror(&mut self) {
+        let mirror = self.comparison.as_mut().and_then(|comparison| comparison.mirror.take());
+        if let Some(mirror) = mirror {
+            mirror.link.shut_down(Shutdown::Both);
+        }
     }
 
     /// Writes what the link takes; ends the transfer in hand when all is written.
@@ -160,6 +170,7 @@ impl Driver {
         self.let_out(control)?;
         let Some(link) = &self.link else { return Ok(()) };
         link.shut_down(Shutdown::Both);
+        self.drop_mirror();
         self.outgoing.clear();
         self.inbound.skip();
         self.held = None;
@@ -228,20 +239,22 @@ impl Driver {
         let mut found = None;
         while found.is_none() {
             let Some(frame) = self.decoder.next(&mut rest).map_err(|error| error.to_string())? else { break };
-            if self.is_empty && frame.body == Body::RamSectionStart {
+            let receives = self.joining == Joining::Receives;
+            if receives && frame.body == Body::RamSectionStart {
                 // What came before is older than what comes.
-                self.vcpu
-                    .while_still(|machine| self.staging.apply_ram(&self.inbound, machine))
+                apply_ram(&self.staging, &self.inbound, self.cache.as_mut(), &self.vcpu)
                     .map_err(|error| error.to_string())?;
                 self.staging.clear();
             }
             self.staging.take(&frame.body, &self.inbound, self.limits)?;
             found = match frame.body {
-                Body::Message(_) if self.is_empty => None,
+                Body::Message(_) if receives => None,
                 Body::Message(message) => Some(Input::Message(message)),
                 Body::EndOfRam => Some(Input::RamReceived),
                 Body::DeviceState { last: true, .. } => {
-                    self.is_empty = false;
+                    if receives {
+                        self.joining = Joining::Loads;
+                    }
                     Some(Input::DeviceStateReceived)
                 }
                 _ => None,

@@ -4,18 +4,16 @@
 //! do stands still by itself, with nothing pending, so that to suspend it costs no more than to say so. When a suspension
 //! has ended, every reply that the guest has produced has been handed over.
 
+use super::divergence::OwnWay;
+use super::inbox::Inbox;
 use crate::abi::{Reply, Request};
 use crate::vm::{Exit, Kicker, Machine};
 use crate::{Error, Result};
 use rustix::event::{EventfdFlags, eventfd};
-use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-
-/// Requests that may wait for the guest; the network drops what comes beyond.
-const MAX_WAITING_REQUESTS: usize = 4096;
 
 /// Replies that wait for the node, beyond which the guest does: it can produce them faster than anybody takes them.
 const MAX_WAITING_REPLIES: usize = 4096;
@@ -46,7 +44,8 @@ struct Switch {
     due: bool,
     /// When the thread has gone on, since it was last let.
     went_on: Option<Instant>,
-    requests: VecDeque<Request>,
+    inbox: Inbox,
+    own_way: OwnWay,
     replies: Vec<Reply>,
     failure: Option<String>,
 }
@@ -75,16 +74,16 @@ impl GuestClock {
 }
 
 impl VcpuThread {
-    /// Starts the thread; the guest stands still. The thread has begun when this returns: what the kernel must do for
-    /// it to begin may be refused to it later.
-    pub(super) fn start(machine: Machine) -> Result<Self> {
+    /// Starts the thread; the guest stands still. It is given what comes to `inbox`, as far as it does not go its own way.
+    /// The thread has begun when this returns: what the kernel must do for it to begin may be refused to it later.
+    pub(super) fn start(machine: Machine, inbox: Inbox, own_way: OwnWay) -> Result<Self> {
         let kicker = machine.kicker();
         let flags = EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC;
         let event =
             eventfd(0, flags).map_err(|source| Error::Kvm { call: "eventfd", source: source.into() })?;
         let shared = Arc::new(Shared {
             machine: Mutex::new(machine),
-            switch: Mutex::default(),
+            switch: Mutex::new(Switch { inbox, own_way, ..Switch::default() }),
             changed: Condvar::new(),
             event,
         });
@@ -142,14 +141,42 @@ impl VcpuThread {
         done
     }
 
-    /// A request has come in from the network.
-    pub(super) fn request(&self, request: Request) {
+    /// A request has come in from the network; its number, unless it is dropped.
+    pub(super) fn request(&self, request: Request) -> Option<u64> {
+        self.receive(|inbox| inbox.push(request))
+    }
+
+    /// The requests that have come and that the guest has not been given, with their numbers.
+    pub(super) fn waiting(&self) -> Vec<(u64, Request)> {
+        lock(&self.shared.switch).inbox.waiting().collect()
+    }
+
+    /// A request has come in from the peer, which has numbered it.
+    pub(super) fn mirrored(&self, number: u64, request: Request) {
+        self.receive(|inbox| inbox.mirrored(number, request));
+    }
+
+    fn receive<T>(&self, work: impl FnOnce(&mut Inbox) -> T) -> T {
         let mut switch = lock(&self.shared.switch);
-        if switch.requests.len() < MAX_WAITING_REQUESTS {
-            switch.requests.push_back(request);
-            switch.due = true;
-        }
+        let done = work(&mut switch.inbox);
+        switch.due = true;
         self.shared.changed.notify_all();
+        done
+    }
+
+    /// A load has put another guest in the place of the one before: it is given this request next.
+    pub(super) fn go_on_at(&self, number: u64) {
+        lock(&self.shared.switch).inbox.go_on_at(number);
+    }
+
+    /// The next request that writes is lost in the guest.
+    pub(super) fn diverge(&self) {
+        lock(&self.shared.switch).own_way.lose_next_write();
+    }
+
+    /// How many requests have been lost in the guest since the last call.
+    pub(super) fn take_lost(&self) -> u64 {
+        lock(&self.shared.switch).own_way.take_lost()
     }
 
     /// The replies that the guest has produced since the last call, to the end of `replies`; an error if it has failed.
@@ -246,11 +273,12 @@ impl Shared {
                 switch = self.changed.wait(switch).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            while let Some(request) = switch.requests.front() {
-                if !machine.put_request(request)? {
+            while let Some((number, request)) = switch.inbox.next() {
+                if !machine.put_request(&switch.own_way.meets(number, request))? {
                     break;
                 }
-                switch.requests.pop_front();
+                switch.own_way.has_met(number, request);
+                switch.inbox.give();
             }
             clock.pass(machine)?;
             if machine.has_work()? {
@@ -298,7 +326,7 @@ mod tests {
         std::thread::spawn(move || {
             for _ in 0..20 {
                 let machine = Machine::new(&MachineConfig { memory_mib: 16, prefault: false }).unwrap();
-                let vcpu = VcpuThread::start(machine).unwrap();
+                let vcpu = VcpuThread::start(machine, Inbox::default(), OwnWay::default()).unwrap();
                 vcpu.resume();
                 drop(vcpu);
             }

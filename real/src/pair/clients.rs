@@ -2,6 +2,7 @@
 //! sees anything but what was released.
 
 use super::demand::Demand;
+use super::guest_clock::GuestClock;
 use super::measured::Measured;
 use super::violation::RunViolation;
 use super::windows::Windows;
@@ -34,6 +35,7 @@ pub(super) struct Clients {
     retries: VecDeque<(Instant, u32, u64)>,
     receiver: OutputReceiver,
     checker: Checker,
+    clock: GuestClock,
     windows: Windows,
     /// Output that came before what is in front of it, and when.
     early: Vec<(Instant, u64, Vec<RawReply>)>,
@@ -80,6 +82,7 @@ impl Clients {
             retries: VecDeque::new(),
             receiver: OutputReceiver::default(),
             checker: Checker::new(),
+            clock: GuestClock::default(),
             windows: Windows::new(),
             early: Vec::new(),
             draining: false,
@@ -175,6 +178,15 @@ impl Clients {
         Ok(new)
     }
 
+    /// A unit of output has left the service past what is withheld before it, to which it still belongs.
+    pub(super) fn early_output(&mut self, place: u64, unit: RawReply) -> Result<(), RunViolation> {
+        let [client, sequence, serial, _, value, _] = unit;
+        let client = u32::try_from(client).map_err(|_| RunViolation::UnknownClient { client })?;
+        let reply = Reply { client, sequence, serial, value };
+        self.checker.accepted_early(OutputOffset(place), reply)?;
+        self.answered(reply)
+    }
+
     /// Whether what is missing in front of output that has come will not come any more.
     pub(super) fn missing(&self, now: Instant) -> Result<(), RunViolation> {
         let late = self.early.iter().filter(|(came, ..)| now.duration_since(*came) > MISSING_FOR);
@@ -201,7 +213,7 @@ impl Clients {
     fn reply(
         &mut self,
         offset: OutputOffset,
-        [client, sequence, serial, status, value]: RawReply,
+        [client, sequence, serial, status, value, time]: RawReply,
     ) -> Result<(), RunViolation> {
         if status != STATUS_OK {
             return Err(RunViolation::Refused { client, sequence, status });
@@ -210,6 +222,13 @@ impl Clients {
         let reply = Reply { client, sequence, serial, value };
         self.checker.accepted(offset, reply)?;
         self.checker.forget_all_but(KEPT_REPLIES);
+        self.clock.told(serial, time)?;
+        self.answered(reply)
+    }
+
+    /// A client has its answer, if it waits for this one.
+    fn answered(&mut self, reply: Reply) -> Result<(), RunViolation> {
+        let Reply { client, sequence, .. } = reply;
         let Some(open) = self.open.remove(&client) else { return Ok(()) };
         if open.request.sequence != sequence {
             self.open.insert(client, open);
@@ -269,7 +288,7 @@ mod tests {
     const RETRY_AFTER: Duration = Duration::from_millis(20);
 
     fn units(count: u64) -> Vec<RawReply> {
-        (0..count).map(|_| [0, 1, 0, STATUS_OK + 1, 0]).collect()
+        (0..count).map(|_| [0, 1, 0, STATUS_OK + 1, 0, 0]).collect()
     }
 
     /// What is said of units is not the matter here: they are refused when they are taken, and not before.
@@ -287,8 +306,9 @@ mod tests {
 
     /// The answers of a service to the first requests of its clients: each adds 1 to a key of its own.
     fn answers(asked: &[RawRequest], answered: u64) -> Vec<RawReply> {
-        let answer =
-            |(serial, [client, sequence, ..]): (u64, &RawRequest)| [*client, *sequence, serial, STATUS_OK, 1];
+        let answer = |(serial, [client, sequence, ..]): (u64, &RawRequest)| {
+            [*client, *sequence, serial, STATUS_OK, 1, 0]
+        };
         (answered + 1..).zip(asked).map(answer).collect()
     }
 

@@ -39,6 +39,8 @@ impl Pair<'_> {
                     self.lost_heartbeat(node, true);
                 }
                 FaultAction::FailLoad => self.process(NodeName::Secondary).tell(&ToNode::FailLoad),
+                FaultAction::Diverge => self.process(NodeName::Secondary).tell(&ToNode::Diverge),
+                FaultAction::Uncompared => self.process(NodeName::Primary).tell(&ToNode::Uncompared),
                 FaultAction::CheckpointNow => self.process(NodeName::Primary).tell(&ToNode::CheckpointNow),
                 // Refused before a run.
                 action => unreachable!("{action} cannot be carried out here"),

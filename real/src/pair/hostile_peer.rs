@@ -6,7 +6,7 @@
 use super::process::{Heard, NodeCommand, Process};
 use crate::abi::{OP_ADD, OP_GET, PAGE_BYTES, REPLIES_PUT, Request};
 use crate::control::{FromNode, NodeConfig, ToNode};
-use crate::link::Link;
+use crate::link::{Connections, Link};
 use crate::vm::{CpuState, Guest, Machine, MachineConfig, Workload, encode};
 use colo_protocol::wire::{BlockName, Encoder};
 use colo_protocol::{Dialect, Message, MessageKind, NodeName, Rules};
@@ -75,7 +75,7 @@ impl Victim {
         let mut process = Process::start(name, &node_command(), directory.path(), sender).unwrap();
         let (link, handed) = UnixStream::pair().unwrap();
         handed.set_nonblocking(true).unwrap();
-        let handed = Link::handed(handed.into());
+        let handed = Connections { link: Link::handed(handed.into()), comparison: None };
         process.configure(
             NodeConfig {
                 name,
@@ -85,7 +85,7 @@ impl Victim {
                 plan: Plan::default(),
                 record: true,
                 link_rate: None,
-                has_link: true,
+                has_peer: true,
                 joins: false,
             },
             Some(&handed),
@@ -153,7 +153,7 @@ impl Victim {
         self.process.tell(&ToNode::Request([9, 1, OP_GET, KEY, 0]));
         let answer = |message: &FromNode| {
             let FromNode::Output(_, units) = message else { return false };
-            units.iter().any(|[client, sequence, _, status, got]| {
+            units.iter().any(|[client, sequence, _, status, got, _]| {
                 (*client, *sequence, *status, *got) == (9, 1, 0, value)
             })
         };

@@ -8,6 +8,7 @@ mod clients;
 mod demand;
 mod failover_times;
 mod faults;
+mod guest_clock;
 #[cfg(test)]
 mod hostile_peer;
 mod manager;
@@ -20,7 +21,7 @@ mod violation;
 mod windows;
 
 use crate::control::{CheckpointFigures, FromNode, ToNode};
-use crate::link::Link;
+use crate::link::Connections;
 use crate::node::monotonic_us;
 pub use alone::run_alone;
 use clients::Clients;
@@ -33,7 +34,7 @@ use manager::{Manager, Order};
 pub use measured::{Latencies, Measured, Slice};
 use memory::Watch;
 use options::PATIENCE;
-pub use options::{RunError, RunOptions, RunOutcome, can_strike};
+pub use options::{ComparisonOutcome, RunError, RunOptions, RunOutcome, can_strike};
 pub use process::NodeCommand;
 use process::{Heard, Number, Process};
 use std::path::{Path, PathBuf};
@@ -124,7 +125,7 @@ struct Pair<'a> {
     /// It has left COLO as such: it holds nothing, and never will.
     is_stillborn: bool,
     /// The survivor's end of the link to a replacement that has not started.
-    introduces: Option<Link>,
+    introduces: Option<Connections>,
     /// Faults that struck, and checkpoints that were taken, before this pair was one.
     struck_before: usize,
     checkpoints_before: u64,
@@ -180,10 +181,10 @@ impl<'a> Pair<'a> {
             stood_at: Vec::new(),
             watch: Watch::default(),
         };
-        let ends = Link::pair(options.link)?;
-        for (name, end) in NodeName::ALL.into_iter().zip(&ends) {
+        let connections = Connections::pair(options.link, &options.rules.rules)?;
+        for (name, connections) in NodeName::ALL.into_iter().zip(&connections) {
             let config = options.node_config(name);
-            pair.process(name).configure(config, Some(end));
+            pair.process(name).configure(config, Some(connections));
         }
         Ok(pair)
     }
@@ -332,6 +333,16 @@ impl<'a> Pair<'a> {
     ) -> Result<(), RunError> {
         match message {
             FromNode::Output(first, units) => self.output(name, first, &units),
+            FromNode::EarlyOutput(place, unit) => {
+                if let Err(violation) = self.clients.early_output(place, unit) {
+                    self.violate(violation);
+                }
+            }
+            FromNode::Compared(figures) => self.outcome.comparison.figures = figures,
+            FromNode::Diverged { lost, anew } => {
+                self.outcome.comparison.lost += lost;
+                self.outcome.comparison.diverged += u64::from(anew);
+            }
             FromNode::Checkpoint(figures) => {
                 progress(&figures);
                 self.clients.measured.checkpoint(&figures, Instant::now());
@@ -473,6 +484,7 @@ impl<'a> Pair<'a> {
         let mut living = self.alive();
         // Both at once: neither is to see the other die.
         self.processes.iter_mut().for_each(|process| process.pause(SETTLES_WITHIN));
+        self.processes.iter().for_each(Process::wait_until_it_stands_still);
         self.processes.iter_mut().for_each(Process::kill);
         while living.contains(&true) {
             match self.heard.recv_timeout(SETTLES_WITHIN) {

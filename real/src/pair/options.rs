@@ -4,7 +4,7 @@ use super::clients::Clients;
 use super::demand::{Demand, Load};
 use super::process::NodeCommand;
 use super::violation::RunViolation;
-use crate::control::{CheckpointFigures, EntryFigures, NodeConfig};
+use crate::control::{CheckpointFigures, ComparisonFigures, EntryFigures, NodeConfig};
 use crate::link::LinkKind;
 use crate::vm::Workload;
 use colo_protocol::NodeName;
@@ -74,7 +74,7 @@ impl RunOptions {
             plan: self.plan.clone(),
             record: self.record,
             link_rate: self.link_rate,
-            has_link: false,
+            has_peer: false,
             joins: false,
         }
     }
@@ -125,6 +125,8 @@ pub struct RunOutcome {
     pub claimed: bool,
     /// Each completed checkpoint.
     pub checkpoints: Vec<CheckpointFigures>,
+    /// What the comparison came to, where both VMs execute.
+    pub comparison: ComparisonOutcome,
     /// Promotions.
     pub failovers: u64,
     /// How many times a survivor was protected again.
@@ -152,6 +154,7 @@ impl RunOutcome {
             violation: None,
             claimed: true,
             checkpoints: Vec::new(),
+            comparison: ComparisonOutcome::NOTHING_YET,
             failovers: 0,
             protected_again: 0,
             entries: Vec::new(),
@@ -162,6 +165,39 @@ impl RunOutcome {
             closed: Vec::new(),
             trace: None,
         }
+    }
+}
+
+/// What a comparison came to, and what there was for it to find.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ComparisonOutcome {
+    /// What the primary has told.
+    pub figures: ComparisonFigures,
+    /// Requests that were lost in the secondary's guest, by a rate or by a plan.
+    pub lost: u64,
+    /// How often it left the primary's execution by that, each load having brought it back.
+    pub diverged: u64,
+}
+
+impl ComparisonOutcome {
+    /// That of a run that has just begun.
+    pub const NOTHING_YET: Self = Self {
+        figures: ComparisonFigures { compared: 0, released: 0, differences: 0, held_too_long: 0 },
+        lost: 0,
+        diverged: 0,
+    };
+
+    /// The sums of both.
+    #[must_use]
+    pub const fn and(self, other: &Self) -> Self {
+        let (one, two) = (self.figures, other.figures);
+        let figures = ComparisonFigures {
+            compared: one.compared + two.compared,
+            released: one.released + two.released,
+            differences: one.differences + two.differences,
+            held_too_long: one.held_too_long + two.held_too_long,
+        };
+        Self { figures, lost: self.lost + other.lost, diverged: self.diverged + other.diverged }
     }
 }
 

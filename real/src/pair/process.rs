@@ -2,12 +2,11 @@
 
 use super::options::PATIENCE;
 use crate::control::{FromNode, NodeConfig, ToNode, receive, send, send_with};
-use crate::link::Link;
+use crate::link::Connections;
 use colo_protocol::NodeName;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use std::ffi::OsString;
 use std::io::{self, BufReader};
-use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -70,10 +69,10 @@ impl Channel {
         }
     }
 
-    /// The same, and hands it the end of a link.
-    fn hand(&mut self, message: &ToNode, link: &Link) {
+    /// The same, and hands it its ends of what connects it with its peer.
+    fn hand(&mut self, message: &ToNode, connections: &Connections) {
         if self.is_heard {
-            self.is_heard = send_with(&mut self.stream, message, &[link.as_fd()]).is_ok();
+            self.is_heard = send_with(&mut self.stream, message, &connections.ends()).is_ok();
         }
     }
 }
@@ -147,10 +146,10 @@ impl Process {
         }
     }
 
-    /// The same, and hands it its end of a link.
-    pub(super) fn hand(&mut self, message: &ToNode, link: &Link) {
+    /// The same, and hands it its ends of what connects it with its peer.
+    pub(super) fn hand(&mut self, message: &ToNode, connections: &Connections) {
         if self.alive {
-            self.control.hand(message, link);
+            self.control.hand(message, connections);
         }
     }
 
@@ -159,12 +158,12 @@ impl Process {
         self.name = name;
     }
 
-    /// Tells the node how to run, with its end of the link, if there is to be one.
-    pub(super) fn configure(&mut self, config: NodeConfig, link: Option<&Link>) {
+    /// Tells the node how to run, with its peer, if there is to be one.
+    pub(super) fn configure(&mut self, config: NodeConfig, peer: Option<&Connections>) {
         debug_assert_eq!(config.name, self.name);
-        let start = ToNode::Start(Box::new(NodeConfig { has_link: link.is_some(), ..config }));
-        match link {
-            Some(link) => self.hand(&start, link),
+        let start = ToNode::Start(Box::new(NodeConfig { has_peer: peer.is_some(), ..config }));
+        match peer {
+            Some(connections) => self.hand(&start, connections),
             None => self.tell(&start),
         }
     }
@@ -180,6 +179,15 @@ impl Process {
         self.paused_until = Some(Instant::now() + duration);
     }
 
+    /// Waits until a pause has reached all threads of the process, or it has ended.
+    pub(super) fn wait_until_it_stands_still(&self) {
+        if let Some(pid) = self.pid() {
+            // What is found is left for whoever waits for its end. It fails when that has been waited for.
+            let options = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            let _ = waitid(WaitId::Pid(pid), options);
+        }
+    }
+
     /// Lets the process go on, with SIGCONT, if its pause is over.
     pub(super) fn wake(&mut self, now: Instant) {
         if self.paused_until.take_if(|until| now >= *until).is_some() {
@@ -193,9 +201,7 @@ impl Process {
     }
 
     fn signal(&self, signal: Signal) {
-        // Until it has been waited for, its number is nobody else's.
-        let number = i32::try_from(self.child.0.id()).ok().and_then(Pid::from_raw);
-        if let Some(pid) = number.filter(|_| self.alive) {
+        if let Some(pid) = self.pid() {
             // It fails when the process has just ended: its reader tells.
             let _ = kill_process(pid, signal);
         }
@@ -204,6 +210,11 @@ impl Process {
     /// The process's number, dead or alive.
     pub(super) fn number(&self) -> Number {
         self.child.0.id()
+    }
+
+    /// The same, as the kernel has it: until it has been waited for, it is nobody else's.
+    fn pid(&self) -> Option<Pid> {
+        self.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
     }
 
     /// The process's number, while it lives.

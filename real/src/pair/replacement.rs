@@ -5,7 +5,7 @@ use super::options::RunError;
 use super::process::Process;
 use super::{Pair, REPLIES_AFTER_FAILOVER};
 use crate::control::ToNode;
-use crate::link::Link;
+use crate::link::Connections;
 use colo_protocol::NodeName;
 use colo_trace::{Fault, Plan};
 
@@ -59,19 +59,19 @@ impl Pair<'_> {
         self.passed.clear();
         self.stood_at.clear();
         let plan = self.plan().clone();
-        let [end_of_survivor, end_of_replacement] = Link::pair(self.options.link)?;
+        let [survivors, replacements] = Connections::pair(self.options.link, &self.options.rules.rules)?;
         let mut config = self.options.node_config(NodeName::Secondary);
         (config.joins, config.plan) = (true, plan);
-        self.process(NodeName::Secondary).configure(config, Some(&end_of_replacement));
-        self.introduces = Some(end_of_survivor);
+        self.process(NodeName::Secondary).configure(config, Some(&replacements));
+        self.introduces = Some(survivors);
         Ok(())
     }
 
     /// The replacement has started: now the survivor hears of it. Before, it would have nobody to read what it sends.
     pub(super) fn introduce(&mut self) {
-        let Some(end) = self.introduces.take() else { return };
+        let Some(connections) = self.introduces.take() else { return };
         let plan = Box::new(self.plan().clone());
-        self.process(NodeName::Primary).hand(&ToNode::Protect(plan), &end);
+        self.process(NodeName::Primary).hand(&ToNode::Protect(plan), &connections);
     }
 
     /// What the plan of this pair has come to.

@@ -15,6 +15,30 @@ pub enum RunViolation {
         /// The key.
         key: u64,
     },
+    /// The guest's clock has gone back: a survivor's execution is not the one that the clients have seen.
+    #[error(
+        "contradicted: operation {serial} was done at {time} ms of the guest's time, after one at {before} ms"
+    )]
+    TimeWentBack {
+        /// The operation's place in the order of all.
+        serial: u64,
+        /// What its reply tells.
+        time: u64,
+        /// What a reply before it told.
+        before: u64,
+    },
+    /// The same reply tells two times.
+    #[error(
+        "contradicted: operation {serial} was done at {time} ms of the guest's time, and before that at {before} ms"
+    )]
+    TwoTimes {
+        /// The operation's place in the order of all.
+        serial: u64,
+        /// What its reply tells.
+        time: u64,
+        /// What it told before.
+        before: u64,
+    },
     /// The service refused a request that is in order.
     #[error("request {sequence} of client {client} was refused with status {status}")]
     Refused {
@@ -48,12 +72,19 @@ impl RunViolation {
         match self {
             Self::History(violation) => violation.is_loss(),
             Self::Silence { .. } | Self::Unserved => true,
-            Self::NoOrder { .. } | Self::Refused { .. } | Self::UnknownClient { .. } => false,
+            Self::NoOrder { .. }
+            | Self::TimeWentBack { .. }
+            | Self::TwoTimes { .. }
+            | Self::Refused { .. }
+            | Self::UnknownClient { .. } => false,
         }
     }
 
     /// Whether it can come from two nodes that serve at once; else it cannot, whatever the rules claim.
     pub(super) const fn rests_on_fencing(&self) -> bool {
-        matches!(self, Self::History(_) | Self::NoOrder { .. })
+        matches!(
+            self,
+            Self::History(_) | Self::NoOrder { .. } | Self::TimeWentBack { .. } | Self::TwoTimes { .. }
+        )
     }
 }

@@ -34,6 +34,14 @@ impl Machine {
         self.memory().output_end()
     }
 
+    /// Requests that the host has ever put into the ring.
+    ///
+    /// # Errors
+    /// None in practice: the counter lies in memory.
+    pub fn requests_put(&self) -> Result<u64> {
+        self.memory().read_word(abi::REQUESTS_PUT)
+    }
+
     /// Gives the guest a tick: it dirties its pages per tick when it next runs.
     ///
     /// # Errors

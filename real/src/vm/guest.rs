@@ -11,6 +11,8 @@ pub enum Guest {
     /// The key-value service alone.
     #[default]
     Kv,
+    /// The same, and every reply tells the time: where two of it execute, they answer differently.
+    Clock,
     /// It writes to memory at a rate.
     Dirtier,
     /// It has timers, at which it writes, reads and copies.
@@ -25,6 +27,7 @@ impl Guest {
     pub const fn image(self) -> &'static [u8] {
         match self {
             Self::Kv => include_bytes!(concat!(env!("OUT_DIR"), "/kv.bin")),
+            Self::Clock => include_bytes!(concat!(env!("OUT_DIR"), "/clock.bin")),
             Self::Dirtier => include_bytes!(concat!(env!("OUT_DIR"), "/dirtier.bin")),
             Self::Mixed => include_bytes!(concat!(env!("OUT_DIR"), "/mixed.bin")),
             Self::Hostile(_) => include_bytes!(concat!(env!("OUT_DIR"), "/hostile.bin")),
@@ -34,7 +37,7 @@ impl Guest {
     /// How it misbehaves, if it does, as it is told.
     const fn misdeed(self) -> u64 {
         match self {
-            Self::Kv | Self::Dirtier | Self::Mixed => 0,
+            Self::Kv | Self::Clock | Self::Dirtier | Self::Mixed => 0,
             Self::Hostile(misdeed) => misdeed.number(),
         }
     }
@@ -65,9 +68,28 @@ pub struct Workload {
     pub pages_per_tick: u64,
     /// Pages written per second of its own time, if the program has a rate.
     pub pages_per_second: u64,
+    /// How often the secondary's leaves the primary's execution, where both execute.
+    pub divergence: Option<Divergence>,
+}
+
+/// A rate at which requests are lost in a guest: it is given something else that asks for nothing. A service may do that;
+/// whoever executes beside it does not know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Divergence {
+    /// Of so many requests
+    pub of: u64,
+    /// so many, on average.
+    pub lost: u64,
+    /// What they are drawn from: the same numbers are lost with the same seed.
+    pub seed: u64,
 }
 
 impl Workload {
+    /// Whether two machines that do this and are asked the same may answer differently.
+    pub fn diverges(&self) -> bool {
+        self.guest == Guest::Clock || self.divergence.is_some()
+    }
+
     /// What the program is told.
     pub fn parameters(&self) -> Parameters {
         Parameters {

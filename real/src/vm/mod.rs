@@ -41,7 +41,7 @@ pub use bare::BareCard;
 pub use blob::{BLOB_BYTES_MAX, BlobError, Decoded, decode, encode};
 pub use cpu::CpuState;
 pub use exit::{Doorbell, Exit, Failure};
-pub use guest::{Guest, Pattern, Workload};
+pub use guest::{Divergence, Guest, Pattern, Workload};
 pub use host::kvm_usable;
 pub use kick::Kicker;
 pub use machine::{Machine, MachineConfig};

@@ -2,11 +2,11 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-use colo_protocol::NodeName;
+pub(crate) mod pair;
+
 use colo_real::abi::{Parameters, Reply, Request};
+use colo_real::kvm_usable;
 use colo_real::vm::{Doorbell, Exit, Guest, Machine, MachineConfig};
-use colo_real::{NodeCommand, kvm_usable, run_node};
-use std::path::Path;
 
 /// Whether to run at all. Without a usable /dev/kvm a test says loudly that it is skipped; with `COLO_REQUIRE_KVM=1` it
 /// fails instead.
@@ -69,27 +69,5 @@ impl Dice {
 pub(crate) fn assert_same_memory(left: &Machine, right: &Machine, when: &str) {
     for page in 0..left.memory().pages() {
         assert!(left.page(page).unwrap() == right.page(page).unwrap(), "{when}: page {page:#x} differs");
-    }
-}
-
-/// Starts this program as a node, after a line of shell that finds the node's name in `$4`: it needs a test of the name
-/// `node_process` that does what [`run_as_node`] does.
-pub(crate) fn node_after(shell: &str) -> NodeCommand {
-    let program = std::env::current_exe().unwrap();
-    let script = format!("{shell}\nCOLO_TEST_NODE=\"$*\" exec \"$0\" --exact node_process --nocapture");
-    NodeCommand { program: "sh".into(), arguments: vec!["-c".into(), script.into(), program.into()] }
-}
-
-/// Is a node's process, if a pair has started this program as one.
-pub(crate) fn run_as_node() {
-    if let Ok(words) = std::env::var("COLO_TEST_NODE") {
-        let words: Vec<_> = words.split(' ').collect();
-        let [_, control, _, name] = words[..] else { panic!("{words:?}") };
-        let name = NodeName::ALL.into_iter().find(|node| node.name() == name).unwrap();
-        if let Err(error) = run_node(Path::new(control), name) {
-            // No panic: the harness has been told why.
-            eprintln!("the {name} ends: {error}");
-            std::process::exit(1);
-        }
     }
 }

@@ -1,0 +1,321 @@
+//! Where both VMs execute: the requests that the primary's guest is given go to the secondary's too, the secondary's output
+//! comes to the primary, and here it is compared with the primary's own. How far they are the same is only found; that
+//! it leaves, or that a checkpoint is to come, is decided in the core.
+//!
+//! What comes over this connection may come late: a unit that a VM has sent which is no more must not be taken for its
+//! successor's. So each carries the checkpoint from which its VM has gone on.
+
+use super::driver::Driver;
+use super::mirror::{Frame, Mirror, of_request, of_unit, to_request, to_unit};
+use super::{Control, NodeError};
+use crate::abi::{Reply, Request};
+use crate::control::{ComparisonFigures, FromNode};
+use colo_protocol::{CheckpointNumber, Compared, Failover, Input, NodeName, OutputOffset, PeerOutput};
+use std::time::{Duration, Instant};
+
+/// How long output may wait for its like from the secondary; as in QEMU (`compare_timeout`).
+const HELD_TOO_LONG: Duration = Duration::from_secs(3);
+
+/// Units of the peer's that are kept while they wait for one's own; what comes beyond counts as missing.
+const MOST_UNITS: usize = 1 << 16;
+
+/// A node's part in a comparison.
+#[derive(Default)]
+pub(super) struct Comparison {
+    /// None once it is gone.
+    pub(super) mirror: Option<Mirror>,
+    /// The secondary's output, of the VM that has gone on from this checkpoint.
+    peer: PeerOutput<Reply>,
+    from: CheckpointNumber,
+    /// There is something that has not been looked at.
+    is_due: bool,
+    /// A difference was told, and the secondary's VM is the same since.
+    differs: bool,
+    /// Where output of one's own stands that cannot be compared.
+    passed_over: Vec<OutputOffset>,
+    /// Up to where the secondary's output has been sent.
+    redirected: OutputOffset,
+    /// Since when output waits, and up to where it had been released then.
+    waits: Option<(Instant, OutputOffset)>,
+    /// The secondary's guest has left the primary's execution since the latest load.
+    has_diverged: bool,
+    figures: ComparisonFigures,
+}
+
+impl Comparison {
+    /// Nothing has come.
+    pub(super) fn over(mirror: Mirror) -> Self {
+        Self { mirror: Some(mirror), ..Self::default() }
+    }
+
+    /// The node's own output has grown.
+    pub(super) const fn look(&mut self) {
+        self.is_due = true;
+    }
+
+    /// What one's own guest sent at `offset` cannot be compared.
+    pub(super) fn passes_over(&mut self, offset: OutputOffset) {
+        self.passed_over.push(offset);
+    }
+
+    /// What has come is another VM's than that of now, which goes on from this checkpoint.
+    pub(super) fn forget(&mut self, from: CheckpointNumber) {
+        if self.from != from {
+            self.peer.forget();
+            self.from = from;
+        }
+        (self.differs, self.waits, self.is_due) = (false, None, true);
+    }
+
+    /// A VM has been loaded which has sent output up to here; what it sends from here on is redirected.
+    pub(super) const fn loaded(&mut self, output: OutputOffset) {
+        (self.redirected, self.has_diverged) = (output, false);
+    }
+
+    /// A unit of the secondary's has come.
+    fn take(
+        &mut self,
+        (from, offset, unit): (CheckpointNumber, OutputOffset, Reply),
+        released: OutputOffset,
+    ) {
+        if from < self.from || offset < released {
+            return;
+        }
+        if from > self.from {
+            self.peer.forget();
+            (self.from, self.differs) = (from, false);
+        }
+        if self.peer.len() < MOST_UNITS {
+            self.peer.take(offset, unit);
+            self.is_due = true;
+        }
+    }
+
+    /// When output has waited for too long, if it is not released before.
+    fn held_until(&self) -> Option<Instant> {
+        self.waits.map(|(since, _)| since + HELD_TOO_LONG)
+    }
+}
+
+impl Driver {
+    /// A request has come in from the network: both guests get it, in the same order.
+    pub(super) fn take_request(&mut self, request: Request) {
+        if self.marks_next_write && super::divergence::writes(request) {
+            self.marks_next_write = false;
+            self.marked = Some((request.client, request.sequence));
+        }
+        let Some(number) = self.vcpu.request(request) else { return };
+        if self.name() == NodeName::Primary || self.introduction.is_some() {
+            self.put_on_mirror([of_request(number, request)]);
+        }
+    }
+
+    /// To a replacement go the requests, too, that have come and that the guest has not been given.
+    pub(super) fn mirror_what_waits(&mut self) {
+        let waiting = self.vcpu.waiting();
+        self.put_on_mirror(waiting.into_iter().map(|(number, request)| of_request(number, request)));
+    }
+
+    /// The secondary's output up to here goes to the primary.
+    pub(super) fn redirect(&mut self, up_to: OutputOffset) {
+        let Some(comparison) = &mut self.comparison else { return };
+        let from = std::mem::replace(&mut comparison.redirected, up_to).max(self.output.start());
+        let skipped = usize::try_from(from.0 - self.output.start().0).unwrap_or(usize::MAX);
+        let checkpoint = self.node.machine().serves_from();
+        let units = (from.0..up_to.0).zip(self.output.units().skip(skipped));
+        let frames: Vec<_> =
+            units.map(|(offset, unit)| of_unit(checkpoint, OutputOffset(offset), *unit)).collect();
+        self.put_on_mirror(frames);
+    }
+
+    fn put_on_mirror(&mut self, frames: impl IntoIterator<Item = Frame>) {
+        if let Some(mirror) = self.comparison.as_mut().and_then(|comparison| comparison.mirror.as_mut()) {
+            frames.into_iter().for_each(|frame| mirror.put(frame));
+            self.write_mirror();
+        }
+    }
+
+    /// Writes what the connection takes. It shares the fate of the link.
+    pub(super) fn write_mirror(&mut self) {
+        if self.is_stalled() {
+            return;
+        }
+        let Some(comparison) = &mut self.comparison else { return };
+        if let Some(mirror) = &mut comparison.mirror {
+            if self.end.unheard {
+                mirror.forget();
+            } else if !mirror.write() {
+                comparison.mirror = None;
+            }
+        }
+    }
+
+    /// Takes in what has come over the connection.
+    pub(super) fn read_mirror(&mut self) {
+        let Some(comparison) = &mut self.comparison else { return };
+        let mut frames = Vec::new();
+        let is_there = comparison.mirror.as_mut().is_some_and(|mirror| mirror.read(&mut frames));
+        if !is_there {
+            comparison.mirror = None;
+        }
+        let released = self.node.machine().output().released();
+        for frame in frames {
+            match self.config.name {
+                NodeName::Primary => comparison.take(to_unit(frame), released),
+                NodeName::Secondary => {
+                    let (number, request) = to_request(frame);
+                    self.vcpu.mirrored(number, request);
+                }
+            }
+        }
+    }
+
+    /// Compares, if there is something to compare and the core may be told what comes of it. Whether it was told anything.
+    pub(super) fn compare(&mut self, control: &mut Control) -> Result<bool, NodeError> {
+        if !self.compares() || !self.node.queue().has_room() {
+            return Ok(false);
+        }
+        let released = self.node.machine().output().released();
+        let skipped = released.0.saturating_sub(self.output.start().0);
+        let own = self.output.units().skip(usize::try_from(skipped).unwrap_or(usize::MAX));
+        let Some(comparison) = self.comparison.as_mut().filter(|comparison| comparison.is_due) else {
+            return Ok(false);
+        };
+        let known =
+            own.zip(released.0..).take_while(|(_, at)| !comparison.passed_over.contains(&OutputOffset(*at)));
+        let Compared { end, differs } = comparison.peer.compare(released, known.map(|(unit, _)| unit));
+        let input = if end > released {
+            Input::OutputsMatch { end }
+        } else if differs && !comparison.differs {
+            Input::OutputsDiffer
+        } else {
+            comparison.is_due = false;
+            return Ok(false);
+        };
+        if self.input_is_held(input.kind()) {
+            return Ok(false);
+        }
+        self.count(input, end.0 - released.0);
+        self.give(input, control)?;
+        self.tell_compared(control)?;
+        Ok(true)
+    }
+
+    fn count(&mut self, input: Input, same: u64) {
+        let Some(comparison) = &mut self.comparison else { return };
+        let figures = &mut comparison.figures;
+        figures.compared += same;
+        figures.released += same;
+        match input {
+            Input::OutputsMatch { end } => comparison.peer.drop_before(end),
+            Input::OutputsDiffer => {
+                figures.compared += 1;
+                figures.differences += 1;
+                comparison.differs = true;
+            }
+            _ => figures.held_too_long += 1,
+        }
+    }
+
+    fn tell_compared(&self, control: &mut Control) -> Result<(), NodeError> {
+        let figures = self.comparison.as_ref().map(|comparison| comparison.figures);
+        figures.map_or(Ok(()), |figures| control.tell(&FromNode::Compared(figures)))
+    }
+
+    /// Whether it is the node that compares, and goes on doing so: not once a failover has been accepted.
+    fn compares(&self) -> bool {
+        let is_primary = self.config.name == NodeName::Primary;
+        is_primary && self.comparison.is_some() && self.node.machine().failover() == Failover::None
+    }
+
+    /// When output has waited for its like for too long, if some waits.
+    pub(super) fn held_until(&mut self, now: Instant) -> Option<Instant> {
+        let output = self.node.machine().output();
+        let waits = self.compares() && output.released() < output.produced();
+        let comparison = self.comparison.as_mut()?;
+        let unmoved = comparison.waits.filter(|(_, released)| *released == output.released());
+        comparison.waits = waits.then(|| unmoved.unwrap_or((now, output.released())));
+        comparison.held_until()
+    }
+
+    /// Tells the core when output has waited for its like for too long, and again when it has waited as long once more.
+    pub(super) fn mind_what_waits(&mut self, control: &mut Control) -> Result<(), NodeError> {
+        let now = Instant::now();
+        let is_over = self.held_until(now).is_some_and(|until| now >= until);
+        let input = Input::OutputHeldTooLong;
+        if !is_over || !self.node.queue().has_room() || self.input_is_held(input.kind()) {
+            return Ok(());
+        }
+        if let Some(comparison) = &mut self.comparison {
+            comparison.waits = None;
+        }
+        self.count(input, 0);
+        self.give(input, control)?;
+        self.tell_compared(control)
+    }
+
+    /// Tells the harness when the guest has gone its own way.
+    pub(super) fn tell_divergence(&mut self, control: &mut Control) -> Result<(), NodeError> {
+        let lost = self.vcpu.take_lost();
+        if lost == 0 {
+            return Ok(());
+        }
+        let comparison = self.comparison.as_mut();
+        let anew =
+            comparison.is_some_and(|comparison| !std::mem::replace(&mut comparison.has_diverged, true));
+        control.tell(&FromNode::Diverged { lost, anew })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOTHING: OutputOffset = OutputOffset(0);
+
+    /// A unit of a VM that has gone on from checkpoint `from`; its serial says whose it is.
+    fn unit(from: u64, offset: u64) -> (CheckpointNumber, OutputOffset, Reply) {
+        (CheckpointNumber(from), OutputOffset(offset), Reply { serial: from, ..Reply::default() })
+    }
+
+    /// From which VM the units are that stand at `from` and behind it.
+    fn held(comparison: &Comparison, from: u64) -> Option<u64> {
+        let is_of = |of: &u64| {
+            let own = Reply { serial: *of, ..Reply::default() };
+            comparison.peer.compare(OutputOffset(from), [own].iter()).end.0 > from
+        };
+        (0..4).find(is_of)
+    }
+
+    #[test]
+    fn a_unit_of_a_vm_that_is_no_more_is_not_taken_for_its_successors() {
+        let mut comparison = Comparison::default();
+        comparison.take(unit(0, 5), NOTHING);
+        assert_eq!(held(&comparison, 5), Some(0));
+        comparison.forget(CheckpointNumber(1));
+        assert_eq!(held(&comparison, 5), None);
+        comparison.take(unit(0, 5), NOTHING);
+        assert_eq!(held(&comparison, 5), None, "it came late");
+        comparison.take(unit(1, 5), NOTHING);
+        assert_eq!(held(&comparison, 5), Some(1));
+    }
+
+    #[test]
+    fn a_unit_that_comes_before_its_vm_is_known_is_kept() {
+        let mut comparison = Comparison::default();
+        comparison.take(unit(0, 5), NOTHING);
+        comparison.take(unit(1, 7), NOTHING);
+        assert_eq!((held(&comparison, 5), held(&comparison, 7)), (None, Some(1)));
+        comparison.forget(CheckpointNumber(1));
+        assert_eq!(held(&comparison, 7), Some(1));
+    }
+
+    #[test]
+    fn what_the_peer_sends_ahead_has_an_end_and_what_has_left_is_not_kept() {
+        let mut comparison = Comparison::default();
+        comparison.take(unit(0, 3), OutputOffset(4));
+        assert!(comparison.peer.is_empty());
+        (4..MOST_UNITS as u64 * 2).for_each(|offset| comparison.take(unit(0, offset), OutputOffset(4)));
+        assert_eq!(comparison.peer.len(), MOST_UNITS);
+    }
+}
