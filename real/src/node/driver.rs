@@ -114,7 +114,10 @@ pub(super) struct Driver {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Joining {
     /// The initial state comes: there is nothing here that could be spoilt, and no machine is told of the messages in it.
-    Receives,
+    Receives {
+        /// Nothing has been written to the VM's memory.
+        is_empty: bool,
+    },
     /// All of it has come.
     Loads,
     /// It is none, or none any more.
@@ -216,7 +219,7 @@ impl Driver {
             marked: None,
             announced: None,
             in_hand: (name == NodeName::Secondary && !config.joins).then_some(loading),
-            joining: if config.joins { Joining::Receives } else { Joining::No },
+            joining: if config.joins { Joining::Receives { is_empty: true } } else { Joining::No },
             introduction: None,
             entry: None,
             timer: None,

@@ -81,6 +81,11 @@ impl Staging {
         self.pages.is_empty() && self.blob.is_empty()
     }
 
+    /// Leaves out the pages that are empty: so is the memory to which the rest goes.
+    pub(super) fn leave_out_empty_pages(&mut self) {
+        self.pages.retain(|(_, content)| !matches!(content, Content::Fill(0)));
+    }
+
     /// Takes in a piece of the stream, perhaps a part of `inbound`.
     pub(super) fn take(&mut self, body: &Body<'_>, inbound: &Inbound, limits: Limits) -> Result<(), String> {
         match *body {

@@ -239,8 +239,12 @@ impl Driver {
         let mut found = None;
         while found.is_none() {
             let Some(frame) = self.decoder.next(&mut rest).map_err(|error| error.to_string())? else { break };
-            let receives = self.joining == Joining::Receives;
+            let receives = matches!(self.joining, Joining::Receives { .. });
             if receives && frame.body == Body::RamSectionStart {
+                if self.joining == (Joining::Receives { is_empty: true }) {
+                    self.staging.leave_out_empty_pages();
+                }
+                self.joining = Joining::Receives { is_empty: self.staging.is_empty() };
                 // What came before is older than what comes.
                 apply_ram(&self.staging, &self.inbound, self.cache.as_mut(), &self.vcpu)
                     .map_err(|error| error.to_string())?;
