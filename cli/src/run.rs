@@ -182,7 +182,11 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
     let options = arguments.options(rules)?;
     kvm_usable().map_err(|error| Failure::Environment(error.to_string()))?;
     if arguments.crash_points.is_some() && !arguments.reprotect {
-        let one_service = [("--soak", options.lasts.is_some()), ("--trace", arguments.trace.is_some())];
+        let one_service = [
+            ("--soak", options.lasts.is_some()),
+            ("--load", options.load.is_some()),
+            ("--trace", arguments.trace.is_some()),
+        ];
         if let Some((flag, _)) = one_service.into_iter().find(|(_, is_given)| *is_given) {
             let problem = format!("{flag} with --crash-points is for one service: expected --reprotect, too");
             return Err(Failure::Input(problem).into());
@@ -199,7 +203,10 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
     let measured = measure_once(&options, arguments.work.unprotected, &mut |figures| live.show(figures));
     live.finish();
     let (mut outcome, measured) = measured?;
-    let soak = arguments.work.is_soak().then(|| Soak::of(&measured));
+    let soak = arguments.work.is_soak().then(|| {
+        let of_replacements = if arguments.reprotect { options.memory_mib << 20 } else { 0 };
+        Soak::of(&measured, of_replacements)
+    });
     let interrupted = enough.load(Ordering::Relaxed);
     let problem = arguments.crash_points.and_then(|_| reprotect::problem(&options, &outcome));
     if arguments.crash_points.is_some() && problem.is_none() {
@@ -295,7 +302,7 @@ impl Arguments {
         if self.crash_points.is_none() {
             return Ok(RunOptions { replacements: vec![Plan::default()], ..options });
         }
-        let crashes = crashes(&RunOptions { lasts: None, ..options.clone() })?;
+        let crashes = crashes(&RunOptions { lasts: None, load: None, ..options.clone() })?;
         let all = if options.lasts.is_some() { reprotect::ENDLESS } else { crashes.len() };
         let failovers = self.failovers.map_or(all, |count| usize::try_from(count).unwrap_or(usize::MAX));
         Ok(reprotect::again_and_again(&options, &crashes, failovers))

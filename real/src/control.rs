@@ -41,6 +41,8 @@ pub(crate) struct NodeConfig {
     pub has_peer: bool,
     /// It is a replacement: its state comes over the link.
     pub joins: bool,
+    /// Which pair of the service it is a node of, from 0.
+    pub pair: usize,
 }
 
 impl NodeConfig {
@@ -110,9 +112,13 @@ pub(crate) enum ToNode {
     Uncompared,
     /// A checkpoint is wanted now.
     CheckpointNow,
-    /// To a survivor: at the other end of the link that is handed over with this there is a replacement. In the pair that
-    /// they become this is to go wrong.
-    Protect(Box<Plan>),
+    /// To a survivor: at the other end of the link that is handed over with this there is a replacement.
+    Protect {
+        /// Which pair of the service they become.
+        pair: usize,
+        /// What is to go wrong in it.
+        plan: Box<Plan>,
+    },
     /// Go on from the point at which the node waits.
     GoOn,
     /// The arbiter's answer to [`FromNode::AskArbiter`]: whether the node has the right to serve alone.
@@ -158,6 +164,8 @@ pub(crate) enum FromNode {
     LostReplacement,
     /// QEMU's event `COLO_EXIT`.
     ColoExit {
+        /// The pair that it was in.
+        pair: usize,
         /// QEMU's word for why.
         reason: String,
         /// Whether the node's VM is of no use any more, because a load has failed.

@@ -28,7 +28,7 @@ pub(super) fn again_and_again(options: &RunOptions, crashes: &[Fault], failovers
         plan: crash(0),
         replacements: (1..failovers).map(crash).chain([Plan::default()]).collect(),
         checkpoints: CHECKPOINTS + CHANCES,
-        record: options.lasts.is_none(),
+        record: options.record || options.lasts.is_none(),
         ..options.clone()
     }
 }

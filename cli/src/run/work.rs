@@ -60,7 +60,7 @@ pub(crate) struct Work {
     dirty_area: Option<u64>,
     /// Requests a second, made at times drawn from --seed whether or not those before are answered; without, --clients
     /// ask one after the other.
-    #[arg(long, value_name = "N/s", value_parser = parse_rate, conflicts_with_all = ["clients", "crash_points"])]
+    #[arg(long, value_name = "N/s", value_parser = parse_rate, conflicts_with = "clients")]
     load: Option<u32>,
     /// Hybrid rules: of M requests the secondary's guest loses N, drawn from --seed, and so answers differently from then on,
     /// until a checkpoint makes it the same as the primary's.

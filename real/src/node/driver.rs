@@ -354,9 +354,9 @@ impl Driver {
             ToNode::Diverge => self.vcpu.diverge(),
             ToNode::Uncompared => self.marks_next_write = true,
             ToNode::CheckpointNow => self.give(Input::CheckpointDue, control)?,
-            ToNode::Protect(plan) => {
+            ToNode::Protect { pair, plan } => {
                 let connections = control.take_connections(&self.config.rules)?;
-                self.introduce(connections, *plan, control)?;
+                self.introduce(connections, (pair, *plan), control)?;
             }
             ToNode::ArbiterAnswer(granted) => self.arbiter_answered(granted, control)?,
             ToNode::GoOn => {}

@@ -67,7 +67,8 @@ impl Driver {
             Effect::Halt => self.halt(control)?,
             Effect::Exit(reason) => {
                 let reason = reason.name().to_owned();
-                control.tell(&FromNode::ColoExit { reason, unusable: self.unusable })?;
+                let (pair, unusable) = (self.config.pair, self.unusable);
+                control.tell(&FromNode::ColoExit { pair, reason, unusable })?;
             }
             Effect::SuspendVm
             | Effect::SaveState(_)

@@ -26,8 +26,8 @@ const MOST_ROUNDS: u32 = 8;
 /// An initial synchronisation in hand.
 #[derive(Debug)]
 pub(super) struct Introduction {
-    /// What is to go wrong in the pair.
-    plan: Plan,
+    /// Which pair is to be, and what is to go wrong in it.
+    pair: (usize, Plan),
     sending: Sending,
     /// What is being sent is the last round.
     is_last: bool,
@@ -55,7 +55,7 @@ impl Driver {
     pub(super) fn introduce(
         &mut self,
         connections: Connections,
-        plan: Plan,
+        pair: (usize, Plan),
         control: &mut Control,
     ) -> Result<(), NodeError> {
         self.change_links(connections);
@@ -66,7 +66,7 @@ impl Driver {
         self.saved.pages.extend(0..self.limits.memory_pages);
         let bytes_before = self.outgoing.total();
         let sending = Sending { begun: Instant::now(), bytes_before, rounds: 0, pages: 0 };
-        self.introduction = Some(Introduction { plan, sending, is_last: false });
+        self.introduction = Some(Introduction { pair, sending, is_last: false });
         self.mirror_what_waits();
         self.begin_round_of_introduction();
         self.pump(control)
@@ -108,9 +108,9 @@ impl Driver {
 
     /// Another round, or the core's turn.
     pub(super) fn go_on_introducing(&mut self, control: &mut Control) -> Result<(), NodeError> {
-        if let Some(Introduction { plan, sending, .. }) = self.introduction.take_if(|it| it.is_last) {
+        if let Some(Introduction { pair, sending, .. }) = self.introduction.take_if(|it| it.is_last) {
             self.entry = Some(Entry { sending, suspended: None, is_over: false });
-            return self.protect(plan, control);
+            return self.protect(pair, control);
         }
         self.running.harvest(&mut self.saved.pages)?;
         if let Some(introduction) = &mut self.introduction {
@@ -122,10 +122,10 @@ impl Driver {
     }
 
     /// From here on the node is the primary of a pair.
-    fn protect(&mut self, plan: Plan, control: &mut Control) -> Result<(), NodeError> {
+    fn protect(&mut self, (pair, plan): (usize, Plan), control: &mut Control) -> Result<(), NodeError> {
         let survivor = self.name();
         self.record(|time| Record::other(time, None, 0, Kind::Note, new_pair(survivor)), control)?;
-        (self.config.name, self.config.plan) = (NodeName::Primary, plan);
+        (self.config.name, self.config.pair, self.config.plan) = (NodeName::Primary, pair, plan);
         self.cursor = self.config.cursor();
         self.put_aside.clear();
         self.stood_at.clear();

@@ -87,6 +87,7 @@ impl Victim {
                 link_rate: None,
                 has_peer: true,
                 joins: false,
+                pair: 0,
             },
             Some(&handed),
         );
@@ -137,7 +138,7 @@ impl Victim {
     /// The node has left COLO: the errors that it has recorded, and whether its VM is of no use any more.
     fn exits(&mut self) -> (Vec<String>, bool) {
         let said = self.hears(&|message| matches!(message, FromNode::ColoExit { .. }));
-        let Some(FromNode::ColoExit { reason, unusable }) = said.last() else { unreachable!() };
+        let Some(FromNode::ColoExit { reason, unusable, .. }) = said.last() else { unreachable!() };
         assert_eq!(reason, "error", "{}", self.row);
         let errors = said.iter().filter_map(|message| match message {
             FromNode::Record(record) if record.kind == Kind::Error => Some(record.name.clone()),

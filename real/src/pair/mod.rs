@@ -352,6 +352,8 @@ impl<'a> Pair<'a> {
             FromNode::AtGate(point) => self.stood_at.push(point),
             FromNode::AtPoint(point, actions) => self.strike(name, point, &actions),
             FromNode::TookOver => self.took_over(name),
+            // Of a survivor it may be heard when there is another pair already.
+            FromNode::ColoExit { pair, .. } if pair < self.pairs => {}
             FromNode::ColoExit { unusable, .. } => {
                 self.is_stillborn |= self.joins && name == NodeName::Secondary;
                 self.manager.exited(name, unusable, Instant::now());

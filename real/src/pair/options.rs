@@ -76,6 +76,7 @@ impl RunOptions {
             link_rate: self.link_rate,
             has_peer: false,
             joins: false,
+            pair: 0,
         }
     }
 

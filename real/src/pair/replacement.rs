@@ -61,7 +61,7 @@ impl Pair<'_> {
         let plan = self.plan().clone();
         let [survivors, replacements] = Connections::pair(self.options.link, &self.options.rules.rules)?;
         let mut config = self.options.node_config(NodeName::Secondary);
-        (config.joins, config.plan) = (true, plan);
+        (config.joins, config.plan, config.pair) = (true, plan, self.pairs);
         self.process(NodeName::Secondary).configure(config, Some(&replacements));
         self.introduces = Some(survivors);
         Ok(())
@@ -70,8 +70,8 @@ impl Pair<'_> {
     /// The replacement has started: now the survivor hears of it. Before, it would have nobody to read what it sends.
     pub(super) fn introduce(&mut self) {
         let Some(connections) = self.introduces.take() else { return };
-        let plan = Box::new(self.plan().clone());
-        self.process(NodeName::Primary).hand(&ToNode::Protect(plan), &connections);
+        let protect = ToNode::Protect { pair: self.pairs, plan: Box::new(self.plan().clone()) };
+        self.process(NodeName::Primary).hand(&protect, &connections);
     }
 
     /// What the plan of this pair has come to.
