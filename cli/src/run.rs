@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
     /// A preset, a known bug (`colo rules` lists them), or a TOML file.
     #[arg(default_value = "v12")]
     rules: String,
-    /// Checkpoints to take.
+    /// Checkpoints to take; with --crash-points as many as that needs.
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     checkpoints: u64,
     /// Milliseconds between checkpoints, instead of the rules' own.

@@ -46,7 +46,6 @@ fn exit_codes_say_how_it_ended() {
         (&["run", "--plan", "no-such-file"], 2),
         (&["run", "--memory-mib", "0"], 2),
         (&["run", "--checkpoints", "0"], 2),
-        (&["run", "qemu"], 2),
         (&["run", "--load", "0/s"], 2),
         (&["run", "--load", "10/s", "--clients", "2"], 2),
         (&["run", "--seed", "1"], 2),

@@ -146,12 +146,12 @@ pub(crate) enum FromNode {
         /// Whether it had not left it before, since the latest load.
         anew: bool,
     },
-    /// A fault's point has been reached; the node waits for [`ToNode::GoOn`].
-    AtPoint(Point, Vec<FaultAction>),
-    /// A point has been passed for which a gate of the plan waits.
-    Passed(Point),
+    /// A fault's point has been reached, in which pair; the node waits for [`ToNode::GoOn`].
+    AtPoint(usize, Point, Vec<FaultAction>),
+    /// A point has been passed for which a gate of this pair's plan waits.
+    Passed(usize, Point),
     /// Something waits at this point for a gate to open.
-    AtGate(Point),
+    AtGate(usize, Point),
     /// A checkpoint has been completed (told by the primary).
     Checkpoint(CheckpointFigures),
     /// The node has been promoted.
@@ -231,6 +231,17 @@ pub struct ComparisonFigures {
 }
 
 impl ComparisonFigures {
+    /// Those of one comparison, and of another behind it.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            compared: self.compared + other.compared,
+            released: self.released + other.released,
+            differences: self.differences + other.differences,
+            held_too_long: self.held_too_long + other.held_too_long,
+        }
+    }
+
     /// Checkpoints that were asked for, whatever the reason.
     pub const fn forced(&self) -> u64 {
         self.differences + self.held_too_long

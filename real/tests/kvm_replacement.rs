@@ -77,6 +77,30 @@ fn a_replacement_that_dies_before_it_holds_anything_is_followed_by_another() {
     }
 }
 
+/// Whoever has the only state goes on, and there is another replacement.
+#[test]
+fn a_link_to_a_replacement_that_is_lost_leaves_the_survivor() {
+    if !kvm_or_skip("a_link_to_a_replacement_that_is_lost_leaves_the_survivor") {
+        return;
+    }
+    let early = [
+        "primary checkpoint 0 after effect suspend-vm",
+        "primary checkpoint 0 during effect send-ram",
+        "secondary checkpoint 0 before input ram-received",
+        "secondary checkpoint 0 before input device-state-received",
+    ];
+    for (rules, at) in [Rules::V12, Rules::STRICT].into_iter().flat_map(|rules| early.map(|at| (rules, at))) {
+        let cut = Plan::new(vec![Fault { at: at.parse().unwrap(), action: FaultAction::Cut }]);
+        let first = crash("primary checkpoint 2 during effect send-ram", NodeName::Primary);
+        let outcome =
+            run(&RunOptions { plan: first, replacements: vec![cut, Plan::default()], ..options(rules) });
+        assert_eq!((&outcome.violation, &outcome.unreached[..]), (&None, &[][..]), "{at}");
+        // What has come whole by then is loaded all the same, and may be what goes on.
+        assert!((1..=2).contains(&outcome.protected_again), "{at}: {}", outcome.protected_again);
+        assert!(outcome.checkpoints.len() >= 4, "{at}: the second is protected");
+    }
+}
+
 /// Until its replacement holds its state there is nobody else: then it is as if there had been one machine.
 #[test]
 fn a_survivor_that_dies_before_it_is_protected_leaves_nobody() {

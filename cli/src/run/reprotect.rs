@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use std::fmt::Write;
 
 /// Failovers of a run that goes on for a time: more than fit in it.
-pub(super) const ENDLESS: usize = 1 << 17;
+pub(super) const ENDLESS: usize = 1 << 15;
 
 /// Checkpoints of a pair in which its crash may happen.
-const CHANCES: u64 = 3;
+const CHANCES: u64 = 16;
 
 /// The run in which so many of the crashes happen, one in each pair. The last survivor is protected, too.
 pub(super) fn again_and_again(options: &RunOptions, crashes: &[Fault], failovers: usize) -> RunOptions {

@@ -159,13 +159,13 @@ impl Driver {
             comparison.mirror = None;
         }
         let released = self.node.machine().output().released();
+        let is_primary = self.config.name == NodeName::Primary || self.introduction.is_some();
         for frame in frames {
-            match self.config.name {
-                NodeName::Primary => comparison.take(to_unit(frame), released),
-                NodeName::Secondary => {
-                    let (number, request) = to_request(frame);
-                    self.vcpu.mirrored(number, request);
-                }
+            if is_primary {
+                comparison.take(to_unit(frame), released);
+            } else {
+                let (number, request) = to_request(frame);
+                self.vcpu.mirrored(number, request);
             }
         }
     }

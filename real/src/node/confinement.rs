@@ -2,8 +2,9 @@
 //!
 //! A node that has begun opens nothing, connects to nobody and starts nothing. Its machine is there, its link and the
 //! line to the harness stand, its guest's thread waits. So when a peer or a guest has taken it over there is little that
-//! can be done with it: whatever is not on the list kills the process, as Firecracker has it. Only to open a file is an
-//! error, for that is what the allocator tries when it shrinks, and a panic that looks for its backtrace; both do without.
+//! can be done with it: whatever is not on the list kills the process, as Firecracker has it. Only to open a file, and to
+//! ask where it is, is an error, for that is what the allocator tries when it shrinks, and a panic that looks for its
+//! backtrace; both do without.
 
 use kvm_bindings::{
     KVMIO, kvm_debugregs, kvm_dirty_log, kvm_mp_state, kvm_msrs, kvm_regs, kvm_sregs, kvm_vcpu_events,
@@ -42,6 +43,7 @@ const FREE: [libc::c_long; 30] = [
     libc::SYS_rt_sigreturn,
     libc::SYS_rt_sigprocmask,
     libc::SYS_sigaltstack,
+    libc::SYS_rt_sigaction,
     libc::SYS_restart_syscall,
     // The clock, where the kernel does not let it be read without a call.
     libc::SYS_clock_gettime,
@@ -53,9 +55,11 @@ const FREE: [libc::c_long; 30] = [
     libc::SYS_madvise,
     // Seeds of the standard library's hash maps.
     libc::SYS_getrandom,
-    // Refused by a filter of its own.
-    libc::SYS_openat,
 ];
+
+/// Calls that a filter of their own makes fail.
+const FILES: [libc::c_long; 4] =
+    [libc::SYS_openat, libc::SYS_getcwd, libc::SYS_readlink, libc::SYS_readlinkat];
 
 /// The bytes of a structure, as an ioctl's number has them.
 #[allow(clippy::cast_possible_truncation, reason = "the kernel's structures have a few kilobytes at most")]
@@ -97,14 +101,14 @@ pub(super) fn confine() -> Result<(), seccompiler::Error> {
 /// To open a file is no right of the process.
 fn no_file() -> Result<BpfProgram, BackendError> {
     let refused = SeccompAction::Errno(libc::EACCES.unsigned_abs());
-    let rules = BTreeMap::from([(libc::SYS_openat, Vec::new())]);
+    let rules = FILES.into_iter().map(|call| (call, Vec::new())).collect();
     SeccompFilter::new(rules, SeccompAction::Allow, refused, TargetArch::x86_64)?.try_into()
 }
 
 /// The list, and what comes of a call that is not on it.
 fn program(otherwise: SeccompAction) -> Result<BpfProgram, BackendError> {
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
-        FREE.into_iter().map(|call| (call, Vec::new())).collect();
+    let free = FREE.into_iter().chain(FILES);
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = free.map(|call| (call, Vec::new())).collect();
     let ioctls: Result<_, _> =
         MACHINE.into_iter().map(|request| argument(1, SeccompCmpOp::Eq, request)).collect();
     rules.insert(libc::SYS_ioctl, ioctls?);
@@ -205,6 +209,23 @@ mod tests {
             [bytes_waiting.err(), data.err(), code.err()]
         });
         assert_eq!(refused, [Some(Errno::XDEV), None, Some(Errno::XDEV)]);
+    }
+
+    /// In a process of its own, because it is confined for good.
+    #[test]
+    fn a_panic_has_its_last_words() {
+        if std::env::var_os("COLO_TEST_PANIC").is_some() {
+            confine().unwrap();
+            panic!("these are the last words");
+        }
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "node::confinement::tests::a_panic_has_its_last_words", "--nocapture"])
+            .envs([("COLO_TEST_PANIC", "1"), ("RUST_BACKTRACE", "1")])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("these are the last words"), "{said}");
+        assert_eq!(output.status.code(), Some(101), "{said}");
     }
 
     #[test]

@@ -117,6 +117,8 @@ pub(super) enum Joining {
     Receives {
         /// Nothing has been written to the VM's memory.
         is_empty: bool,
+        /// Sections of RAM that have begun.
+        sections: u32,
     },
     /// All of it has come.
     Loads,
@@ -219,7 +221,11 @@ impl Driver {
             marked: None,
             announced: None,
             in_hand: (name == NodeName::Secondary && !config.joins).then_some(loading),
-            joining: if config.joins { Joining::Receives { is_empty: true } } else { Joining::No },
+            joining: if config.joins {
+                Joining::Receives { is_empty: true, sections: 0 }
+            } else {
+                Joining::No
+            },
             introduction: None,
             entry: None,
             timer: None,
@@ -421,7 +427,10 @@ impl Driver {
         let paced = self.end.paced_until(Instant::now()).filter(|_| !self.outgoing.is_empty());
         let held = self.held_until(Instant::now());
         let held = held.filter(|_| !self.input_would_wait(InputKind::OutputHeldTooLong));
-        let deadline = [timer, self.stalled_until, silence, paced, held].into_iter().flatten().min();
+        // The next part of the memory that goes to a replacement.
+        let sends_part = self.introduction.is_some() && self.outgoing.is_empty() && self.saved.has_more();
+        let part = sends_part.then(Instant::now);
+        let deadline = [part, timer, self.stalled_until, silence, paced, held].into_iter().flatten().min();
         let timeout = deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
         let [harness, guest, link_in, link_out, mirror_in, mirror_out] =
             self.poll(control, stalled, timeout.as_ref())?;
@@ -431,7 +440,7 @@ impl Driver {
         if guest {
             self.take_output(control)?;
         }
-        if link_out {
+        if link_out || sends_part {
             self.pump(control)?;
         }
         if link_in {
@@ -528,7 +537,7 @@ impl Driver {
         if actions.is_empty() {
             return Ok(());
         }
-        control.tell(&FromNode::AtPoint(point, actions))?;
+        control.tell(&FromNode::AtPoint(self.config.pair, point, actions))?;
         loop {
             match control.listen()? {
                 ToNode::GoOn => return Ok(()),

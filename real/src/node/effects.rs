@@ -63,7 +63,11 @@ impl Driver {
             Effect::RedirectOutput(up_to) => self.redirect(up_to),
             Effect::ForgetPeerOutput => self.forget_peer_output(),
             Effect::ReleaseUncompared(up_to) => self.release_past(up_to, control)?,
-            Effect::TakeOver => control.tell(&FromNode::TookOver)?,
+            Effect::TakeOver => {
+                self.entry = None;
+                self.vcpu.serves_alone();
+                control.tell(&FromNode::TookOver)?;
+            }
             Effect::Halt => self.halt(control)?,
             Effect::Exit(reason) => {
                 let reason = reason.name().to_owned();

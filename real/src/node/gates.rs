@@ -94,14 +94,14 @@ impl Driver {
     /// The run has come to a point that opens gates: those here, and by the harness's hand those of the peer.
     pub(super) fn pass(&mut self, point: Point, control: &mut Control) -> Result<(), NodeError> {
         self.let_go();
-        control.tell(&FromNode::Passed(point))
+        control.tell(&FromNode::Passed(self.config.pair, point))
     }
 
     /// Tells the harness at which gates the node stands, of those that it has not been told.
     pub(super) fn tell_gates(&mut self, control: &mut Control) -> Result<(), NodeError> {
         while let Some(point) = self.stood_at.get(self.gates_told).copied() {
             self.gates_told += 1;
-            control.tell(&FromNode::AtGate(point))?;
+            control.tell(&FromNode::AtGate(self.config.pair, point))?;
         }
         Ok(())
     }

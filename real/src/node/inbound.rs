@@ -47,6 +47,12 @@ impl Inbound {
         (self.filled, self.decoded, self.is_pending) = (0, 0, false);
     }
 
+    /// Forgets what has been decoded: nothing that is staged may be a part of it.
+    pub(super) fn keep_pending_only(&mut self) {
+        self.bytes.copy_within(self.decoded..self.filled, 0);
+        (self.filled, self.decoded) = (self.filled - self.decoded, 0);
+    }
+
     /// Reads what is there behind what has been read.
     pub(super) fn read(&mut self, link: &mut Link) -> Moved {
         let end = self.filled + READ_BYTES;

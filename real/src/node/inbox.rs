@@ -67,6 +67,11 @@ impl Inbox {
         Some((self.next, *self.requests.get(index)?))
     }
 
+    /// From here on nobody goes back.
+    pub(super) fn keep_nothing(&mut self) {
+        self.kept = 0;
+    }
+
     /// Those that the guest has not been given, with their numbers.
     pub(super) fn waiting(&self) -> impl Iterator<Item = (u64, Request)> {
         let skipped = usize::try_from(self.next.saturating_sub(self.first)).unwrap_or(usize::MAX);

@@ -6,7 +6,7 @@
 //! nobody protects, as before.
 
 use super::comparison::Comparison;
-use super::driver::{Driver, LinkEnd, Times};
+use super::driver::{Driver, Fails, LinkEnd, Times};
 use super::mirror::Mirror;
 use super::pace::Pace;
 use super::{Control, NodeError};
@@ -21,7 +21,7 @@ use std::time::Instant;
 const FEW_PAGES: usize = 256;
 
 /// Rounds, at most: a guest that writes faster than the link takes it leaves no less with the next one.
-const MOST_ROUNDS: u32 = 8;
+pub(super) const MOST_ROUNDS: u32 = 8;
 
 /// An initial synchronisation in hand.
 #[derive(Debug)]
@@ -131,6 +131,7 @@ impl Driver {
         self.stood_at.clear();
         self.gates_told = 0;
         self.times = Times::default();
+        self.fails = Fails::default();
         self.give(Input::Protect, control)
     }
 

@@ -15,6 +15,8 @@
 //!     |-- outgoing    bytes on their way to the link
 //!     |-- inbound     bytes that have come in, kept while they are staged
 //!     |-- introduction  a survivor's memory on its way to a replacement
+//!     |-- saved       the state that has been captured, on its way into the link's format
+//!     |-- pace        a slow link
 //!     |-- silence     patience with the peer
 //!     `-- staging     the checkpoint that is coming in
 //!   alone         a machine without all of that

@@ -1,6 +1,7 @@
 //! Operations on the VM and transfers: begun by an effect, advanced in stages, ended by an input.
 
 use super::driver::{Driver, InHand, Joining};
+use super::inbound::Inbound;
 use super::ram_cache::apply_ram;
 use super::staging::{StagedDevices, UNIT_BYTES};
 use super::{Control, NodeError};
@@ -102,6 +103,10 @@ impl Driver {
                 };
                 if self.joining == Joining::Loads && input.kind() == InputKind::StateLoaded {
                     self.joining = Joining::No;
+                    if !self.inbound.is_pending() {
+                        // So much does not come again.
+                        self.inbound = Inbound::default();
+                    }
                     control.tell(&FromNode::Joined)?;
                 }
                 self.end(input, control)

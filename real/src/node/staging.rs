@@ -81,7 +81,7 @@ impl Staging {
         self.pages.is_empty() && self.blob.is_empty()
     }
 
-    /// Leaves out the pages that are empty: so is the memory to which the rest goes.
+    /// Leaves out the pages that are empty: so is the memory to which the rest goes. (Nobody sends a page twice in a section.)
     pub(super) fn leave_out_empty_pages(&mut self) {
         self.pages.retain(|(_, content)| !matches!(content, Content::Fill(0)));
     }

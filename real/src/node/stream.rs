@@ -1,6 +1,7 @@
 //! The node's end of the link: what goes out in pieces as the socket takes it, and what comes in, decoded and staged.
 
 use super::driver::{Driver, InHand, Joining};
+use super::introduction::MOST_ROUNDS;
 use super::outgoing::Progress;
 use super::ram_cache::apply_ram;
 use super::saved::{PAGES_AT_ONCE, Source};
@@ -81,6 +82,8 @@ impl Driver {
                 // Nothing tells it that nobody is there any more.
                 (Progress::Gone, _) if self.end.deaf => self.end.unheard = true,
                 (Progress::Gone, _) => return self.end_of_link(control),
+                // Who serves meanwhile is listened to before the next.
+                (Progress::Done, None) if self.introduction.is_some() => break,
                 (Progress::Middle | Progress::Done, None) => {}
             }
         }
@@ -135,6 +138,7 @@ impl Driver {
 
     pub(super) fn link_gone(&mut self, control: &mut Control) -> Result<(), NodeError> {
         self.disconnect();
+        self.entry = None;
         if self.introduction.take().is_some() {
             return control.tell(&FromNode::LostReplacement);
         }
@@ -240,15 +244,14 @@ impl Driver {
         while found.is_none() {
             let Some(frame) = self.decoder.next(&mut rest).map_err(|error| error.to_string())? else { break };
             let receives = matches!(self.joining, Joining::Receives { .. });
-            if receives && frame.body == Body::RamSectionStart {
-                if self.joining == (Joining::Receives { is_empty: true }) {
-                    self.staging.leave_out_empty_pages();
-                }
-                self.joining = Joining::Receives { is_empty: self.staging.is_empty() };
-                // What came before is older than what comes.
-                apply_ram(&self.staging, &self.inbound, self.cache.as_mut(), &self.vcpu)
-                    .map_err(|error| error.to_string())?;
-                self.staging.clear();
+            if let Joining::Receives { is_empty, sections } = self.joining
+                && frame.body == Body::RamSectionStart
+            {
+                // What came before is older than what comes, and need not be kept.
+                let rest = rest.len();
+                self.inbound.leave(rest);
+                self.begin_section_of_initial_state(is_empty, sections)?;
+                return Ok(None);
             }
             self.staging.take(&frame.body, &self.inbound, self.limits)?;
             found = match frame.body {
@@ -272,6 +275,26 @@ impl Driver {
             self.staged = Some(self.staging.whole_devices()?);
         }
         Ok(found)
+    }
+
+    /// A replacement's memory comes in rounds, each of which is applied when the next one begins.
+    fn begin_section_of_initial_state(&mut self, mut is_empty: bool, sections: u32) -> Result<(), String> {
+        if sections > MOST_ROUNDS {
+            return Err(format!(
+                "too many sections of RAM in an initial state, expected {}",
+                MOST_ROUNDS + 1
+            ));
+        }
+        if is_empty {
+            self.staging.leave_out_empty_pages();
+            is_empty = self.staging.is_empty();
+        }
+        self.joining = Joining::Receives { is_empty, sections: sections + 1 };
+        apply_ram(&self.staging, &self.inbound, self.cache.as_mut(), &self.vcpu)
+            .map_err(|error| error.to_string())?;
+        self.staging.clear();
+        self.inbound.keep_pending_only();
+        self.staging.take(&Body::RamSectionStart, &self.inbound, self.limits)
     }
 
     pub(super) fn is_stalled(&mut self) -> bool {

@@ -169,6 +169,13 @@ impl VcpuThread {
         lock(&self.shared.switch).inbox.go_on_at(number);
     }
 
+    /// There is no other guest from whose way this one could differ, and nobody who goes back to what it has had.
+    pub(super) fn serves_alone(&self) {
+        let mut switch = lock(&self.shared.switch);
+        switch.own_way = OwnWay::default();
+        switch.inbox.keep_nothing();
+    }
+
     /// The next request that writes is lost in the guest.
     pub(super) fn diverge(&self) {
         lock(&self.shared.switch).own_way.lose_next_write();

@@ -70,6 +70,11 @@ struct Victim {
 impl Victim {
     /// A node that has started.
     fn start(name: NodeName, dialect: Dialect, row: &str) -> Self {
+        Self::joining(name, dialect, row, false)
+    }
+
+    /// The same, perhaps as a replacement.
+    fn joining(name: NodeName, dialect: Dialect, row: &str, joins: bool) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (sender, heard) = channel();
         let mut process = Process::start(name, &node_command(), directory.path(), sender).unwrap();
@@ -86,7 +91,7 @@ impl Victim {
                 record: true,
                 link_rate: None,
                 has_peer: true,
-                joins: false,
+                joins,
                 pair: 0,
             },
             Some(&handed),
@@ -256,6 +261,31 @@ fn requested(victim: &mut Victim) {
     let request = victim.message(Message::CheckpointRequest);
     victim.send(&request);
     victim.expect(MessageKind::CheckpointReply);
+}
+
+/// A survivor sends all of its memory in rounds. One that goes on for ever is no survivor.
+#[test]
+fn a_replacement_takes_in_no_more_rounds_than_there_are() {
+    if !kvm_or_skip("a_replacement_takes_in_no_more_rounds_than_there_are") {
+        return;
+    }
+    let mut victim = Victim::joining(NodeName::Secondary, Dialect::Current, "rounds without end", true);
+    let mut round = Vec::new();
+    victim.encoder.message(&mut round, Message::VmstateSend).unwrap();
+    let block = BlockName::new(b"pc.ram").unwrap();
+    for _ in 0..100 {
+        victim.encoder.ram_section_start(&mut round);
+        for page in 0..2_048_u64 {
+            victim.encoder.page(&mut round, page << 12, &block, &[7; 4_096]).unwrap();
+        }
+        victim.encoder.end_of_records(&mut round);
+        victim.encoder.section_footer(&mut round);
+        victim.send(&round);
+        round.clear();
+    }
+    let (errors, _) = victim.exits();
+    assert!(errors[0].contains("too many sections of RAM in an initial state, expected 9"), "{errors:?}");
+    victim.holds_little();
 }
 
 /// What a peer sends in place of the next checkpoint's state, and the error that the secondary records.

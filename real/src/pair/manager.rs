@@ -27,22 +27,42 @@ pub(super) struct Manager {
     unusable: [bool; 2],
     /// Who serves alone, or has been told to.
     serves: [bool; 2],
+    /// The primary serves, and its replacement holds nothing yet.
+    introduces: bool,
 }
 
 impl Manager {
     /// The manager of a pair that has just begun.
     pub(super) fn new(rules: &Rules) -> Self {
-        Self { exists: rules.has_manager(), look_at: None, unusable: [false; 2], serves: [false; 2] }
+        Self {
+            exists: rules.has_manager(),
+            look_at: None,
+            unusable: [false; 2],
+            serves: [false; 2],
+            introduces: false,
+        }
     }
 
-    /// Whoever serves alone has a replacement.
+    /// Whoever serves alone has a replacement, and until that holds its state serves on.
     pub(super) fn begin_pair(&mut self) {
-        *self = Self { exists: self.exists, look_at: None, unusable: [false; 2], serves: [false; 2] };
+        let serves = [true, false];
+        *self = Self { exists: self.exists, look_at: None, unusable: [false; 2], serves, introduces: true };
+    }
+
+    /// The replacement holds a checkpoint.
+    pub(super) fn joined(&mut self) {
+        if std::mem::take(&mut self.introduces) {
+            self.serves[NodeName::Primary as usize] = false;
+        }
     }
 
     /// A node has left COLO.
     pub(super) fn exited(&mut self, node: NodeName, unusable: bool, now: Instant) {
         self.unusable[node as usize] |= unusable;
+        if self.introduces && node == NodeName::Primary {
+            // It stood still already for its replacement, which it has lost: it waits to be told to go on alone.
+            self.serves[node as usize] = false;
+        }
         self.look_at.get_or_insert(now + LOOKS_AFTER);
     }
 

@@ -20,7 +20,7 @@ mod replacement;
 mod violation;
 mod windows;
 
-use crate::control::{CheckpointFigures, FromNode, ToNode};
+use crate::control::{CheckpointFigures, ComparisonFigures, FromNode, ToNode};
 use crate::link::Connections;
 use crate::node::monotonic_us;
 pub use alone::run_alone;
@@ -53,7 +53,7 @@ const REPLIES_AFTER_FAILOVER: u64 = 20;
 const SETTLES_WITHIN: Duration = Duration::from_secs(3);
 
 /// Runs a pair once, from boot until it has drained; `directory` is for its sockets, must be private, and is removed as
-/// soon as nobody needs it. `progress` hears of each completed checkpoint.
+/// soon as nobody needs it, at the latest in the end. `progress` hears of each completed checkpoint.
 pub fn run_pair(
     options: &RunOptions,
     directory: &Path,
@@ -122,13 +122,17 @@ struct Pair<'a> {
     pairs: usize,
     /// The secondary is a replacement that holds no checkpoint yet.
     joins: bool,
-    /// It has left COLO as such: it holds nothing, and never will.
-    is_stillborn: bool,
+    /// Since when it is waited for.
+    joins_since: Instant,
+    /// The secondary holds no checkpoint of this pair's.
+    is_empty: bool,
     /// The survivor's end of the link to a replacement that has not started.
     introduces: Option<Connections>,
     /// Faults that struck, and checkpoints that were taken, before this pair was one.
     struck_before: usize,
     checkpoints_before: u64,
+    /// What the comparisons of the pairs before came to.
+    compared_before: ComparisonFigures,
     circumstances: Circumstances,
     /// A node was told to go on alone.
     told_to_serve: bool,
@@ -169,10 +173,12 @@ impl<'a> Pair<'a> {
             ended: [false; 2],
             pairs: 0,
             joins: false,
-            is_stillborn: false,
+            joins_since: Instant::now(),
+            is_empty: false,
             introduces: None,
             struck_before: 0,
             checkpoints_before: 0,
+            compared_before: ComparisonFigures::default(),
             circumstances: Circumstances::default(),
             told_to_serve: false,
             directory: directory.to_owned(),
@@ -259,14 +265,23 @@ impl<'a> Pair<'a> {
         }
     }
 
+    /// Whether the time is over for which the run is to go on, if it is for a time.
+    fn has_lasted(&self) -> Option<bool> {
+        self.options.lasts.map(|lasts| self.clients.measured.begun().elapsed() >= lasts)
+    }
+
+    /// Whether nothing new is to be begun.
+    fn has_done_enough(&self) -> bool {
+        self.options.is_stopped() || self.has_lasted() == Some(true)
+    }
+
     /// Whether all that the run is for has happened.
     fn enough(&self) -> bool {
         if self.options.is_stopped() {
             return true;
         }
-        let lasted = self.options.lasts.map(|lasts| self.clients.measured.begun().elapsed() >= lasts);
-        if self.latest_failover.is_some() && self.has_replacements() && !lasted.unwrap_or(false) || self.joins
-        {
+        let lasted = self.has_lasted();
+        if self.latest_failover.is_some() && self.has_replacements() && lasted != Some(true) || self.joins {
             return false;
         }
         if let Some((at, replies)) = self.latest_failover {
@@ -299,8 +314,8 @@ impl<'a> Pair<'a> {
     /// Whether nobody is left who could serve.
     fn is_lost(&self) -> bool {
         let alive = self.alive();
-        let is_empty = |node| self.is_stillborn && node == NodeName::Secondary;
-        let could = |node| self.manager.is_usable(node) && !is_empty(node) || self.took_over[node as usize];
+
+        let could = |node| self.manager.is_usable(node) || self.took_over[node as usize];
         !NodeName::ALL.into_iter().any(|node| alive[node as usize] && could(node))
     }
 
@@ -338,7 +353,9 @@ impl<'a> Pair<'a> {
                     self.violate(violation);
                 }
             }
-            FromNode::Compared(figures) => self.outcome.comparison.figures = figures,
+            FromNode::Compared(figures) => {
+                self.outcome.comparison.figures = self.compared_before.and(figures);
+            }
             FromNode::Diverged { lost, anew } => {
                 self.outcome.comparison.lost += lost;
                 self.outcome.comparison.diverged += u64::from(anew);
@@ -348,15 +365,18 @@ impl<'a> Pair<'a> {
                 self.clients.measured.checkpoint(&figures, Instant::now());
                 self.outcome.checkpoints.push(figures);
             }
-            FromNode::Passed(point) => self.pass(name, point),
-            FromNode::AtGate(point) => self.stood_at.push(point),
-            FromNode::AtPoint(point, actions) => self.strike(name, point, &actions),
+            // What a survivor says of its old pair may be heard when there is another already.
+            FromNode::Passed(pair, _) | FromNode::AtGate(pair, _) | FromNode::ColoExit { pair, .. }
+                if pair < self.pairs => {}
+            FromNode::AtPoint(pair, ..) if pair < self.pairs => self.process(name).tell(&ToNode::GoOn),
+            FromNode::Passed(_, point) => self.pass(name, point),
+            FromNode::AtGate(_, point) => self.stood_at.push(point),
+            FromNode::AtPoint(_, point, actions) => self.strike(name, point, &actions),
             FromNode::TookOver => self.took_over(name),
-            // Of a survivor it may be heard when there is another pair already.
-            FromNode::ColoExit { pair, .. } if pair < self.pairs => {}
+
             FromNode::ColoExit { unusable, .. } => {
-                self.is_stillborn |= self.joins && name == NodeName::Secondary;
-                self.manager.exited(name, unusable, Instant::now());
+                let holds_nothing = self.is_empty && name == NodeName::Secondary;
+                self.manager.exited(name, unusable || holds_nothing, Instant::now());
             }
             FromNode::NotInColo => self.manager.refused(name, self.alive(), Instant::now()),
             FromNode::AskArbiter => self.arbitrate(name),
@@ -391,8 +411,8 @@ impl<'a> Pair<'a> {
         }
     }
 
-    /// A node has started. After the second clients are served, the sockets' directory is empty, and nobody will look
-    /// for anything in it.
+    /// A node has started. After the second clients are served; after the last that there can be nobody will look for
+    /// anything in the sockets' directory.
     fn started(&mut self) {
         self.started += 1;
         self.introduce();
@@ -501,6 +521,8 @@ impl<'a> Pair<'a> {
     }
 
     fn finish(mut self) -> (RunOutcome, Measured) {
+        // If somebody else has put something there, or it is gone already, so be it.
+        let _ = std::fs::remove_dir(&self.directory);
         if self.outcome.violation.is_none() {
             let verdict = if self.has_drained() { self.clients.judge() } else { Err(RunViolation::Unserved) };
             if let Err(violation) = verdict {

@@ -1,13 +1,15 @@
 //! Protection again: whoever serves alone is given a replacement, a fresh process to which all of its state is sent while
 //! it goes on serving. The two are a pair like the first, in which the next plan has its turn.
 
+use super::failover_times::FailoverClock;
 use super::options::RunError;
 use super::process::Process;
-use super::{Pair, REPLIES_AFTER_FAILOVER};
+use super::{Circumstances, Pair, REPLIES_AFTER_FAILOVER};
 use crate::control::ToNode;
 use crate::link::Connections;
 use colo_protocol::NodeName;
 use colo_trace::{Fault, Plan};
+use std::time::Instant;
 
 impl Pair<'_> {
     /// What is to go wrong in this pair.
@@ -23,8 +25,12 @@ impl Pair<'_> {
 
     /// Gives the survivor a replacement, if it has shown that it serves, and nothing more comes of its peer.
     pub(super) fn replace(&mut self) -> Result<(), RunError> {
-        let Some((_, replies)) = self.latest_failover.filter(|_| self.has_replacements() && !self.joins)
-        else {
+        if self.joins && self.joins_since.elapsed() > self.options.patience() {
+            // It hangs. Its survivor finds out, and there is another.
+            self.kill(NodeName::Secondary);
+        }
+        let wanted = self.has_replacements() && !self.joins && !self.has_done_enough();
+        let Some((_, replies)) = self.latest_failover.filter(|_| wanted) else {
             return Ok(());
         };
         let (survivor, peer) = (self.serving, self.serving.peer());
@@ -55,7 +61,11 @@ impl Pair<'_> {
         self.manager.begin_pair();
         self.granted = None;
         (self.took_over, self.ended, self.waits_for_silence) = Default::default();
-        (self.halted, self.is_stillborn) = (false, false);
+        self.halted = false;
+        self.circumstances = Circumstances::default();
+        self.told_to_serve = false;
+        self.failover = FailoverClock::default();
+        (self.is_empty, self.joins_since) = (true, Instant::now());
         self.passed.clear();
         self.stood_at.clear();
         let plan = self.plan().clone();
@@ -83,12 +93,17 @@ impl Pair<'_> {
         self.struck_before = self.outcome.struck.len();
         self.outcome.unreached.extend(unreached);
         self.outcome.closed.extend(closed);
+        self.compared_before = self.outcome.comparison.figures;
     }
 
     /// The replacement could take over: from here on it is a pair like the first.
     pub(super) fn joined(&mut self) {
-        self.joins = false;
-        self.latest_failover = None;
+        (self.joins, self.is_empty) = (false, false);
+        self.manager.joined();
+        if self.took_over == [false; 2] {
+            // If its survivor has taken over again meanwhile, and was heard first, there is nothing to be forgotten.
+            self.latest_failover = None;
+        }
         self.checkpoints_before = self.outcome.checkpoints.len() as u64;
         self.outcome.protected_again += 1;
     }
