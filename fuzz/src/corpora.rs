@@ -1,6 +1,7 @@
 //! The committed seeds as an ordinary test: each is held to what its target promises, without a fuzzer.
 
 use crate::TARGETS;
+use colo_protocol::NodeName;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,17 @@ fn every_seed_of_every_target_passes() {
             println!("{}", seed.display());
             target(&fs::read(seed).unwrap());
         }
+    }
+}
+
+/// A byte of a seed means an input by its place among all: another input in between, and the seeds mean something else.
+#[test]
+fn the_seeds_of_the_machines_still_mean_what_they_say() {
+    for (name, node, least) in [("primary", NodeName::Primary, 95), ("secondary", NodeName::Secondary, 105)] {
+        let seeds = files(&here("corpus").join(name), "seed-");
+        let taken: BTreeSet<_> =
+            seeds.iter().flat_map(|seed| crate::machines::taken(node, &fs::read(seed).unwrap())).collect();
+        assert!(taken.len() >= least, "{name}: {} pairs of a phase and an input that it takes", taken.len());
     }
 }
 

@@ -35,13 +35,34 @@ fn play(machine: Machine, in_hand: Option<Operation>, input: &[u8]) {
     }
 }
 
-/// The rules of this number: a preset's, a known bug's, or, last of all, some in which the end of the link is taken for the
-/// peer's death, which no preset has.
+/// In which phases a machine takes which inputs, when it is told these.
+#[cfg(test)]
+pub(crate) fn taken(
+    name: NodeName,
+    input: &[u8],
+) -> std::collections::BTreeSet<(&'static str, &'static str)> {
+    let Some((choice, rest)) = input.split_first() else { return std::collections::BTreeSet::new() };
+    let replaces = name == NodeName::Secondary && choice & 0x80 != 0;
+    let mut machine = if replaces { Machine::replacement() } else { Machine::new(name) };
+    let rules = rules(choice & 0x7f);
+    let mut taken = std::collections::BTreeSet::new();
+    for input in inputs(rest) {
+        let phase = machine.phase_name();
+        if machine.step(&rules, input).error.is_none() {
+            taken.insert((phase, input.kind().name()));
+        }
+    }
+    taken
+}
+
+/// The rules of this number: a preset's, a known bug's, or, last of all, what no preset has: rounds of pre-copy, and the end
+/// of the link taken for the peer's death.
 fn rules(number: u8) -> Rules {
     let all: Vec<Rules> =
         PRESETS.iter().map(|preset| preset.rules).chain(BUGS.iter().map(|bug| bug.rules)).collect();
     let detection = Detection::LinkClosed;
     match number {
+        125 => Rules { precopy_rounds: 2, ..Rules::REMUS },
         126 => Rules { detection, ..Rules::V12 },
         127 => Rules {
             detection,
