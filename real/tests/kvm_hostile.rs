@@ -10,8 +10,8 @@ use colo_protocol::{NodeName, Rules};
 use colo_real::abi;
 use colo_real::misdeed::{FIRST_TICK, Misdeed};
 use colo_real::vm::{Doorbell, Exit, Guest, Machine, Workload, decode, encode};
-use colo_real::{LinkKind, Measured, RunError, RunOptions, RunOutcome, measure_pair};
-use colo_trace::{NamedRules, Plan};
+use colo_real::{Measured, RunError, RunOptions, RunOutcome, measure_pair};
+use colo_trace::NamedRules;
 use common::{ask, assert_same_memory, bare, kvm_or_skip, request, service};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -192,22 +192,14 @@ fn node_process() {
 }
 
 fn run(misdeed: Misdeed, delay_ms: u32) -> Result<(RunOutcome, Measured), RunError> {
+    let usual = common::pair::options("v12", Rules::V12);
     let rules = Rules { checkpoint_delay_ms: delay_ms, ..Rules::V12 };
     let options = RunOptions {
-        rules: NamedRules { name: "v12".to_owned(), rules },
+        rules: NamedRules { rules, ..usual.rules },
         checkpoints: 12,
-        memory_mib: 16,
-        workload: Workload { guest: Guest::Hostile(misdeed), pages_per_tick: 16, ..Workload::default() },
-        link: LinkKind::Unix,
-        plan: Plan::default(),
-        replacements: Vec::new(),
-        clients: 4,
-        load: None,
-        lasts: None,
-        stop: None,
-        link_rate: None,
+        workload: Workload { guest: Guest::Hostile(misdeed), ..common::pair::dirty(16) },
         record: false,
-        node: common::pair::node_after(""),
+        ..usual
     };
     let directory = tempfile::tempdir().unwrap();
     measure_pair(&options, directory.path(), &mut |_| {})

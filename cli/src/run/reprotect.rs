@@ -39,8 +39,12 @@ fn later(checkpoint: CheckpointNumber, more: u64) -> CheckpointNumber {
 
 /// What is wrong with such a run besides what clients saw, if anything is.
 pub(super) fn problem(options: &RunOptions, outcome: &RunOutcome) -> Option<String> {
-    if outcome.violation.is_some() || options.lasts.is_some() || options.is_stopped() {
+    if outcome.violation.is_some() || options.is_stopped() {
         return None;
+    }
+    if options.lasts.is_some() {
+        // How many fit into the time is not known before.
+        return (outcome.failovers == 0).then(|| "no failover came to pass".to_owned());
     }
     let expected = options.replacements.len();
     if [outcome.failovers, outcome.protected_again] != [expected as u64; 2] {

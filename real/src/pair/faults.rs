@@ -19,23 +19,23 @@ impl Pair<'_> {
                 FaultAction::Stall { for_ms } => self.tell_both(&ToNode::Stall { for_ms }),
                 FaultAction::HalfClose { node } => self.process(node).tell(&ToNode::HalfClose),
                 FaultAction::Blackhole => {
-                    self.circumstances.link_is_silent = true;
+                    self.course.circumstances.link_is_silent = true;
                     self.tell_both(&ToNode::Deaf);
                 }
                 FaultAction::Partition { node } => {
-                    self.circumstances.link_is_silent = true;
+                    self.course.circumstances.link_is_silent = true;
                     self.process(node).tell(&ToNode::Deaf);
                 }
                 FaultAction::Pause { node, for_ms } => {
                     self.process(node).pause(Duration::from_millis(for_ms.into()));
                 }
                 FaultAction::PeerSilent { node } => {
-                    self.circumstances.suspected_wrongly |= self.process(node.peer()).is_alive();
+                    self.course.circumstances.suspected_wrongly |= self.process(node.peer()).is_alive();
                     self.process(node).tell(&ToNode::PeerSilent);
                 }
                 FaultAction::FailSave => self.process(NodeName::Primary).tell(&ToNode::FailSave),
                 FaultAction::LostHeartbeat { node } => {
-                    self.circumstances.suspected_wrongly |= self.process(node.peer()).is_alive();
+                    self.course.circumstances.suspected_wrongly |= self.process(node.peer()).is_alive();
                     self.lost_heartbeat(node, true);
                 }
                 FaultAction::FailLoad => self.process(NodeName::Secondary).tell(&ToNode::FailLoad),
@@ -57,7 +57,7 @@ impl Pair<'_> {
         };
         if actions.iter().any(deafens) && self.process(name.peer()).is_alive() {
             // The link is silent when the peer knows, and not before: until then it would read what is sent to it.
-            self.waits_for_silence[name as usize] = true;
+            self.course.waits_for_silence[name as usize] = true;
         } else {
             self.process(name).tell(&ToNode::GoOn);
         }
@@ -66,7 +66,7 @@ impl Pair<'_> {
     /// A node hears nothing more over the link: the peer that waits for that goes on.
     pub(super) fn is_deaf(&mut self, name: NodeName) {
         let waits = name.peer();
-        if std::mem::take(&mut self.waits_for_silence[waits as usize]) {
+        if std::mem::take(&mut self.course.waits_for_silence[waits as usize]) {
             self.process(waits).tell(&ToNode::GoOn);
         }
     }
@@ -74,7 +74,7 @@ impl Pair<'_> {
     pub(super) fn kill(&mut self, node: NodeName) {
         let killed = Instant::now();
         self.process(node).kill();
-        self.failover.died(killed);
+        self.course.failover.died(killed);
         self.is_deaf(node);
     }
 }

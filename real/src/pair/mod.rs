@@ -90,8 +90,34 @@ struct Circumstances {
     two_may_serve: bool,
 }
 
+/// What has become of a pair, of which nothing is left in the next.
+#[derive(Default)]
+struct Course {
+    /// Whether each node waits at a point until its peer hears nothing over the link.
+    waits_for_silence: [bool; 2],
+    /// To whom the arbiter has given the right to serve alone.
+    granted: Option<NodeName>,
+    /// Who has been promoted: it serves, of whatever use its VM is.
+    took_over: [bool; 2],
+    /// A node has stopped for good.
+    halted: bool,
+    /// Whose control channel has been heard to its end.
+    ended: [bool; 2],
+    circumstances: Circumstances,
+    /// A node was told to go on alone.
+    told_to_serve: bool,
+    /// Points that gates wait for and that have been passed.
+    passed: Vec<Point>,
+    /// Points at which gates have held something.
+    stood_at: Vec<Point>,
+    failover: FailoverClock,
+    /// The secondary holds no checkpoint of this pair's.
+    is_empty: bool,
+    /// The survivor's end of the link to a replacement that has not started.
+    introduces: Option<Connections>,
+}
+
 /// A run in progress.
-#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, and all combinations occur")]
 struct Pair<'a> {
     options: &'a RunOptions,
     processes: [Process; 2],
@@ -104,46 +130,26 @@ struct Pair<'a> {
     started_us: u64,
     outcome: RunOutcome,
     records: Vec<Record>,
-    failover: FailoverClock,
-    /// Whether each node waits at a point until its peer hears nothing over the link.
-    waits_for_silence: [bool; 2],
     /// When the latest failover was, and how many replies had been seen by then.
     latest_failover: Option<(Instant, u64)>,
     manager: Manager,
-    /// To whom the arbiter has given the right to serve alone.
-    granted: Option<NodeName>,
-    /// Who has been promoted: it serves, of whatever use its VM is.
-    took_over: [bool; 2],
-    /// A node has stopped for good.
-    halted: bool,
-    /// Whose control channel has been heard to its end.
-    ended: [bool; 2],
+    /// What has become of this pair.
+    course: Course,
     /// Pairs that there were before this one.
     pairs: usize,
     /// The secondary is a replacement that holds no checkpoint yet.
     joins: bool,
     /// Since when it is waited for.
     joins_since: Instant,
-    /// The secondary holds no checkpoint of this pair's.
-    is_empty: bool,
-    /// The survivor's end of the link to a replacement that has not started.
-    introduces: Option<Connections>,
     /// Faults that struck, and checkpoints that were taken, before this pair was one.
     struck_before: usize,
     checkpoints_before: u64,
     /// What the comparisons of the pairs before came to.
     compared_before: ComparisonFigures,
-    circumstances: Circumstances,
-    /// A node was told to go on alone.
-    told_to_serve: bool,
     /// The directory of the sockets.
     directory: PathBuf,
     /// Nodes that have started.
     started: usize,
-    /// Points that gates wait for and that have been passed.
-    passed: Vec<Point>,
-    /// Points at which gates have held something.
-    stood_at: Vec<Point>,
     watch: Watch,
 }
 
@@ -163,28 +169,17 @@ impl<'a> Pair<'a> {
             started_us: monotonic_us(),
             outcome: RunOutcome::nothing_yet(),
             records: Vec::new(),
-            failover: FailoverClock::default(),
-            waits_for_silence: [false; 2],
             latest_failover: None,
             manager: Manager::new(&options.rules.rules),
-            granted: None,
-            took_over: [false; 2],
-            halted: false,
-            ended: [false; 2],
+            course: Course::default(),
             pairs: 0,
             joins: false,
             joins_since: Instant::now(),
-            is_empty: false,
-            introduces: None,
             struck_before: 0,
             checkpoints_before: 0,
             compared_before: ComparisonFigures::default(),
-            circumstances: Circumstances::default(),
-            told_to_serve: false,
             directory: directory.to_owned(),
             started: 0,
-            passed: Vec::new(),
-            stood_at: Vec::new(),
             watch: Watch::default(),
         };
         let connections = Connections::pair(options.link, &options.rules.rules)?;
@@ -299,8 +294,8 @@ impl<'a> Pair<'a> {
     /// Whether a node whose peer serves has done whatever it will do about it. Until then it might serve, too.
     fn is_settled(&self, node: NodeName) -> bool {
         let alive = self.processes[node as usize].is_alive();
-        let took_over = self.took_over == [true; 2];
-        !alive || !self.manager.is_usable(node) || self.halted || took_over
+        let took_over = self.course.took_over == [true; 2];
+        !alive || !self.manager.is_usable(node) || self.course.halted || took_over
     }
 
     fn is_done(&self) -> bool {
@@ -315,7 +310,7 @@ impl<'a> Pair<'a> {
     fn is_lost(&self) -> bool {
         let alive = self.alive();
 
-        let could = |node| self.manager.is_usable(node) || self.took_over[node as usize];
+        let could = |node| self.manager.is_usable(node) || self.course.took_over[node as usize];
         !NodeName::ALL.into_iter().any(|node| alive[node as usize] && could(node))
     }
 
@@ -370,17 +365,17 @@ impl<'a> Pair<'a> {
                 if pair < self.pairs => {}
             FromNode::AtPoint(pair, ..) if pair < self.pairs => self.process(name).tell(&ToNode::GoOn),
             FromNode::Passed(_, point) => self.pass(name, point),
-            FromNode::AtGate(_, point) => self.stood_at.push(point),
+            FromNode::AtGate(_, point) => self.course.stood_at.push(point),
             FromNode::AtPoint(_, point, actions) => self.strike(name, point, &actions),
             FromNode::TookOver => self.took_over(name),
 
             FromNode::ColoExit { unusable, .. } => {
-                let holds_nothing = self.is_empty && name == NodeName::Secondary;
+                let holds_nothing = self.course.is_empty && name == NodeName::Secondary;
                 self.manager.exited(name, unusable || holds_nothing, Instant::now());
             }
             FromNode::NotInColo => self.manager.refused(name, self.alive(), Instant::now()),
             FromNode::AskArbiter => self.arbitrate(name),
-            FromNode::Halted => self.halted = true,
+            FromNode::Halted => self.course.halted = true,
             FromNode::IsDeaf => self.is_deaf(name),
             FromNode::Record(record) => self.records.push(record),
             FromNode::Failed(problem) => return Err(RunError::Node(name, problem)),
@@ -397,7 +392,8 @@ impl<'a> Pair<'a> {
         match self.clients.output(first, units) {
             Ok(0) => {}
             Ok(_) => {
-                if let Some(times) = (name == self.serving).then(|| self.failover.replied()).flatten() {
+                if let Some(times) = (name == self.serving).then(|| self.course.failover.replied()).flatten()
+                {
                     let reply_us = u64::try_from(times.reply.as_micros()).unwrap_or(u64::MAX);
                     self.outcome.takeover_us.push(reply_us);
                     self.clients.measured.failovers.push(times);
@@ -436,19 +432,19 @@ impl<'a> Pair<'a> {
         // The peer may have died before it had started.
         self.begin();
         self.serving = name;
-        self.took_over[name as usize] = true;
-        self.circumstances.two_may_serve |= self.process(name.peer()).is_alive();
+        self.course.took_over[name as usize] = true;
+        self.course.circumstances.two_may_serve |= self.process(name.peer()).is_alive();
         self.manager.serves(name);
         self.outcome.failovers += 1;
         self.clients.moved();
-        self.failover.promoted();
+        self.course.failover.promoted();
         self.latest_failover = Some((Instant::now(), self.clients.seen));
         self.joins = false;
     }
 
     /// A node has passed a point that gates wait for: the peer hears of it if it has any of them.
     fn pass(&mut self, name: NodeName, point: Point) {
-        self.passed.push(point);
+        self.course.passed.push(point);
         let peer = name.peer();
         if self.plan().gates.iter().any(|gate| gate.until == point && gate.hold.node == peer) {
             self.process(peer).tell(&ToNode::Passed(point));
@@ -458,12 +454,14 @@ impl<'a> Pair<'a> {
     /// The gates that have held something and have not opened.
     fn closed(&self) -> impl Iterator<Item = &Gate> {
         let gates = self.plan().gates.iter();
-        gates.filter(|gate| self.stood_at.contains(&gate.hold) && !self.passed.contains(&gate.until))
+        gates.filter(|gate| {
+            self.course.stood_at.contains(&gate.hold) && !self.course.passed.contains(&gate.until)
+        })
     }
 
     /// A process is dead. If nobody here has killed it then this is no fault of the plan.
     fn gone(&mut self, name: NodeName) -> Result<(), RunError> {
-        self.ended[name as usize] = true;
+        self.course.ended[name as usize] = true;
         let process = self.process(name);
         if process.is_alive() { Err(RunError::Node(name, process.ended())) } else { Ok(()) }
     }
@@ -482,15 +480,15 @@ impl<'a> Pair<'a> {
     }
 
     fn lost_heartbeat(&mut self, node: NodeName, planned: bool) {
-        self.failover.told();
-        self.told_to_serve = true;
+        self.course.failover.told();
+        self.course.told_to_serve = true;
         self.manager.serves(node);
         self.process(node).tell(&ToNode::LostHeartbeat { planned });
     }
 
     /// The arbiter's test-and-set.
     fn arbitrate(&mut self, asker: NodeName) {
-        let granted = *self.granted.get_or_insert(asker) == asker;
+        let granted = *self.course.granted.get_or_insert(asker) == asker;
         self.process(asker).tell(&ToNode::ArbiterAnswer(granted));
     }
 
@@ -542,13 +540,13 @@ impl<'a> Pair<'a> {
     /// Whether the rules stand for it that this cannot happen.
     fn claims(&self, violation: &RunViolation) -> bool {
         let rules = &self.options.rules.rules;
-        if matches!(violation, RunViolation::Silence { .. }) && self.circumstances.link_is_silent {
-            let told = self.told_to_serve;
+        if matches!(violation, RunViolation::Silence { .. }) && self.course.circumstances.link_is_silent {
+            let told = self.course.told_to_serve;
             let broken = if told { Liveness::FailoverCompletes } else { Liveness::CheckpointEnds };
             return rules.claims_liveness(broken, true);
         }
-        let two_served = violation.rests_on_fencing() && self.circumstances.two_may_serve;
-        !two_served || rules.claims(Property::SingleServer, self.circumstances.suspected_wrongly)
+        let two_served = violation.rests_on_fencing() && self.course.circumstances.two_may_serve;
+        !two_served || rules.claims(Property::SingleServer, self.course.circumstances.suspected_wrongly)
     }
 
     fn trace(&mut self) -> Trace {

@@ -1,10 +1,9 @@
 //! Protection again: whoever serves alone is given a replacement, a fresh process to which all of its state is sent while
 //! it goes on serving. The two are a pair like the first, in which the next plan has its turn.
 
-use super::failover_times::FailoverClock;
 use super::options::RunError;
 use super::process::Process;
-use super::{Circumstances, Pair, REPLIES_AFTER_FAILOVER};
+use super::{Course, Pair, REPLIES_AFTER_FAILOVER};
 use crate::control::ToNode;
 use crate::link::Connections;
 use colo_protocol::NodeName;
@@ -43,7 +42,7 @@ impl Pair<'_> {
             // It has stopped for good, or is of no use. What it has said by then is heard first.
             self.kill(peer);
         }
-        if self.ended[peer as usize] { self.begin_pair(survivor) } else { Ok(()) }
+        if self.course.ended[peer as usize] { self.begin_pair(survivor) } else { Ok(()) }
     }
 
     fn begin_pair(&mut self, survivor: NodeName) -> Result<(), RunError> {
@@ -58,28 +57,21 @@ impl Pair<'_> {
         self.serving = NodeName::Primary;
         self.pairs += 1;
         self.joins = true;
+        self.joins_since = Instant::now();
         self.manager.begin_pair();
-        self.granted = None;
-        (self.took_over, self.ended, self.waits_for_silence) = Default::default();
-        self.halted = false;
-        self.circumstances = Circumstances::default();
-        self.told_to_serve = false;
-        self.failover = FailoverClock::default();
-        (self.is_empty, self.joins_since) = (true, Instant::now());
-        self.passed.clear();
-        self.stood_at.clear();
+        self.course = Course { is_empty: true, ..Course::default() };
         let plan = self.plan().clone();
         let [survivors, replacements] = Connections::pair(self.options.link, &self.options.rules.rules)?;
         let mut config = self.options.node_config(NodeName::Secondary);
         (config.joins, config.plan, config.pair) = (true, plan, self.pairs);
         self.process(NodeName::Secondary).configure(config, Some(&replacements));
-        self.introduces = Some(survivors);
+        self.course.introduces = Some(survivors);
         Ok(())
     }
 
     /// The replacement has started: now the survivor hears of it. Before, it would have nobody to read what it sends.
     pub(super) fn introduce(&mut self) {
-        let Some(connections) = self.introduces.take() else { return };
+        let Some(connections) = self.course.introduces.take() else { return };
         let protect = ToNode::Protect { pair: self.pairs, plan: Box::new(self.plan().clone()) };
         self.process(NodeName::Primary).hand(&protect, &connections);
     }
@@ -98,9 +90,9 @@ impl Pair<'_> {
 
     /// The replacement could take over: from here on it is a pair like the first.
     pub(super) fn joined(&mut self) {
-        (self.joins, self.is_empty) = (false, false);
+        (self.joins, self.course.is_empty) = (false, false);
         self.manager.joined();
-        if self.took_over == [false; 2] {
+        if self.course.took_over == [false; 2] {
             // If its survivor has taken over again meanwhile, and was heard first, there is nothing to be forgotten.
             self.latest_failover = None;
         }
