@@ -97,6 +97,24 @@ fn ctrl_c_ends_a_run_with_what_there_is() {
     }
 }
 
+/// The end finds the pair wherever it is: in a failover, or on the way to protection.
+#[test]
+fn a_service_goes_on_through_failovers_for_a_time() {
+    if no_kvm() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    for time in ["1s", "2s", "3s"] {
+        let output = run(
+            &["run", "v12", "--soak", time, "--crash-points", "all", "--reprotect", "--json"],
+            directory.path(),
+        );
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{time}: {document}");
+        assert!(document["failovers"].as_u64().unwrap() > 0, "{time}: {document}");
+    }
+}
+
 #[test]
 fn failovers_without_crash_points_are_no_command() {
     let directory = tempfile::tempdir().unwrap();

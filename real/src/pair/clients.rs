@@ -240,6 +240,11 @@ impl Clients {
         self.windows.answered(open.window, reply)
     }
 
+    /// Whether nobody asks anything new.
+    pub(super) const fn are_draining(&self) -> bool {
+        self.draining
+    }
+
     /// No new requests from here on.
     pub(super) fn drain(&mut self) {
         if self.draining {
