@@ -209,6 +209,7 @@ fn options(
         stop: None,
         link_rate: None,
         record: false,
+        disk_directory: None,
         node: NodeCommand { program: std::env::current_exe()?.into(), arguments: Vec::new() },
     })
 }

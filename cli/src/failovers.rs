@@ -5,7 +5,7 @@ use crate::report::{counted, grouped, quoted};
 use crate::run::{Unfinished, document};
 use colo_model::{Survivor, Survivors, survivors};
 use colo_protocol::NodeName;
-use colo_real::{ComparisonOutcome, RunOptions, RunOutcome};
+use colo_real::{ComparisonOutcome, DiskFigures, RunOptions, RunOutcome};
 use colo_trace::{Fault, Plan, Trace, write_trace};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
@@ -113,12 +113,30 @@ impl Tally {
             let _ = writeln!(out, "{}", line.trim_end());
         }
         let crashes = counted(self.runs(), "failover", "failovers");
+        let disk = self.disk_row();
         let end = if self.interrupted { ", and then Ctrl-C" } else { "" };
         let _ = match self.wrong() {
-            0 => writeln!(out, "\n{crashes}{end}: nothing that a client saw was lost or contradicted"),
+            0 => writeln!(out, "\n{crashes}{end}: nothing that a client saw was lost or contradicted{disk}"),
             wrong => writeln!(out, "\n{crashes}{end}, {wrong} of them went WRONG"),
         };
         out
+    }
+
+    /// What the disks did that held, if there were any.
+    fn disk_row(&self) -> String {
+        let [writes, reads, bytes] = [
+            self.sum(|outcome| outcome.disk.writes),
+            self.sum(|outcome| outcome.disk.reads),
+            self.sum(|outcome| outcome.disk.replicated_bytes),
+        ];
+        if writes == 0 {
+            return String::new();
+        }
+        let [writes, reads, bytes] = [writes, reads, bytes].map(grouped);
+        format!(
+            "; {writes} blocks written, {bytes} bytes replicated, {reads} blocks read back: every disk was that of \
+             its memory"
+        )
     }
 
     /// A document a row, and one of the whole.
@@ -269,6 +287,7 @@ impl Row {
             struck: all().flat_map(|outcome| outcome.struck.clone()).collect(),
             unreached: all().flat_map(|outcome| outcome.unreached.clone()).collect(),
             closed: Vec::new(),
+            disk: all().map(|outcome| outcome.disk).fold(DiskFigures::default(), DiskFigures::and),
             trace: None,
         }
     }

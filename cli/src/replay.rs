@@ -5,12 +5,12 @@
 
 use crate::look::Look;
 use crate::report::{Exit, Failure, mind_name, paragraph, print, print_json, quoted};
-use crate::run::{Unfinished, expect_real, node_command, run_once};
+use crate::run::{JOURNAL_BLOCKS, Unfinished, expect_real, node_command, run_once};
 use colo_model::{
     Break, Followed, ForEver, PlanFollowed, Stuck, follow_plan, follow_trace, is_beyond_the_model,
 };
 use colo_protocol::{Liveness, Property};
-use colo_real::{LinkKind, RunOptions, Workload, kvm_usable};
+use colo_real::{Guest, LinkKind, RunOptions, RunViolation, Workload, kvm_usable};
 use colo_sim::{Broken, Options, Outcome, Verdict, Watch, run as simulate};
 use colo_trace::{
     Fault, Gate, Kind, NamedRules, Plan, PlanFile, Record, Regression, Trace, Way, diagram, load_rules,
@@ -22,6 +22,9 @@ use std::path::{Path, PathBuf};
 
 /// What a run on real machines is judged by.
 const CLIENT_HISTORY: &str = "client history";
+
+/// What is broken where a disk is not that of its memory, or of what clients were told.
+const DISK: &str = Property::Disk.name();
 
 /// Let a counterexample, or a plan, happen once more.
 #[derive(clap::Args)]
@@ -259,8 +262,9 @@ fn on_real(source: Source, Arguments { file, seed, .. }: &Arguments) -> Result<R
         Unfinished::Failure(failure) => failure,
         Unfinished::Wrong(problem) => Failure::Incomplete(format!("{}: {problem}", file.display())),
     })?;
+    let what = |violation: &RunViolation| if violation.is_of_the_disk() { DISK } else { CLIENT_HISTORY };
     let mut broken: Vec<_> =
-        outcome.violation.iter().map(|violation| (CLIENT_HISTORY, violation.to_string())).collect();
+        outcome.violation.iter().map(|violation| (what(violation), violation.to_string())).collect();
     let mut unfinished = left_over(&outcome.unreached, &outcome.closed);
     if let Some(recorded) = recorded.filter(|_| broken.is_empty()) {
         unfinished.push(format!("\"{recorded}\" is broken in the trace, and clients saw nothing of it here"));
@@ -286,7 +290,12 @@ fn small_pair(rules: NamedRules, plan: Plan) -> Result<RunOptions, Failure> {
         rules,
         checkpoints: named.saturating_add(3),
         memory_mib: 16,
-        workload: Workload { pages_per_tick: 64, ..Workload::default() },
+        workload: Workload {
+            guest: Guest::Journal,
+            disk_blocks: JOURNAL_BLOCKS,
+            pages_per_tick: 64,
+            ..Workload::default()
+        },
         link: LinkKind::Unix,
         plan,
         replacements: Vec::new(),
@@ -296,6 +305,7 @@ fn small_pair(rules: NamedRules, plan: Plan) -> Result<RunOptions, Failure> {
         stop: None,
         link_rate: None,
         record: true,
+        disk_directory: None,
         node: node_command()?,
     })
 }

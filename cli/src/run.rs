@@ -15,8 +15,8 @@ use crate::report::{Exit, Failure, counted, grouped, print, print_json, quoted, 
 use crate::sim::progress_bar;
 use colo_protocol::{Mode, NodeName};
 use colo_real::{
-    CheckpointFigures, LinkKind, Measured, NodeCommand, RunError, RunOptions, RunOutcome, can_strike,
-    kvm_usable, measure_pair, run_alone, run_node,
+    CheckpointFigures, DiskFigures, LinkKind, Measured, NodeCommand, RunError, RunOptions, RunOutcome,
+    can_strike, kvm_usable, measure_pair, run_alone, run_node,
 };
 use colo_trace::{NamedRules, Plan, PlanFile, load_rules, write_trace};
 use hdrhistogram::Histogram;
@@ -29,6 +29,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use tempfile::TempDir;
+pub(crate) use work::JOURNAL_BLOCKS;
 use work::Work;
 
 /// Run a pair of real virtual machines: checkpoints, their latencies, and faults from a plan.
@@ -179,6 +180,9 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
         rules = NamedRules { name: format!("{name} ({})", mode.name()), rules: usual.in_mode(mode) };
     }
     arguments.work.check(&rules)?;
+    if arguments.reprotect {
+        arguments.work.expect_no_disk_to_replace()?;
+    }
     let options = arguments.options(rules)?;
     kvm_usable().map_err(|error| Failure::Environment(error.to_string()))?;
     if arguments.crash_points.is_some() && !arguments.reprotect {
@@ -314,6 +318,7 @@ impl Arguments {
             Some(file) => {
                 let plan = read_plan(file)?;
                 expect_real(&plan, file)?;
+                self.work.expect_disk_for(&plan, file)?;
                 plan
             }
         };
@@ -334,6 +339,7 @@ impl Arguments {
             lasts: self.work.lasts(),
             stop: None,
             record: self.trace.is_some(),
+            disk_directory: self.work.disk_dir.clone(),
             node: node_command()?,
         })
     }
@@ -394,6 +400,7 @@ fn measure_once(
         RunError::Environment(_) | RunError::Io(_) => {
             Unfinished::Failure(Failure::Environment(format!("the pair could not run: {error}")))
         }
+        RunError::DiskToReplace => Unfinished::Failure(Failure::Input(error.to_string())),
         RunError::Node(..) | RunError::NotReady | RunError::Plan(_) => Unfinished::Wrong(error.to_string()),
     })
 }
@@ -478,6 +485,7 @@ fn summary(
         listed.for_each(|times| out.push_str(&latency::parts(times)));
         out.push_str(&and_more(measured.failovers.len()));
     }
+    out.push_str(&disk_row(options, outcome));
     out.push_str(&reprotect::told(outcome));
     out.push_str(&latency::told(options, measured, outcome.replies));
     out.push_str(&soak.map(Soak::told).unwrap_or_default());
@@ -489,6 +497,21 @@ fn summary(
         Some(violation) => writeln!(out, "verdict      violated, but not claimed: {violation}"),
     };
     out
+}
+
+/// What the disks did, if there were any.
+fn disk_row(options: &RunOptions, outcome: &RunOutcome) -> String {
+    if options.workload.disk_blocks == 0 {
+        return String::new();
+    }
+    let DiskFigures { writes, reads, errors, replicated_bytes } = outcome.disk;
+    let errors = if errors == 0 { String::new() } else { format!(", {} failed", grouped(errors)) };
+    format!(
+        "disk         {} written, {} bytes replicated, {} read back and verified{errors}\n",
+        counted(writes, "block", "blocks"),
+        grouped(replicated_bytes),
+        counted(reads, "block", "blocks"),
+    )
 }
 
 /// How many of a kind are not listed.
@@ -536,6 +559,16 @@ pub(crate) fn document(options: &RunOptions, outcome: &RunOutcome) -> Value {
         "claimed": outcome.claimed,
         "verdict": if outcome.violation.is_some() { "violated" } else { "holds" },
     });
+    if options.workload.disk_blocks > 0 {
+        let DiskFigures { writes, reads, errors, replicated_bytes } = outcome.disk;
+        document["disk"] = json!({
+            "blocks": options.workload.disk_blocks,
+            "writes": writes,
+            "verified_blocks": reads,
+            "errors": errors,
+            "replicated_bytes": replicated_bytes,
+        });
+    }
     for (name, _, column) in COLUMNS {
         let percentiles = Percentiles::of(outcome.checkpoints.iter().map(column));
         document[name] = percentiles.map_or(Value::Null, |percentiles| percentiles.json());

@@ -199,6 +199,7 @@ fn kill_for_real(preset: &Preset, quick: bool) -> Result<Tally, Unfinished> {
         stop: None,
         link_rate: None,
         record: false,
+        disk_directory: None,
         node: node_command()?,
     };
     let crashes = crashes(&options)?;

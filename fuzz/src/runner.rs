@@ -1,7 +1,7 @@
 //! What a hostile peer or guest can hand to the runner: a device state, and rings in guest memory. Neither needs KVM.
 
-use colo_real::abi::{self, RING_SLOTS, Request};
-use colo_real::vm::{BLOB_BYTES_MAX, BareCard, decode, encode};
+use colo_real::abi::{self, BLOCK_SLOTS, RING_SLOTS, Request};
+use colo_real::vm::{BLOB_BYTES_MAX, BareCard, BlockDevice, Page, decode, encode};
 use std::cell::RefCell;
 use std::time::Duration;
 
@@ -31,11 +31,35 @@ fn seal(blob: &mut [u8]) {
 }
 
 /// What the guest may write of its rings: counters and slots.
-const RINGS: std::ops::Range<u64> = abi::REQUESTS_PUT..abi::REPLY_RING + RING_SLOTS * abi::SLOT_BYTES;
+const RINGS: std::ops::Range<u64> = abi::REQUESTS_PUT..abi::BLOCK_RING + BLOCK_SLOTS * abi::SLOT_BYTES;
 
 thread_local! {
     /// Guest memory is made once: it is larger than all else that a run needs.
     static CARD: RefCell<BareCard> = RefCell::new(BareCard::new().expect("16 MiB can be had"));
+}
+
+/// A disk of four blocks, all zeros whatever is written: what a run leaves in memory is nothing to the next.
+struct Zeros;
+
+impl BlockDevice for Zeros {
+    fn blocks(&self) -> u64 {
+        4
+    }
+
+    fn read(&self, block: u64, to: &mut Page) -> std::io::Result<()> {
+        assert!(block < self.blocks(), "a block that there is not");
+        *to = [0; 4096];
+        Ok(())
+    }
+
+    fn write(&self, block: u64, _: &Page) -> std::io::Result<()> {
+        assert!(block < self.blocks(), "a block that there is not");
+        if block == 3 { Err(std::io::ErrorKind::Other.into()) } else { Ok(()) }
+    }
+
+    fn flush(&self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A guest that writes whatever it likes to its rings, between the host's accesses: eleven bytes an act.
@@ -56,7 +80,13 @@ pub fn rings(input: &[u8]) {
         for address in touched {
             card.poke(address, &[0; 8]).expect("the rings lie in memory");
         }
-        for counter in [abi::REQUESTS_PUT, abi::REPLIES_TAKEN, abi::TICKS_GIVEN, abi::TIME_US] {
+        for counter in [
+            abi::REQUESTS_PUT,
+            abi::REPLIES_TAKEN,
+            abi::TICKS_GIVEN,
+            abi::TIME_US,
+            abi::BLOCKS_DONE,
+        ] {
             card.poke(counter, &[0; 8]).expect("the counters lie in memory");
         }
     });
@@ -73,6 +103,9 @@ fn guest_address(act: u8, place: u16) -> u64 {
         abi::REPLIES_PUT,
         abi::TICKS_DONE,
         abi::NEXT_US,
+        abi::BLOCKS_DONE,
+        abi::BLOCKS_PUT,
+        abi::BLOCKS_SEEN,
     ];
     match counters.get(usize::from(act & 0xf)) {
         Some(counter) => *counter,
@@ -98,6 +131,11 @@ fn host_acts(card: &mut BareCard, act: u8, word: u64) {
         4 => card.tick().expect("the counters lie in memory"),
         5 => card.pass_time(Duration::from_micros(word)).expect("the counters lie in memory"),
         6 => drop(card.wakes_in().expect("the counters lie in memory")),
-        _ => drop(card.has_work()),
+        _ if act & 8 == 0 => drop(card.has_work()),
+        _ => {
+            // Of a corrupt ring nothing is done, and of any other no more than it has.
+            let done = card.serve_blocks(&Zeros);
+            assert!(done.is_err() || done.is_ok_and(|done| done <= BLOCK_SLOTS));
+        }
     }
 }

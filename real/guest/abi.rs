@@ -6,10 +6,11 @@
 //! ```text
 //!   0x0000_1000  page tables        PML4, PDPT, one page directory per GiB; written by the host before start
 //!   0x0000_8000  PARAMETERS         written by the host before start, read once by the guest
-//!   0x0000_9000  HOST_COUNTERS      written by the host: requests put, replies taken, ticks, time
-//!   0x0000_A000  GUEST_COUNTERS     written by the guest: requests taken, replies put, when it wants to run
+//!   0x0000_9000  HOST_COUNTERS      written by the host: requests put, replies taken, ticks, time, blocks done
+//!   0x0000_A000  GUEST_COUNTERS     written by the guest: requests taken, replies put, when it wants to run, blocks
 //!   0x0001_0000  REQUEST_RING       RING_SLOTS slots of SLOT_BYTES
 //!   0x0002_0000  REPLY_RING         likewise
+//!   0x0003_0000  BLOCK_RING         BLOCK_SLOTS slots of SLOT_BYTES
 //!   0x0004_0000  STATE              the guest's own: clients, keys, cursors
 //!   0x0010_0000  IMAGE              the guest's program; its stack grows down from STACK_TOP
 //!   0x0020_0000  WORK               the working area, to the end of memory
@@ -22,6 +23,10 @@
 //! has executed, whenever it lets it go on, and one in which it says at what time it wants to be let go on though nobody
 //! asks it anything. Both are memory and are replicated: a survivor's guest has the time of its checkpoint, goes on from
 //! there, and cannot tell.
+//!
+//! **Disk.** A guest puts block requests into a ring and writes to [`PORT_BLOCKS`]. When that returns all of them are done:
+//! each slot has its status, and what was read is where the guest wanted it. A request that has not been done when the
+//! machine is suspended was not begun, and its slot is in memory.
 
 /// Bytes in a page of guest memory, the unit of dirty tracking.
 pub const PAGE_BYTES: u64 = 4096;
@@ -37,6 +42,8 @@ pub const REPLIES_TAKEN: u64 = 0x9008;
 pub const TICKS_GIVEN: u64 = 0x9010;
 /// How long the guest has executed, microseconds (host); it does not count for a guest that never asks for it.
 pub const TIME_US: u64 = 0x9018;
+/// Block requests ever done (host).
+pub const BLOCKS_DONE: u64 = 0x9020;
 /// Requests ever taken from the request ring (guest).
 pub const REQUESTS_TAKEN: u64 = 0xA000;
 /// Replies ever put into the reply ring (guest): the offset in the output stream.
@@ -45,10 +52,16 @@ pub const REPLIES_PUT: u64 = 0xA008;
 pub const TICKS_DONE: u64 = 0xA010;
 /// The time at which the guest wants to run next (guest); 0 if it only waits for the host.
 pub const NEXT_US: u64 = 0xA018;
+/// Block requests ever put into the block ring (guest).
+pub const BLOCKS_PUT: u64 = 0xA020;
+/// Block requests of which the guest has seen what became (guest): until then it has something to do.
+pub const BLOCKS_SEEN: u64 = 0xA028;
 /// Address of the request ring.
 pub const REQUEST_RING: u64 = 0x1_0000;
 /// Address of the reply ring.
 pub const REPLY_RING: u64 = 0x2_0000;
+/// Address of the block ring.
+pub const BLOCK_RING: u64 = 0x3_0000;
 /// Address of the guest's own state.
 pub const STATE: u64 = 0x4_0000;
 /// Where the program is loaded and entered.
@@ -64,6 +77,12 @@ pub const WORK: u64 = 0x20_0000;
 pub const RING_SLOTS: u64 = 1024;
 /// Bytes in a slot, which is a [`Slot`]; no slot straddles two pages.
 pub const SLOT_BYTES: u64 = 64;
+/// Slots in the block ring (a power of two).
+pub const BLOCK_SLOTS: u64 = 64;
+/// Bytes in a block of the disk.
+pub const BLOCK_BYTES: u64 = 4096;
+/// Blocks that a disk has at most.
+pub const DISK_BLOCKS_MAX: u64 = 1024;
 /// Clients are numbered below this.
 pub const CLIENTS: usize = 4096;
 /// Keys are numbered below this.
@@ -75,6 +94,8 @@ pub const PORT_DOORBELL: u16 = 0x510;
 pub const PORT_SHUTDOWN: u16 = 0x511;
 /// Port of a failed check inside the guest; the value is the source line.
 pub const PORT_PANIC: u16 = 0x512;
+/// Port of the disk: block requests wait in their ring. The value means nothing.
+pub const PORT_BLOCKS: u16 = 0x513;
 /// Doorbell value: all requests are answered and all ticks done.
 pub const DOORBELL_IDLE: u32 = 0;
 /// Doorbell value: the reply ring is full, the host has to take replies first.
@@ -107,6 +128,49 @@ pub const STATUS_UNKNOWN_OPERATION: u64 = 1;
 pub const STATUS_BAD_KEY: u64 = 2;
 /// Status: the client is not below [`CLIENTS`]; nothing was changed.
 pub const STATUS_BAD_CLIENT: u64 = 3;
+
+/// Status: what the disk holds is not what was written to it; the answer is which block.
+pub const STATUS_WRONG_BLOCK: u64 = 4;
+
+/// Block operation: the block's content to memory.
+pub const BLOCK_READ: u64 = 1;
+/// Block operation: the block's content from memory.
+pub const BLOCK_WRITE: u64 = 2;
+/// Block operation: what was written before is on storage when this is done.
+pub const BLOCK_FLUSH: u64 = 3;
+/// Block status: done.
+pub const BLOCK_OK: u64 = 0;
+/// Block status: the disk could not do it; of a write, nobody knows what the block holds now.
+pub const BLOCK_ERROR: u64 = 1;
+/// Block status: there is no such operation, no such block, or no such memory; nothing was done.
+pub const BLOCK_REFUSED: u64 = 2;
+
+/// A request of the guest's to its disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BlockRequest {
+    /// One of the `BLOCK_` operations.
+    pub operation: u64,
+    /// Which block.
+    pub block: u64,
+    /// Where in guest memory the content is, or is wanted.
+    pub address: u64,
+}
+
+impl BlockRequest {
+    /// The request as it lies in a slot; its status is the word behind it.
+    pub const fn to_slot(self) -> Slot {
+        [self.operation, self.block, self.address, 0, 0, 0, 0, 0]
+    }
+
+    /// The request that lies in a slot; any content is a request, if perhaps one to be refused.
+    pub const fn from_slot(slot: Slot) -> Self {
+        let [operation, block, address, ..] = slot;
+        Self { operation, block, address }
+    }
+}
+
+/// Where in a slot of the block ring the host writes what became of the request.
+pub const BLOCK_STATUS: usize = 3;
 
 /// A client's request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -181,6 +245,8 @@ pub struct Parameters {
     pub pages_per_second: u64,
     /// Pages of the working area that are written to; 0 for all of it.
     pub area_pages_asked: u64,
+    /// Blocks of the disk, at most [`DISK_BLOCKS_MAX`]; 0 if there is none.
+    pub disk_blocks: u64,
     /// How the guest `hostile` misbehaves.
     pub misdeed: u64,
 }
@@ -195,6 +261,7 @@ impl Parameters {
             pattern,
             pages_per_second,
             area_pages_asked,
+            disk_blocks,
             misdeed,
         } = self;
         [
@@ -204,8 +271,8 @@ impl Parameters {
             pattern,
             pages_per_second,
             area_pages_asked,
+            disk_blocks,
             misdeed,
-            0,
         ]
     }
 
@@ -218,8 +285,8 @@ impl Parameters {
             pattern,
             pages_per_second,
             area_pages_asked,
+            disk_blocks,
             misdeed,
-            ..,
         ] = slot;
         Self {
             memory_bytes,
@@ -228,6 +295,7 @@ impl Parameters {
             pattern,
             pages_per_second,
             area_pages_asked,
+            disk_blocks,
             misdeed,
         }
     }
@@ -247,4 +315,9 @@ impl Parameters {
 /// Address of the slot that holds entry number `n` of the ring at `ring`.
 pub const fn slot_address(ring: u64, n: u64) -> u64 {
     ring + (n % RING_SLOTS) * SLOT_BYTES
+}
+
+/// Address of the slot that holds block request number `n`.
+pub const fn block_slot_address(n: u64) -> u64 {
+    BLOCK_RING + (n % BLOCK_SLOTS) * SLOT_BYTES
 }

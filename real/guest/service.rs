@@ -24,6 +24,20 @@ struct Client {
     latest: Reply,
 }
 
+/// What a guest does for an operation that has been applied, before it answers.
+pub(crate) trait Applied {
+    /// An error is a status and a value to answer instead.
+    fn applied(&mut self, parameters: &Parameters, request: &Request, reply: &Reply) -> Result<(), (u64, u64)>;
+}
+
+/// It dirties pages.
+impl Applied for Writer {
+    fn applied(&mut self, parameters: &Parameters, _: &Request, _: &Reply) -> Result<(), (u64, u64)> {
+        self.write(parameters, parameters.dirty_pages_per_request);
+        Ok(())
+    }
+}
+
 impl Service {
     /// What the keys hold.
     #[allow(dead_code, reason = "not every guest looks at them")]
@@ -38,7 +52,7 @@ impl Service {
     }
 
     /// Answers requests in order until none is left or no reply fits; says which as a doorbell value.
-    pub(crate) fn work_off_requests(&mut self, writer: &mut Writer, parameters: &Parameters) -> u32 {
+    pub(crate) fn work_off_requests(&mut self, besides: &mut impl Applied, parameters: &Parameters) -> u32 {
         loop {
             let taken = load(abi::REQUESTS_TAKEN);
             if taken == load(abi::REQUESTS_PUT) {
@@ -50,13 +64,17 @@ impl Service {
             }
             let request = Request::from_slot(read_slot(abi::slot_address(abi::REQUEST_RING, taken)));
             let reply = self.answer(&request);
-            store(abi::REQUESTS_TAKEN, taken.wrapping_add(1));
-            let Some((reply, new)) = reply else { continue };
-            if new {
-                writer.write(parameters, parameters.dirty_pages_per_request);
+            let Some((mut reply, new)) = reply else {
+                store(abi::REQUESTS_TAKEN, taken.wrapping_add(1));
+                continue;
+            };
+            if new && let Err((status, value)) = besides.applied(parameters, &request, &reply) {
+                (reply.status, reply.value) = (status, value);
             }
             write_slot(abi::slot_address(abi::REPLY_RING, put), reply.to_slot());
             store(abi::REPLIES_PUT, put.wrapping_add(1));
+            // Only now: whoever is stopped in the middle has something to do, for the host to see.
+            store(abi::REQUESTS_TAKEN, taken.wrapping_add(1));
             if request.operation == abi::OP_SHUTDOWN && reply.status == abi::STATUS_OK {
                 out(abi::PORT_SHUTDOWN, 0);
             }

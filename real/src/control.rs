@@ -2,6 +2,7 @@
 //!
 //! The harness stands for the world: clients, the manager, faults. It is trusted; the peer behind the link is not.
 
+use crate::disk::{DiskConfig, DiskFigures};
 use crate::handing::write_with;
 use crate::vm::{BLOB_BYTES_MAX, Workload};
 use colo_protocol::wire::{Config, Direction};
@@ -36,6 +37,8 @@ pub(crate) struct NodeConfig {
     pub record: bool,
     /// How many bytes a second its end of the link takes, if it is slow.
     pub link_rate: Option<u64>,
+    /// Its machine's disk, if it has one.
+    pub disk: Option<DiskConfig>,
     /// Whether there is a peer, the connections with which are handed over with this: without, there is no protocol, but a
     /// machine that nobody protects.
     pub has_peer: bool,
@@ -106,6 +109,8 @@ pub(crate) enum ToNode {
     FailSave,
     /// The load in hand, or the next one, is to fail.
     FailLoad,
+    /// What is next asked of the disk is to fail.
+    FailDisk,
     /// What the guest is next asked to write is lost in it.
     Diverge,
     /// What the guest is next asked to write is answered in a way that the comparison does not know.
@@ -154,6 +159,8 @@ pub(crate) enum FromNode {
     AtGate(usize, Point),
     /// A checkpoint has been completed (told by the primary).
     Checkpoint(CheckpointFigures),
+    /// What the node's disk has done so far.
+    Disk(DiskFigures),
     /// The node has been promoted.
     TookOver,
     /// A replacement holds the state of the survivor: checkpoints follow.
@@ -168,7 +175,7 @@ pub(crate) enum FromNode {
         pair: usize,
         /// QEMU's word for why.
         reason: String,
-        /// Whether the node's VM is of no use any more, because a load has failed.
+        /// Whether the node's VM is of no use any more, because a load or its disk has failed.
         unusable: bool,
     },
     /// x-colo-lost-heartbeat was refused: the node is not, or not yet, in COLO.

@@ -6,6 +6,7 @@
 //!   node      a node's process: the core, a VM, an end of the link
 //!   handing   descriptors that go over the control channel
 //!   link      the socket between the nodes
+//!   disk      a node's disk: its files, replication, and what is checked of them after a run
 //!   vm        one virtual machine under /dev/kvm, and the guest's ABI
 //! ```
 //!
@@ -18,9 +19,13 @@ mod error;
 #[doc(hidden)]
 #[path = "../guest/misdeed.rs"]
 pub mod misdeed;
+#[path = "../guest/record.rs"]
+pub mod record;
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod control;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod disk;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod handing;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -34,6 +39,8 @@ pub mod vm;
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use control::{CheckpointFigures, ComparisonFigures, EntryFigures};
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub use disk::DiskFigures;
 pub use error::{Error, Result};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use link::LinkKind;

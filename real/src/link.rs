@@ -34,27 +34,43 @@ pub(crate) struct Connections {
     pub(crate) link: Link,
     /// The connection of the comparison, where both VMs execute.
     pub(crate) comparison: Option<Link>,
+    /// The connection of the disks, where the machine has one.
+    pub(crate) replication: Option<Link>,
 }
 
 impl Connections {
-    /// Both nodes' ends of new connections, as these rules need them.
-    pub(crate) fn pair(kind: LinkKind, rules: &Rules) -> io::Result<[Self; 2]> {
+    /// Both nodes' ends of new connections, as these rules need them, and disks.
+    pub(crate) fn pair(kind: LinkKind, rules: &Rules, has_disk: bool) -> io::Result<[Self; 2]> {
+        let wanted = |is_wanted: bool| -> io::Result<(Option<Link>, Option<Link>)> {
+            let ends = is_wanted.then(|| Link::pair(kind)).transpose()?;
+            Ok(ends.map(<(Link, Link)>::from).unzip())
+        };
         let [link, other_link] = Link::pair(kind)?;
-        let comparison = rules.is_hybrid().then(|| Link::pair(kind)).transpose()?;
-        let (comparison, other_comparison) = comparison.map(<(Link, Link)>::from).unzip();
-        Ok([Self { link, comparison }, Self { link: other_link, comparison: other_comparison }])
+        let (comparison, other_comparison) = wanted(rules.is_hybrid())?;
+        let (replication, other_replication) = wanted(has_disk)?;
+        Ok([
+            Self { link, comparison, replication },
+            Self { link: other_link, comparison: other_comparison, replication: other_replication },
+        ])
     }
 
     /// What is handed over, in the order in which [`Self::handed`] takes it.
     pub(crate) fn ends(&self) -> Vec<BorrowedFd<'_>> {
-        [Some(&self.link), self.comparison.as_ref()].into_iter().flatten().map(AsFd::as_fd).collect()
+        let Self { link, comparison, replication } = self;
+        let ends = [Some(link), comparison.as_ref(), replication.as_ref()];
+        ends.into_iter().flatten().map(AsFd::as_fd).collect()
     }
 
-    /// What has been handed over to a node of these rules; none, if something is missing.
-    pub(crate) fn handed(rules: &Rules, mut next: impl FnMut() -> Option<OwnedFd>) -> Option<Self> {
+    /// What has been handed over to a node of these rules, and with a disk or without; none, if something is missing.
+    pub(crate) fn handed(
+        rules: &Rules,
+        has_disk: bool,
+        mut next: impl FnMut() -> Option<OwnedFd>,
+    ) -> Option<Self> {
         let link = Link::handed(next()?);
         let comparison = if rules.is_hybrid() { Some(Link::handed(next()?)) } else { None };
-        Some(Self { link, comparison })
+        let replication = if has_disk { Some(Link::handed(next()?)) } else { None };
+        Some(Self { link, comparison, replication })
     }
 }
 
@@ -87,6 +103,11 @@ impl Link {
     /// The end that somebody who has made it hands over.
     pub(crate) const fn handed(socket: OwnedFd) -> Self {
         Self(socket)
+    }
+
+    /// Another handle on the same socket.
+    pub(crate) fn another(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
     }
 
     /// Reads what is there.

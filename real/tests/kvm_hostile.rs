@@ -123,6 +123,7 @@ fn outcome(machine: &mut Machine) -> Outcome {
     while Instant::now() < deadline {
         match kicked_after(machine, Duration::from_millis(5)) {
             Exit::Doorbell(Doorbell::Idle | Doorbell::ReplyRingFull) | Exit::Kicked => {}
+            Exit::Blocks => return Outcome::Fails("it asks for blocks of a disk".to_owned()),
             Exit::Shutdown => return Outcome::ShutsDown,
             Exit::Failed(failure) => return Outcome::Fails(failure.to_string()),
         }

@@ -1,11 +1,12 @@
 //! What the machines of `colo run` have to do, and for how long: the flags, and what they mean for a run.
 
-use crate::report::{Failure, grouped};
+use crate::report::{Failure, grouped, quoted};
 use crate::sim::{drawn_seed, parse_time};
 use clap::ValueEnum;
 use colo_real::{Divergence, Guest, Load, Pattern, Workload, abi};
-use colo_trace::NamedRules;
+use colo_trace::{FaultKind, NamedRules, Plan};
 use std::fmt::Write;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The most requests a second that make sense: beyond, only the clients are measured.
@@ -13,6 +14,9 @@ const MOST_PER_SECOND: u32 = 100_000;
 
 /// The most bytes a second that a guest can be told to dirty: more than any memory takes.
 const MOST_BYTES_PER_SECOND: u64 = 1 << 40;
+
+/// Blocks of a journal's disk: few, so that it goes round and overwrites what it has, and is read back in no time.
+pub(crate) const JOURNAL_BLOCKS: u64 = 32;
 
 /// Bytes of a page.
 const PAGE_BYTES: u64 = abi::PAGE_BYTES;
@@ -27,6 +31,8 @@ enum GuestName {
     Dirtier,
     /// It has timers, at which it writes, reads and copies.
     Mixed,
+    /// It writes each operation to its disk, and reads the disk back.
+    Journal,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -43,7 +49,7 @@ enum PatternName {
 #[derive(clap::Args)]
 pub(crate) struct Work {
     /// The guest: it answers requests, and writes to memory (kv and clock: with each checkpoint; dirtier: at a rate; mixed: at a
-    /// rate, and reads and copies, too, by timers of its own).
+    /// rate, and reads and copies, too, by timers of its own; journal: to a disk, which it reads back).
     #[arg(long, value_enum, default_value_t = GuestName::Kv)]
     guest: GuestName,
     /// Bytes that the guest dirties per checkpoint, besides those of its service.
@@ -52,6 +58,9 @@ pub(crate) struct Work {
     /// Bytes that the guest dirties per second, for a dirtier or a mixed guest.
     #[arg(long, value_name = "BYTES/s", value_parser = parse_bytes_per_second)]
     dirty_rate: Option<u64>,
+    /// Where the disks' files are made and left, for a journal; without, they are gone with the run.
+    #[arg(long, value_name = "DIRECTORY", conflicts_with = "crash_points")]
+    pub(super) disk_dir: Option<PathBuf>,
     /// In which order it writes to its pages [default: sequential].
     #[arg(long, value_enum, value_name = "PATTERN")]
     dirty_pattern: Option<PatternName>,
@@ -188,6 +197,7 @@ impl Work {
                 GuestName::Clock => Guest::Clock,
                 GuestName::Dirtier => Guest::Dirtier,
                 GuestName::Mixed => Guest::Mixed,
+                GuestName::Journal => Guest::Journal,
             },
             pattern: match self.dirty_pattern {
                 None | Some(PatternName::Sequential) => Pattern::Sequential,
@@ -197,8 +207,34 @@ impl Work {
             area_pages: self.dirty_area.map_or(0, |bytes| bytes.div_ceil(PAGE_BYTES)),
             pages_per_tick: self.dirty.div_ceil(PAGE_BYTES),
             pages_per_second: self.dirty_rate.map_or(0, |rate| rate.div_ceil(PAGE_BYTES)),
+            disk_blocks: if self.has_disk() { JOURNAL_BLOCKS } else { 0 },
             divergence: self.divergence(),
         })
+    }
+
+    fn has_disk(&self) -> bool {
+        self.guest == GuestName::Journal
+    }
+
+    /// A replacement is sent a survivor's memory, and no blocks: whose guest has a disk cannot be given one.
+    pub(super) fn expect_no_disk_to_replace(&self) -> Result<(), Failure> {
+        if !self.has_disk() {
+            return Ok(());
+        }
+        Err(Failure::Input(
+            "--reprotect: a replacement has no copy of a survivor's disk, expected a guest without one, such as --guest kv"
+                .to_owned(),
+        ))
+    }
+
+    /// That a plan speaks of disks only where there are some.
+    pub(super) fn expect_disk_for(&self, plan: &Plan, file: &Path) -> Result<(), Failure> {
+        let speaks_of_disks = plan.faults.iter().any(|fault| fault.action.kind() == FaultKind::FailDisk);
+        if !speaks_of_disks || self.has_disk() {
+            return Ok(());
+        }
+        let (file, name) = (quoted(&file.display().to_string()), FaultKind::FailDisk.name());
+        Err(Failure::Input(format!("{file}: {name}: this guest has no disk, expected --guest journal")))
     }
 
     fn check_sizes(&self, memory_bytes: u64) -> Result<(), Failure> {
@@ -225,12 +261,15 @@ impl Work {
     fn check_writes(&self) -> Result<(), Failure> {
         let writes_nothing = self.dirty == 0 && self.dirty_rate.is_none();
         let problem = match self.guest {
-            GuestName::Kv | GuestName::Clock if self.dirty_rate.is_some() => {
+            GuestName::Kv | GuestName::Clock | GuestName::Journal if self.dirty_rate.is_some() => {
                 "--dirty-rate: this guest writes with checkpoints only, expected --guest dirtier, --guest mixed, \
                  or --dirty"
             }
             GuestName::Dirtier | GuestName::Mixed if self.dirty_rate.is_none() => {
                 "--guest: this one writes at a rate, expected --dirty-rate"
+            }
+            _ if self.disk_dir.is_some() && !self.has_disk() => {
+                "--disk-dir: this guest has no disk, expected --guest journal"
             }
             _ if writes_nothing && self.dirty_pattern.is_some() => {
                 "--dirty-pattern: nothing is written, expected --dirty or --dirty-rate"

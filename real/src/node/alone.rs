@@ -2,6 +2,7 @@
 //! checkpoints, and so no protocol.
 
 use super::confinement::confine;
+use super::disk::{Disk, device, tell};
 use super::divergence::OwnWay;
 use super::effects::{raw_reply, tell_output};
 use super::inbox::Inbox;
@@ -14,8 +15,8 @@ use rustix::event::{PollFd, PollFlags};
 use std::os::fd::AsFd;
 
 /// Runs the machine until the harness goes.
-pub(super) fn run(control: &mut Control, machine: Machine) -> Result<(), NodeError> {
-    let vcpu = VcpuThread::start(machine, Inbox::default(), OwnWay::default())?;
+pub(super) fn run(control: &mut Control, machine: Machine, mut disk: Option<Disk>) -> Result<(), NodeError> {
+    let vcpu = VcpuThread::start(machine, device(disk.as_ref()), Inbox::default(), OwnWay::default())?;
     confine()?;
     control.tell(&FromNode::Started)?;
     vcpu.resume();
@@ -28,6 +29,7 @@ pub(super) fn run(control: &mut Control, machine: Machine) -> Result<(), NodeErr
         let units: Vec<RawReply> = replies.drain(..).map(raw_reply).collect();
         tell_output(said, &units, control)?;
         said += units.len() as u64;
+        tell(disk.as_mut(), control)?;
         wait_for(
             &mut [
                 PollFd::from_borrowed_fd(control.output.as_fd(), PollFlags::IN),

@@ -4,6 +4,7 @@
 //! state is being loaded finds it half loaded, as it would in QEMU. No decision of the protocol is taken here.
 
 use super::comparison::Comparison;
+use super::disk::{Connection, Disk, device};
 use super::divergence::OwnWay;
 use super::inbound::Inbound;
 use super::inbox::{Inbox, MOST_KEPT};
@@ -42,7 +43,8 @@ const _: () = assert!(2 * MAX_WITHHELD * size_of::<Slot>() < BLOB_BYTES_MAX);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct InHand {
     pub(super) operation: Operation,
-    /// Of a load: the RAM has been applied. Of a transfer: half of it has been written.
+    /// Of a load: the RAM has been applied. Of a transfer: half of it has been written. Of a suspension: the VM has been
+    /// told to stop, and waits for its disk.
     pub(super) halfway: bool,
 }
 
@@ -58,6 +60,7 @@ pub(super) struct Driver {
     pub(super) config: NodeConfig,
     pub(super) node: Node,
     pub(super) vcpu: VcpuThread,
+    pub(super) disk: Option<Disk>,
     pub(super) limits: Limits,
     /// What pre-copy looks at while the guest executes.
     pub(super) running: RunningMemory,
@@ -103,7 +106,7 @@ pub(super) struct Driver {
     pub(super) stood_at: Vec<Point>,
     pub(super) gates_told: usize,
     pub(super) fails: Fails,
-    /// A load has failed: the VM is of no use any more.
+    /// A load or the disk has failed: the VM is of no use any more.
     pub(super) unusable: bool,
     pub(super) saved: Saved,
     pub(super) times: Times,
@@ -181,7 +184,8 @@ impl Driver {
     pub(super) fn new(
         config: NodeConfig,
         machine: Machine,
-        Connections { link, comparison }: Connections,
+        Connections { link, comparison, .. }: Connections,
+        disk: Option<Disk>,
     ) -> Result<Self, NodeError> {
         let name = config.name;
         let block =
@@ -199,7 +203,13 @@ impl Driver {
             running: machine.running_memory(),
             node: if config.joins { Node::replacement() } else { Node::new(name) },
             cache: follows.then(|| RamCache::of(&machine)).transpose()?,
-            vcpu: VcpuThread::start(machine, Inbox::keeping(kept), OwnWay::with(rate))?,
+            vcpu: VcpuThread::start(
+                machine,
+                device(disk.as_ref()),
+                Inbox::keeping(kept),
+                OwnWay::with(rate),
+            )?,
+            disk,
             link: Some(link),
             stalled_until: None,
             end: LinkEnd {
@@ -280,7 +290,8 @@ impl Driver {
         if self.compare(control)? {
             return Ok(());
         }
-        let worked_on = self.in_hand.filter(|in_hand| in_hand.is_worked_on());
+        let worked_on =
+            self.in_hand.filter(|in_hand| in_hand.is_worked_on() && !self.waits_for_writes(*in_hand));
         if let Some(in_hand) = worked_on.filter(|in_hand| !self.operation_is_held(*in_hand)) {
             return match control.overhear()? {
                 Some(command) => {
@@ -350,18 +361,21 @@ impl Driver {
             }
             ToNode::Cut => self.cut(control)?,
             ToNode::Stall { for_ms } => {
-                self.stalled_until = Some(Instant::now() + Duration::from_millis(for_ms.into()));
+                let until = Instant::now() + Duration::from_millis(for_ms.into());
+                self.stalled_until = Some(until);
+                self.on_connection(|connection| connection.stall(until));
             }
             ToNode::HalfClose => self.half_close(control)?,
             ToNode::Deaf => self.hears_nothing_more(control)?,
             ToNode::PeerSilent => self.give(Input::PeerSilent, control)?,
             ToNode::FailSave => self.fails.save = true,
             ToNode::FailLoad => self.fails.load = true,
+            ToNode::FailDisk => self.disk.iter().for_each(Disk::fail_next),
             ToNode::Diverge => self.vcpu.diverge(),
             ToNode::Uncompared => self.marks_next_write = true,
             ToNode::CheckpointNow => self.give(Input::CheckpointDue, control)?,
             ToNode::Protect { pair, plan } => {
-                let connections = control.take_connections(&self.config.rules)?;
+                let connections = control.take_connections(&self.config)?;
                 self.introduce(connections, (pair, *plan), control)?;
             }
             ToNode::ArbiterAnswer(granted) => self.arbiter_answered(granted, control)?,
@@ -375,6 +389,7 @@ impl Driver {
 
     fn hears_nothing_more(&mut self, control: &mut Control) -> Result<(), NodeError> {
         self.end.deaf = true;
+        self.on_connection(Connection::deafen);
         control.tell(&FromNode::IsDeaf)
     }
 
@@ -425,12 +440,14 @@ impl Driver {
         let timer = self.timer.filter(|_| !self.input_would_wait(InputKind::CheckpointDue));
         let silence = self.silence.deadline().filter(|_| !self.input_would_wait(InputKind::PeerSilent));
         let paced = self.end.paced_until(Instant::now()).filter(|_| !self.outgoing.is_empty());
+        let suspended = self.looks_for_suspension_at();
         let held = self.held_until(Instant::now());
         let held = held.filter(|_| !self.input_would_wait(InputKind::OutputHeldTooLong));
         // The next part of the memory that goes to a replacement.
         let sends_part = self.introduction.is_some() && self.outgoing.is_empty() && self.saved.has_more();
         let part = sends_part.then(Instant::now);
-        let deadline = [part, timer, self.stalled_until, silence, paced, held].into_iter().flatten().min();
+        let deadlines = [part, timer, self.stalled_until, silence, paced, held, suspended];
+        let deadline = deadlines.into_iter().flatten().min();
         let timeout = deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
         let [harness, guest, link_in, link_out, mirror_in, mirror_out] =
             self.poll(control, stalled, timeout.as_ref())?;

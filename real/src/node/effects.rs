@@ -5,7 +5,7 @@ use super::saved::Source;
 use super::{Control, NodeError};
 use crate::abi::Reply;
 use crate::control::{CheckpointFigures, FromNode, MAX_UNITS, RawReply};
-use colo_protocol::{Effect, Message, OutputOffset};
+use colo_protocol::{Effect, Input, Message, OutputOffset};
 use colo_trace::{Event, Moment, Record};
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,12 @@ impl Driver {
         self.announced = None;
         let taken = self.node.next_effect(&self.config.rules);
         assert_eq!(taken, Some(effect), "only an input changes the queue");
+        if effect.is_of_the_disk() && !self.is_done_to_disk(effect, control)? {
+            self.give(Input::DiskFailed, control)?;
+            // What the core makes of it: the harness is to know.
+            self.unusable |= self.node.machine().is_over();
+            return Ok(());
+        }
         let checkpoint = self.node.machine().checkpoint().0;
         self.record(|time| Record::effect(time, self.name(), checkpoint, effect), control)?;
         if let Some(operation) = effect.operation() {
@@ -50,7 +56,7 @@ impl Driver {
             Effect::ApplyRam(_) => {
                 self.vcpu.while_still(|machine| self.staging.apply_ram(&self.inbound, machine))?;
             }
-            // The guest has no disk.
+            // Done, before it was recorded.
             Effect::StartReplication
             | Effect::CheckpointDisk(_)
             | Effect::CommitDiskEpoch(_)
@@ -163,6 +169,7 @@ impl Driver {
         if self.comparison.is_none() {
             self.times.released = Some(Instant::now());
         }
+        self.tell_disk(control)?;
         let (first, units) = self.output.release(up_to);
         let units: Vec<RawReply> = units.map(raw_reply).collect();
         tell_output(first.0, &units, control)

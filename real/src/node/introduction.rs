@@ -73,7 +73,7 @@ impl Driver {
     }
 
     /// Nothing is left of what the old link has brought or was to take.
-    fn change_links(&mut self, Connections { link, comparison }: Connections) {
+    fn change_links(&mut self, Connections { link, comparison, .. }: Connections) {
         let now = Instant::now();
         self.disconnect();
         self.inbound.clear();

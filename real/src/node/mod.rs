@@ -14,6 +14,7 @@
 //!     |-- ram_cache   the memory of the checkpoint, where the secondary's guest executes beside it
 //!     |-- outgoing    bytes on their way to the link
 //!     |-- inbound     bytes that have come in, kept while they are staged
+//!     |-- disk        the machine's disk, and its connection to the peer's
 //!     |-- introduction  a survivor's memory on its way to a replacement
 //!     |-- saved       the state that has been captured, on its way into the link's format
 //!     |-- pace        a slow link
@@ -28,6 +29,7 @@
 mod alone;
 mod comparison;
 mod confinement;
+mod disk;
 mod divergence;
 mod driver;
 mod effects;
@@ -50,7 +52,7 @@ use crate::control::{FromNode, NodeConfig, ToNode, receive, send};
 use crate::handing::Receiving;
 use crate::link::Connections;
 use crate::vm::{Machine, MachineConfig};
-use colo_protocol::{NodeName, Rules};
+use colo_protocol::NodeName;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use std::io::{self, BufReader};
@@ -73,6 +75,9 @@ pub enum NodeError {
     /// The harness has gone: nobody needs this node any more.
     #[error("the harness has gone")]
     Orphaned,
+    /// The disk could not be set up.
+    #[error("the disk: {0}")]
+    Disk(io::Error),
     /// The kernel does not confine the process.
     #[error("seccomp, without which no node runs: {0}; a kernel with CONFIG_SECCOMP_FILTER has it")]
     Confinement(#[from] seccompiler::Error),
@@ -107,8 +112,9 @@ impl Control {
     }
 
     /// What connects the node with its peer, as it was handed over with the last message.
-    fn take_connections(&mut self, rules: &Rules) -> Result<Connections, NodeError> {
-        let handed = Connections::handed(rules, || self.input.get_mut().taken());
+    fn take_connections(&mut self, config: &NodeConfig) -> Result<Connections, NodeError> {
+        let has_disk = config.disk.is_some();
+        let handed = Connections::handed(&config.rules, has_disk, || self.input.get_mut().taken());
         handed.ok_or_else(|| NodeError::Internal("not all connections have been handed over".to_owned()))
     }
 
@@ -167,10 +173,12 @@ fn run(control: &mut Control, config: NodeConfig) -> Result<(), NodeError> {
     }
     machine.forget_dirty()?;
     if !config.has_peer {
-        return alone::run(control, machine);
+        let disk = disk::of_nobody(&config)?;
+        return alone::run(control, machine, disk);
     }
-    let connections = control.take_connections(&config.rules)?;
-    let driver = driver::Driver::new(config, machine, connections)?;
+    let mut connections = control.take_connections(&config)?;
+    let disk = disk::of_pair(&config, &mut connections)?;
+    let driver = driver::Driver::new(config, machine, connections, disk)?;
     // Before a byte of the peer has been looked at, or the guest has executed.
     confinement::confine()?;
     driver.run(control)

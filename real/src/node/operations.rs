@@ -10,10 +10,14 @@ use crate::control::FromNode;
 use crate::vm::{Machine, encode};
 use colo_protocol::{CheckpointNumber, Input, InputKind, Message, Operation, OutputBuffer, OutputOffset};
 use colo_trace::{Event, Kind, Moment};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What is no more than this is sent together with what comes next, bytes.
 const LITTLE: usize = 1 << 16;
+
+/// How long a guest that is told to stop may take until the node does something else meanwhile: more than it ever takes
+/// that waits for nothing.
+const SUSPENDS_WITHIN: Duration = Duration::from_millis(2);
 
 impl Driver {
     pub(super) fn begin(&mut self, operation: Operation, control: &mut Control) -> Result<(), NodeError> {
@@ -77,7 +81,10 @@ impl Driver {
     pub(super) fn advance(&mut self, in_hand: InHand, control: &mut Control) -> Result<(), NodeError> {
         match in_hand.operation {
             Operation::SuspendVm => {
-                self.vcpu.suspend();
+                if !self.vcpu.suspend_within(SUSPENDS_WITHIN) {
+                    self.in_hand = Some(InHand { halfway: true, ..in_hand });
+                    return Ok(());
+                }
                 self.take_output(control)?;
                 self.end(Input::VmSuspended, control)
             }
@@ -164,6 +171,7 @@ impl Driver {
         self.saved.output.extend(bytes);
         encode(&self.saved.cpu, self.output.end().0, &self.saved.output, &mut self.saved.blob)
             .map_err(|error| error.to_string())?;
+        self.disk.iter().for_each(|disk| disk.captured(self.node.machine().checkpoint()));
         Ok(self.saved.blob.len() as u64)
     }
 

@@ -1,5 +1,6 @@
 //! The node's end of the link: what goes out in pieces as the socket takes it, and what comes in, decoded and staged.
 
+use super::disk::Connection;
 use super::driver::{Driver, InHand, Joining};
 use super::introduction::MOST_ROUNDS;
 use super::outgoing::Progress;
@@ -22,6 +23,7 @@ impl Driver {
             link.shut_down(Shutdown::Both);
             self.silence.link_lost(Instant::now());
         }
+        self.on_connection(Connection::close);
         self.drop_mirror();
         self.outgoing.clear();
         self.saved.forget_ram();
@@ -160,6 +162,7 @@ impl Driver {
         self.let_out(control)?;
         let Some(link) = &self.link else { return Ok(()) };
         link.shut_down(Shutdown::Write);
+        self.on_connection(Connection::half_close);
         self.end.unheard = true;
         Ok(())
     }
@@ -174,6 +177,7 @@ impl Driver {
         self.let_out(control)?;
         let Some(link) = &self.link else { return Ok(()) };
         link.shut_down(Shutdown::Both);
+        self.on_connection(Connection::cut);
         self.drop_mirror();
         self.outgoing.clear();
         self.inbound.skip();

@@ -7,7 +7,7 @@
 use super::divergence::OwnWay;
 use super::inbox::Inbox;
 use crate::abi::{Reply, Request};
-use crate::vm::{Exit, Kicker, Machine};
+use crate::vm::{BlockDevice, Exit, Kicker, Machine};
 use crate::{Error, Result};
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::OwnedFd;
@@ -25,8 +25,12 @@ pub(super) struct VcpuThread {
     thread: Option<JoinHandle<()>>,
 }
 
+/// The machine's disk, as the guest's thread uses it.
+pub(super) type Device = Arc<dyn BlockDevice + Send + Sync>;
+
 struct Shared {
     machine: Mutex<Machine>,
+    device: Device,
     switch: Mutex<Switch>,
     changed: Condvar,
     /// Readable when there are replies, or when the guest has failed.
@@ -76,13 +80,14 @@ impl GuestClock {
 impl VcpuThread {
     /// Starts the thread; the guest stands still. It is given what comes to `inbox`, as far as it does not go its own way.
     /// The thread has begun when this returns: what the kernel must do for it to begin may be refused to it later.
-    pub(super) fn start(machine: Machine, inbox: Inbox, own_way: OwnWay) -> Result<Self> {
+    pub(super) fn start(machine: Machine, device: Device, inbox: Inbox, own_way: OwnWay) -> Result<Self> {
         let kicker = machine.kicker();
         let flags = EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC;
         let event =
             eventfd(0, flags).map_err(|source| Error::Kvm { call: "eventfd", source: source.into() })?;
         let shared = Arc::new(Shared {
             machine: Mutex::new(machine),
+            device,
             switch: Mutex::new(Switch { inbox, own_way, ..Switch::default() }),
             changed: Condvar::new(),
             event,
@@ -126,6 +131,25 @@ impl VcpuThread {
         self.kicker.kick();
         self.shared.changed.notify_all();
         self.shared.wait_until_still(switch);
+    }
+
+    /// Tells the guest to stop, and waits for so long until it stands still; whether it does. What it has asked its disk for is
+    /// done before, and that may take until the peer has it.
+    pub(super) fn suspend_within(&self, time: Duration) -> bool {
+        let mut switch = lock(&self.shared.switch);
+        switch.run = false;
+        if !switch.stands_still {
+            self.kicker.kick();
+            self.shared.changed.notify_all();
+            let still = self.shared.changed.wait_timeout_while(switch, time, |switch| !switch.stands_still);
+            (switch, _) = still.unwrap_or_else(PoisonError::into_inner);
+        }
+        switch.stands_still
+    }
+
+    /// Whether the guest stands still.
+    pub(super) fn stands_still(&self) -> bool {
+        lock(&self.shared.switch).stands_still
     }
 
     /// Does something to the machine while the guest stands still: if it runs, it is stopped for so long.
@@ -255,6 +279,9 @@ impl Shared {
         let mut clock = GuestClock { seen: Instant::now() };
         while self.supply(machine, &mut clock).map_err(|error| error.to_string())? {
             match machine.run().map_err(|error| error.to_string())? {
+                Exit::Blocks => {
+                    machine.serve_blocks(&*self.device).map_err(|error| error.to_string())?;
+                }
                 Exit::Doorbell(_) | Exit::Kicked => {
                     self.hand_over(machine).map_err(|error| error.to_string())?;
                 }
@@ -333,7 +360,8 @@ mod tests {
         std::thread::spawn(move || {
             for _ in 0..20 {
                 let machine = Machine::new(&MachineConfig { memory_mib: 16, prefault: false }).unwrap();
-                let vcpu = VcpuThread::start(machine, Inbox::default(), OwnWay::default()).unwrap();
+                let vcpu =
+                    VcpuThread::start(machine, Arc::new(()), Inbox::default(), OwnWay::default()).unwrap();
                 vcpu.resume();
                 drop(vcpu);
             }

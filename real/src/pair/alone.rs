@@ -2,6 +2,7 @@
 //! compared with. There is no protocol in it.
 
 use super::clients::Clients;
+use super::disks::Disks;
 use super::measured::Measured;
 use super::memory::Watch;
 use super::options::{PATIENCE, RunError, RunOptions, RunOutcome};
@@ -9,6 +10,7 @@ use super::process::{Heard, Process};
 use super::violation::RunViolation;
 use super::{garbled, until_next};
 use crate::control::{FromNode, ToNode};
+use crate::disk::DiskFigures;
 use colo_protocol::NodeName;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -20,10 +22,16 @@ pub fn run_alone(options: &RunOptions, directory: &Path) -> Result<(RunOutcome, 
     crate::kvm_usable()?;
     let (sender, heard) = channel();
     let mut process = Process::start(NodeName::Primary, &options.node, directory, sender)?;
-    process.configure(options.node_config(NodeName::Primary), None);
-    let mut alone = Alone { options, process, heard, clients: Clients::nobody() };
+    let disks = Disks::of(options, directory)?;
+    process.configure(options.node_config(NodeName::Primary, disks.as_ref()), None);
+    let disk = DiskFigures::default();
+    let mut alone = Alone { options, process, heard, clients: Clients::nobody(), disk };
     let violation = alone.serve()?.or_else(|| alone.clients.judge().err());
-    let outcome = RunOutcome { violation, replies: alone.clients.seen, ..RunOutcome::nothing_yet() };
+    alone.process.kill();
+    let violation =
+        violation.or_else(|| disks?.survivor(NodeName::Primary, &alone.clients.acknowledged).err());
+    let (disk, replies) = (alone.disk, alone.clients.seen);
+    let outcome = RunOutcome { violation, replies, disk, ..RunOutcome::nothing_yet() };
     Ok((outcome, alone.clients.into_measured()))
 }
 
@@ -32,6 +40,7 @@ struct Alone<'a> {
     process: Process,
     heard: Receiver<Heard>,
     clients: Clients,
+    disk: DiskFigures,
 }
 
 impl Alone<'_> {
@@ -96,6 +105,10 @@ impl Alone<'_> {
             Heard::Message(_, FromNode::Failed(problem)) => Err(RunError::Node(NodeName::Primary, problem)),
             Heard::Message(_, FromNode::Started) => {
                 self.clients = self.options.clients_from_now();
+                Ok(Ok(()))
+            }
+            Heard::Message(_, FromNode::Disk(figures)) => {
+                self.disk = figures;
                 Ok(Ok(()))
             }
             Heard::Message(_, FromNode::Output(first, units)) => {

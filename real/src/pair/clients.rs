@@ -6,8 +6,9 @@ use super::guest_clock::GuestClock;
 use super::measured::Measured;
 use super::violation::RunViolation;
 use super::windows::Windows;
-use crate::abi::{CLIENTS, OP_ADD, OP_GET, OP_PUT, STATUS_OK};
+use crate::abi::{CLIENTS, OP_ADD, OP_GET, OP_PUT, STATUS_OK, STATUS_WRONG_BLOCK};
 use crate::control::{RawReply, RawRequest};
+use crate::disk::Acknowledged;
 use colo_oracle::{Checker, Operation, Reply, Request, Violation};
 use colo_protocol::{Arrival, OutputOffset, OutputReceiver};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -35,6 +36,8 @@ pub(super) struct Clients {
     retries: VecDeque<(Instant, u32, u64)>,
     receiver: OutputReceiver,
     checker: Checker,
+    /// What the disk has to have in the end.
+    pub(super) acknowledged: Acknowledged,
     clock: GuestClock,
     windows: Windows,
     /// Output that came before what is in front of it, and when.
@@ -82,6 +85,7 @@ impl Clients {
             retries: VecDeque::new(),
             receiver: OutputReceiver::default(),
             checker: Checker::new(),
+            acknowledged: Acknowledged::default(),
             clock: GuestClock::default(),
             windows: Windows::new(),
             early: Vec::new(),
@@ -90,6 +94,11 @@ impl Clients {
             answered: 0,
             measured: Measured::new(Instant::now()),
         }
+    }
+
+    /// The same clients, of a guest that keeps a journal on a disk of so many blocks.
+    pub(super) fn with_disk(self, blocks: u64) -> Self {
+        Self { acknowledged: Acknowledged::new(blocks), ..self }
     }
 
     /// One client more, if all that there are wait, and the guest keeps so many apart.
@@ -215,9 +224,13 @@ impl Clients {
         offset: OutputOffset,
         [client, sequence, serial, status, value, time]: RawReply,
     ) -> Result<(), RunViolation> {
+        if status == STATUS_WRONG_BLOCK {
+            return Err(RunViolation::WrongBlock { client, sequence, block: value });
+        }
         if status != STATUS_OK {
             return Err(RunViolation::Refused { client, sequence, status });
         }
+        self.acknowledged.note(serial, [client, sequence, value]);
         let client = u32::try_from(client).map_err(|_| RunViolation::UnknownClient { client })?;
         let reply = Reply { client, sequence, serial, value };
         self.checker.accepted(offset, reply)?;

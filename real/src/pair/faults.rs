@@ -39,6 +39,7 @@ impl Pair<'_> {
                     self.lost_heartbeat(node, true);
                 }
                 FaultAction::FailLoad => self.process(NodeName::Secondary).tell(&ToNode::FailLoad),
+                FaultAction::FailDisk { node } => self.process(node).tell(&ToNode::FailDisk),
                 FaultAction::Diverge => self.process(NodeName::Secondary).tell(&ToNode::Diverge),
                 FaultAction::Uncompared => self.process(NodeName::Primary).tell(&ToNode::Uncompared),
                 FaultAction::CheckpointNow => self.process(NodeName::Primary).tell(&ToNode::CheckpointNow),

@@ -80,7 +80,7 @@ impl Victim {
         let mut process = Process::start(name, &node_command(), directory.path(), sender).unwrap();
         let (link, handed) = UnixStream::pair().unwrap();
         handed.set_nonblocking(true).unwrap();
-        let handed = Connections { link: Link::handed(handed.into()), comparison: None };
+        let handed = Connections { link: Link::handed(handed.into()), comparison: None, replication: None };
         process.configure(
             NodeConfig {
                 name,
@@ -90,6 +90,7 @@ impl Victim {
                 plan: Plan::default(),
                 record: true,
                 link_rate: None,
+                disk: None,
                 has_peer: true,
                 joins,
                 pair: 0,

@@ -66,6 +66,11 @@ impl Manager {
         self.look_at.get_or_insert(now + LOOKS_AFTER);
     }
 
+    /// A node has stopped for good.
+    pub(super) fn halted(&mut self, node: NodeName) {
+        self.unusable[node as usize] = true;
+    }
+
     /// A node has been told to go on alone, or does so.
     pub(super) fn serves(&mut self, node: NodeName) {
         self.serves[node as usize] = true;

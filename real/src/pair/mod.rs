@@ -6,6 +6,7 @@
 mod alone;
 mod clients;
 mod demand;
+mod disks;
 mod failover_times;
 mod faults;
 mod guest_clock;
@@ -26,8 +27,9 @@ use crate::node::monotonic_us;
 pub use alone::run_alone;
 use clients::Clients;
 use colo_protocol::{InputKind, Liveness, NodeName, Property};
-use colo_trace::{Event, Gate, Header, Kind, Point, Record, SCHEMA, Trace, Way};
+use colo_trace::{Event, FaultKind, Gate, Header, Kind, Point, Record, SCHEMA, Trace, Way};
 pub use demand::Load;
+use disks::Disks;
 use failover_times::FailoverClock;
 pub use failover_times::FailoverTimes;
 use manager::{Manager, Order};
@@ -71,8 +73,13 @@ pub fn measure_pair(
     crate::kvm_usable()?;
     let plans = options.replacements.iter().chain([&options.plan]);
     let mut kinds = plans.flat_map(|plan| &plan.faults).map(|fault| fault.action.kind());
-    if let Some(kind) = kinds.find(|kind| !can_strike(*kind)) {
+    let has_disk = options.workload.disk_blocks > 0;
+    let beyond = |kind: &FaultKind| !can_strike(*kind) || (*kind == FaultKind::FailDisk && !has_disk);
+    if let Some(kind) = kinds.find(beyond) {
         return Err(RunError::Plan(kind));
+    }
+    if has_disk && !options.replacements.is_empty() {
+        return Err(RunError::DiskToReplace);
     }
     let mut pair = Pair::start(options, directory)?;
     pair.serve(progress)?;
@@ -148,6 +155,8 @@ struct Pair<'a> {
     compared_before: ComparisonFigures,
     /// The directory of the sockets.
     directory: PathBuf,
+    /// The two disks' files, if the machine has a disk.
+    disks: Option<Disks>,
     /// Nodes that have started.
     started: usize,
     watch: Watch,
@@ -179,15 +188,20 @@ impl<'a> Pair<'a> {
             checkpoints_before: 0,
             compared_before: ComparisonFigures::default(),
             directory: directory.to_owned(),
+            disks: Disks::of(options, directory)?,
             started: 0,
             watch: Watch::default(),
         };
-        let connections = Connections::pair(options.link, &options.rules.rules)?;
-        for (name, connections) in NodeName::ALL.into_iter().zip(&connections) {
-            let config = options.node_config(name);
+        for (name, connections) in NodeName::ALL.into_iter().zip(&pair.connections()?) {
+            let config = options.node_config(name, pair.disks.as_ref());
             pair.process(name).configure(config, Some(connections));
         }
         Ok(pair)
+    }
+
+    /// Both nodes' ends of what connects them.
+    fn connections(&self) -> std::io::Result<[Connections; 2]> {
+        Connections::pair(self.options.link, &self.options.rules.rules, self.disks.is_some())
     }
 
     fn tell_both(&mut self, message: &ToNode) {
@@ -376,11 +390,15 @@ impl<'a> Pair<'a> {
             }
             FromNode::NotInColo => self.manager.refused(name, self.alive(), Instant::now()),
             FromNode::AskArbiter => self.arbitrate(name),
-            FromNode::Halted => self.course.halted = true,
+            FromNode::Halted => {
+                self.course.halted = true;
+                self.manager.halted(name);
+            }
             FromNode::IsDeaf => self.is_deaf(name),
             FromNode::Record(record) => self.records.push(record),
             FromNode::Failed(problem) => return Err(RunError::Node(name, problem)),
             FromNode::Started => self.started(),
+            FromNode::Disk(figures) => self.disks.iter_mut().for_each(|disks| disks.told(name, figures)),
             FromNode::Joined => self.joined(),
             FromNode::Protected(figures) => self.outcome.entries.push(figures),
             FromNode::LostReplacement => self.joins = false,
@@ -528,11 +546,14 @@ impl<'a> Pair<'a> {
                 self.violate(violation);
             }
         }
+        if self.options.record {
+            self.hear_the_rest();
+        }
+        self.look_at_the_disks();
         self.outcome.claimed = self.outcome.violation.as_ref().is_none_or(|found| self.claims(found));
         self.end_pair();
         self.outcome.replies = self.clients.seen;
         if self.options.record {
-            self.hear_the_rest();
             self.outcome.trace = Some(self.trace());
         }
         (self.outcome, self.clients.into_measured())

@@ -2,13 +2,16 @@
 
 use super::clients::Clients;
 use super::demand::{Demand, Load};
+use super::disks::Disks;
 use super::process::NodeCommand;
 use super::violation::RunViolation;
 use crate::control::{CheckpointFigures, ComparisonFigures, EntryFigures, NodeConfig};
+use crate::disk::DiskFigures;
 use crate::link::LinkKind;
 use crate::vm::Workload;
 use colo_protocol::NodeName;
 use colo_trace::{Fault, FaultAction, FaultKind, Gate, NamedRules, Plan, Point, Trace};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use thiserror::Error;
@@ -49,6 +52,8 @@ pub struct RunOptions {
     pub stop: Option<&'static AtomicBool>,
     /// Whether to record every event.
     pub record: bool,
+    /// Where the disks' files are made and left, if the machine has a disk; without, they are gone with the run.
+    pub disk_directory: Option<PathBuf>,
     /// How to start a node.
     pub node: NodeCommand,
 }
@@ -65,7 +70,7 @@ impl RunOptions {
     }
 
     /// How a node of it runs, without a link.
-    pub(super) fn node_config(&self, name: NodeName) -> NodeConfig {
+    pub(super) fn node_config(&self, name: NodeName, disks: Option<&Disks>) -> NodeConfig {
         NodeConfig {
             name,
             rules: self.rules.rules,
@@ -74,6 +79,7 @@ impl RunOptions {
             plan: self.plan.clone(),
             record: self.record,
             link_rate: self.link_rate,
+            disk: disks.map(Disks::config),
             has_peer: false,
             joins: false,
             pair: 0,
@@ -84,11 +90,11 @@ impl RunOptions {
     pub(super) fn clients_from_now(&self) -> Clients {
         let demand = Demand::new(self.load, Instant::now());
         if self.load.is_none() {
-            return Clients::new(self.clients, demand, RETRY_AFTER);
+            return Clients::new(self.clients, demand, RETRY_AFTER).with_disk(self.workload.disk_blocks);
         }
         let most = u32::try_from(crate::abi::CLIENTS).unwrap_or(u32::MAX);
         // What only waits for a checkpoint is not to be asked twice.
-        Clients::new(most, demand, RETRY_AFTER + 10 * self.interval())
+        Clients::new(most, demand, RETRY_AFTER + 10 * self.interval()).with_disk(self.workload.disk_blocks)
     }
 
     /// How long clients may go without any reply: replies leave with a checkpoint, which a delay and stalls hold up.
@@ -111,9 +117,9 @@ impl RunOptions {
 
 /// Whether a fault of this kind can be carried out on real machines. A run refuses a plan with any other.
 pub const fn can_strike(kind: FaultKind) -> bool {
-    // There is no disk; no guest resets itself or powers off; damage and clocks are for the simulator.
-    use FaultKind::{ClockJump, Corrupt, FailDisk, GuestReset, GuestShutdown, SlowDisk};
-    !matches!(kind, ClockJump | Corrupt | FailDisk | SlowDisk | GuestReset | GuestShutdown)
+    // No guest resets itself or powers off; damage, clocks and slow disks are for the simulator.
+    use FaultKind::{ClockJump, Corrupt, GuestReset, GuestShutdown, SlowDisk};
+    !matches!(kind, ClockJump | Corrupt | SlowDisk | GuestReset | GuestShutdown)
 }
 
 /// What a run came to.
@@ -144,6 +150,8 @@ pub struct RunOutcome {
     pub unreached: Vec<Fault>,
     /// Gates of the plan at which something waited, and that never opened.
     pub closed: Vec<Gate>,
+    /// What the disks did, both together, as far as it was told.
+    pub disk: DiskFigures,
     /// The records, if asked for.
     pub trace: Option<Trace>,
 }
@@ -164,6 +172,7 @@ impl RunOutcome {
             struck: Vec::new(),
             unreached: Vec::new(),
             closed: Vec::new(),
+            disk: DiskFigures { writes: 0, reads: 0, errors: 0, replicated_bytes: 0 },
             trace: None,
         }
     }
@@ -217,6 +226,11 @@ pub enum RunError {
     /// The plan has a fault that no run can carry out.
     #[error("{} cannot be carried out on real machines", .0.name())]
     Plan(FaultKind),
+    /// A survivor that has a disk is to be given a replacement, which would be sent its memory and no blocks.
+    #[error(
+        "a replacement has no copy of a survivor's disk, expected a guest without one, or no replacements"
+    )]
+    DiskToReplace,
     /// The pair did not get ready.
     #[error("the pair did not get ready within {} s", PATIENCE.as_secs())]
     NotReady,
@@ -253,6 +267,7 @@ mod tests {
             lasts: None,
             stop: None,
             record: false,
+            disk_directory: None,
             node: NodeCommand { program: "none".into(), arguments: Vec::new() },
         };
         assert_eq!(options.patience(), PATIENCE + Duration::from_secs(60 + 80));

@@ -5,7 +5,6 @@ use super::options::RunError;
 use super::process::Process;
 use super::{Course, Pair, REPLIES_AFTER_FAILOVER};
 use crate::control::ToNode;
-use crate::link::Connections;
 use colo_protocol::NodeName;
 use colo_trace::{Fault, Plan};
 use std::time::Instant;
@@ -61,8 +60,8 @@ impl Pair<'_> {
         self.manager.begin_pair();
         self.course = Course { is_empty: true, ..Course::default() };
         let plan = self.plan().clone();
-        let [survivors, replacements] = Connections::pair(self.options.link, &self.options.rules.rules)?;
-        let mut config = self.options.node_config(NodeName::Secondary);
+        let [survivors, replacements] = self.connections()?;
+        let mut config = self.options.node_config(NodeName::Secondary, self.disks.as_ref());
         (config.joins, config.plan, config.pair) = (true, plan, self.pairs);
         self.process(NodeName::Secondary).configure(config, Some(&replacements));
         self.course.introduces = Some(survivors);

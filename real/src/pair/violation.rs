@@ -1,6 +1,7 @@
 //! What a run is judged for: what clients saw that they may not see, or that nobody answered them any more.
 
 use colo_oracle::Violation;
+use colo_protocol::NodeName;
 use thiserror::Error;
 
 /// What went wrong before the eyes of the clients.
@@ -49,6 +50,26 @@ pub enum RunViolation {
         /// The service's status word.
         status: u64,
     },
+    /// The guest has found that its disk is not that of its memory.
+    #[error(
+        "contradicted: while it answered request {sequence} of client {client} the guest found block {block} of its disk to hold what it has not written there"
+    )]
+    WrongBlock {
+        /// Who asked.
+        client: u64,
+        /// Which request.
+        sequence: u64,
+        /// Which block.
+        block: u64,
+    },
+    /// After the run, a disk is not what it has to be.
+    #[error("the {node}'s disk after the run: {problem}")]
+    Disk {
+        /// Whose.
+        node: NodeName,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A reply to a client that does not exist.
     #[error("unasked: a reply to client {client}, whom nobody knows")]
     UnknownClient {
@@ -73,6 +94,8 @@ impl RunViolation {
             Self::History(violation) => violation.is_loss(),
             Self::Silence { .. } | Self::Unserved => true,
             Self::NoOrder { .. }
+            | Self::WrongBlock { .. }
+            | Self::Disk { .. }
             | Self::TimeWentBack { .. }
             | Self::TwoTimes { .. }
             | Self::Refused { .. }
@@ -80,11 +103,20 @@ impl RunViolation {
         }
     }
 
+    /// Whether it is a disk that is not that of its memory, or of what clients were told.
+    pub const fn is_of_the_disk(&self) -> bool {
+        matches!(self, Self::WrongBlock { .. } | Self::Disk { .. })
+    }
+
     /// Whether it can come from two nodes that serve at once; else it cannot, whatever the rules claim.
     pub(super) const fn rests_on_fencing(&self) -> bool {
         matches!(
             self,
-            Self::History(_) | Self::NoOrder { .. } | Self::TimeWentBack { .. } | Self::TwoTimes { .. }
+            Self::History(_)
+                | Self::NoOrder { .. }
+                | Self::TimeWentBack { .. }
+                | Self::TwoTimes { .. }
+                | Self::Disk { .. }
         )
     }
 }

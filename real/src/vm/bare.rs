@@ -1,8 +1,8 @@
 //! A guest's memory with the card and without a machine: the rings, for fuzzing, also where there is no KVM. No part of
 //! the runner uses it.
 
-use super::Memory;
 use super::memory::MEMORY_MIB_MIN;
+use super::{BlockDevice, Memory};
 use crate::Result;
 use crate::abi::{Reply, Request};
 use std::time::Duration;
@@ -30,6 +30,10 @@ impl BareCard {
 
     pub fn take_replies(&mut self, replies: &mut Vec<Reply>) -> Result<u64> {
         self.0.take_replies(replies)
+    }
+
+    pub fn serve_blocks(&mut self, device: &dyn BlockDevice) -> Result<u64> {
+        self.0.serve_blocks(device)
     }
 
     pub fn tick(&mut self) -> Result<()> {

@@ -130,7 +130,7 @@ impl Memory {
         let (_, requests) = self.requests()?;
         let room = self.replies_waiting(self.output_end()?)? < RING_SLOTS;
         let awake = self.wakes_in()?.is_some_and(|wakes_in| wakes_in.is_zero());
-        Ok(ticks || awake || (requests > 0 && room))
+        Ok(ticks || awake || (requests > 0 && room) || self.sees_no_blocks()?)
     }
 
     fn requests(&self) -> Result<(u64, u64)> {
@@ -153,7 +153,7 @@ fn waiting(ring: &'static str, put: u64, taken: u64) -> Result<u64> {
     Ok(waiting)
 }
 
-fn to_bytes(slot: Slot) -> [u8; size_of::<Slot>()] {
+pub(super) fn to_bytes(slot: Slot) -> [u8; size_of::<Slot>()] {
     let mut bytes = [0; size_of::<Slot>()];
     for (to, word) in bytes.chunks_exact_mut(8).zip(slot) {
         to.copy_from_slice(&word.to_le_bytes());
@@ -161,7 +161,7 @@ fn to_bytes(slot: Slot) -> [u8; size_of::<Slot>()] {
     bytes
 }
 
-fn from_bytes(bytes: &[u8; size_of::<Slot>()]) -> Slot {
+pub(super) fn from_bytes(bytes: &[u8; size_of::<Slot>()]) -> Slot {
     let (words, _) = bytes.as_chunks::<8>();
     std::array::from_fn(|index| words.get(index).map_or(0, |word| u64::from_le_bytes(*word)))
 }

@@ -11,6 +11,8 @@ use crate::abi;
 pub enum Exit {
     /// It has nothing to do until the host gives it something.
     Doorbell(Doorbell),
+    /// It has asked its disk for something, and waits until that is done.
+    Blocks,
     /// Somebody kicked it.
     Kicked,
     /// It asks to be shut down.
@@ -71,6 +73,7 @@ fn translate_out(port: u16, data: &[u8]) -> Exit {
     match (port, value) {
         (abi::PORT_DOORBELL, Ok(abi::DOORBELL_IDLE)) => Exit::Doorbell(Doorbell::Idle),
         (abi::PORT_DOORBELL, Ok(abi::DOORBELL_REPLY_RING_FULL)) => Exit::Doorbell(Doorbell::ReplyRingFull),
+        (abi::PORT_BLOCKS, Ok(_)) => Exit::Blocks,
         (abi::PORT_SHUTDOWN, Ok(_)) => Exit::Shutdown,
         (abi::PORT_PANIC, Ok(line)) => Exit::Failed(Failure::Panicked { line }),
         _ => Exit::Failed(Failure::Unexpected(format!("output of {data:x?} to port {port:#x}"))),

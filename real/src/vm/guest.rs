@@ -17,6 +17,8 @@ pub enum Guest {
     Dirtier,
     /// It has timers, at which it writes, reads and copies.
     Mixed,
+    /// It keeps a journal on its disk, and reads it back.
+    Journal,
     /// It misbehaves. For tests; no user can choose it.
     #[doc(hidden)]
     Hostile(Misdeed),
@@ -30,6 +32,7 @@ impl Guest {
             Self::Clock => include_bytes!(concat!(env!("OUT_DIR"), "/clock.bin")),
             Self::Dirtier => include_bytes!(concat!(env!("OUT_DIR"), "/dirtier.bin")),
             Self::Mixed => include_bytes!(concat!(env!("OUT_DIR"), "/mixed.bin")),
+            Self::Journal => include_bytes!(concat!(env!("OUT_DIR"), "/journal.bin")),
             Self::Hostile(_) => include_bytes!(concat!(env!("OUT_DIR"), "/hostile.bin")),
         }
     }
@@ -37,7 +40,7 @@ impl Guest {
     /// How it misbehaves, if it does, as it is told.
     const fn misdeed(self) -> u64 {
         match self {
-            Self::Kv | Self::Clock | Self::Dirtier | Self::Mixed => 0,
+            Self::Kv | Self::Clock | Self::Dirtier | Self::Mixed | Self::Journal => 0,
             Self::Hostile(misdeed) => misdeed.number(),
         }
     }
@@ -68,6 +71,8 @@ pub struct Workload {
     pub pages_per_tick: u64,
     /// Pages written per second of its own time, if the program has a rate.
     pub pages_per_second: u64,
+    /// Blocks of the machine's disk; 0 if it has none.
+    pub disk_blocks: u64,
     /// How often the secondary's leaves the primary's execution, where both execute.
     pub divergence: Option<Divergence>,
 }
@@ -96,6 +101,7 @@ impl Workload {
             dirty_pages_per_tick: self.pages_per_tick,
             pages_per_second: self.pages_per_second,
             area_pages_asked: self.area_pages,
+            disk_blocks: self.disk_blocks,
             misdeed: self.guest.misdeed(),
             pattern: match self.pattern {
                 Pattern::Sequential => abi::PATTERN_SEQUENTIAL,

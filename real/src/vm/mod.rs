@@ -3,6 +3,7 @@
 //! ```text
 //!   guest       the programs that there are, and what they can be told to do
 //!   card        the host's end of the guest's rings: requests in, replies out, ticks, time
+//!   blocks      the host's end of the block ring: what the guest asks of its disk
 //!   machine     one VM under /dev/kvm: boot, run until an exit, settle, save, restore
 //!     |-- host      what /dev/kvm must offer
 //!     |-- boot      ring 3 in long mode, page tables, the program
@@ -24,6 +25,7 @@
 
 mod bare;
 mod blob;
+mod blocks;
 mod boot;
 mod card;
 mod cpu;
@@ -39,6 +41,7 @@ mod running;
 #[doc(hidden)]
 pub use bare::BareCard;
 pub use blob::{BLOB_BYTES_MAX, BlobError, Decoded, decode, encode};
+pub use blocks::BlockDevice;
 pub use cpu::CpuState;
 pub use exit::{Doorbell, Exit, Failure};
 pub use guest::{Divergence, Guest, Pattern, Workload};

@@ -44,6 +44,7 @@ pub(crate) fn options(name: &str, rules: Rules) -> RunOptions {
         stop: None,
         link_rate: None,
         record: true,
+        disk_directory: None,
         node: node_after(""),
     }
 }
