@@ -4,6 +4,7 @@ mod comparison;
 mod latency;
 mod live;
 mod reprotect;
+mod side;
 mod soak;
 mod work;
 
@@ -20,8 +21,10 @@ use colo_real::{
 };
 use colo_trace::{NamedRules, Plan, PlanFile, load_rules, write_trace};
 use hdrhistogram::Histogram;
+pub(crate) use latency::{document as measured_document, rows as measured_rows};
 use live::Live;
 use serde_json::{Value, json};
+use side::SideFlags;
 use soak::Soak;
 use std::fmt::Write;
 use std::fs::File;
@@ -29,7 +32,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use tempfile::TempDir;
-pub(crate) use work::JOURNAL_BLOCKS;
+pub(crate) use work::{JOURNAL_BLOCKS, parse_rate};
 use work::Work;
 
 /// Run a pair of real virtual machines: checkpoints, their latencies, and faults from a plan.
@@ -61,6 +64,8 @@ pub(crate) struct Arguments {
     clients: u32,
     #[command(flatten)]
     work: Work,
+    #[command(flatten)]
+    side: SideFlags,
     /// A plan of faults, carried out with SIGKILL and shutdown(2).
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
@@ -183,7 +188,11 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
     if arguments.reprotect {
         arguments.work.expect_no_disk_to_replace()?;
     }
+    let name = arguments.side.name()?;
     let options = arguments.options(rules)?;
+    if let Some(name) = name {
+        return side::run(arguments, &options, name);
+    }
     kvm_usable().map_err(|error| Failure::Environment(error.to_string()))?;
     if arguments.crash_points.is_some() && !arguments.reprotect {
         let one_service = [
@@ -226,7 +235,9 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
         document["interrupted"] = interrupted.into();
         document["interval_ms"] = options.rules.rules.checkpoint_delay_ms.into();
         document["protected"] = (!arguments.work.unprotected).into();
-        latency::document(&options, &measured, &mut document);
+        let load = options.load.map(|load| json!({ "per_second": load.per_second, "seed": load.seed }));
+        document["load"] = load.into();
+        latency::document(&measured, &mut document);
         if let Some(soak) = &soak {
             soak.enter(&mut document);
         }

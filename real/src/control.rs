@@ -115,6 +115,13 @@ pub(crate) enum ToNode {
     Diverge,
     /// What the guest is next asked to write is answered in a way that the comparison does not know.
     Uncompared,
+    /// delay
+    SetDelay {
+        /// ms
+        delay_ms: u32,
+    },
+    /// off
+    PowerOff,
     /// A checkpoint is wanted now.
     CheckpointNow,
     /// To a survivor: at the other end of the link that is handed over with this there is a replacement.
@@ -124,6 +131,8 @@ pub(crate) enum ToNode {
         /// What is to go wrong in it.
         plan: Box<Plan>,
     },
+    /// What has been told before this has been taken in: say so, with this number.
+    Say(u64),
     /// Go on from the point at which the node waits.
     GoOn,
     /// The arbiter's answer to [`FromNode::AskArbiter`]: whether the node has the right to serve alone.
@@ -182,6 +191,8 @@ pub(crate) enum FromNode {
     NotInColo,
     /// The node asks the arbiter for the right to serve alone.
     AskArbiter,
+    /// The answer to [`ToNode::Say`].
+    Said(u64),
     /// The node has stopped for good: the peer serves.
     Halted,
     /// Nothing comes over the link to the node any more: it had been told so.

@@ -3,6 +3,7 @@
 //! ```text
 //!   pair      the harness: starts both processes; is the clients, the manager or the arbiter; carries out a plan's faults
 //!   control   what harness and nodes tell each other
+//!   host      one side of a pair whose other side is on another host, and the clients of such a pair
 //!   node      a node's process: the core, a VM, an end of the link
 //!   handing   descriptors that go over the control channel
 //!   link      the socket between the nodes
@@ -29,11 +30,15 @@ mod disk;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod handing;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod host;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod link;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod node;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod pair;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod peer;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod vm;
 

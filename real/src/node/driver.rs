@@ -379,7 +379,8 @@ impl Driver {
                 self.introduce(connections, (pair, *plan), control)?;
             }
             ToNode::ArbiterAnswer(granted) => self.arbiter_answered(granted, control)?,
-            ToNode::GoOn => {}
+            ToNode::Say(number) => control.tell(&FromNode::Said(number))?,
+            ToNode::GoOn | ToNode::SetDelay { .. } | ToNode::PowerOff => {}
             other @ (ToNode::Start(_) | ToNode::Tick) => {
                 return Err(NodeError::Internal(format!("{other:?} to a node of a pair")));
             }

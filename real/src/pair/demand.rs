@@ -20,7 +20,7 @@ pub struct Load {
 
 /// When the next request is made.
 #[derive(Debug)]
-pub(super) enum Demand {
+pub(crate) enum Demand {
     /// As soon as there is somebody to make it: a client asks, waits for the answer, and asks again.
     Closed,
     /// At its time.

@@ -4,9 +4,9 @@
 //! those that need an arbiter find one too, which gives the right to serve alone to whoever asks first, for ever.
 
 mod alone;
-mod clients;
-mod demand;
-mod disks;
+pub(crate) mod clients;
+pub(crate) mod demand;
+pub(crate) mod disks;
 mod failover_times;
 mod faults;
 mod guest_clock;
@@ -16,7 +16,7 @@ mod manager;
 mod measured;
 mod memory;
 mod options;
-mod process;
+pub(crate) mod process;
 mod replacement;
 mod violation;
 mod windows;
@@ -402,7 +402,8 @@ impl<'a> Pair<'a> {
             FromNode::Joined => self.joined(),
             FromNode::Protected(figures) => self.outcome.entries.push(figures),
             FromNode::LostReplacement => self.joins = false,
-            FromNode::Hello(_) => {}
+            // Nobody here asks for an answer.
+            FromNode::Hello(_) | FromNode::Said(_) => {}
         }
         Ok(())
     }
@@ -590,11 +591,11 @@ impl<'a> Pair<'a> {
 }
 
 /// How long to listen before clients look at their watches again.
-fn until_next(clients: &Clients) -> Duration {
+pub(crate) fn until_next(clients: &Clients) -> Duration {
     let due = clients.next_due().map(|due| due.saturating_duration_since(Instant::now()));
     due.map_or(CLIENT_TICK, |due| due.min(CLIENT_TICK))
 }
 
-fn garbled(name: NodeName, error: &std::io::Error) -> RunError {
+pub(crate) fn garbled(name: NodeName, error: &std::io::Error) -> RunError {
     RunError::Node(name, format!("what it says cannot be read: {error}"))
 }

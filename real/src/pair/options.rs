@@ -1,7 +1,7 @@
 //! What a run is given and what it comes to.
 
 use super::clients::Clients;
-use super::demand::{Demand, Load};
+use super::demand::Load;
 use super::disks::Disks;
 use super::process::NodeCommand;
 use super::violation::RunViolation;
@@ -13,14 +13,11 @@ use colo_protocol::NodeName;
 use colo_trace::{Fault, FaultAction, FaultKind, Gate, NamedRules, Plan, Point, Trace};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use thiserror::Error;
 
 /// How long a pair may take to get ready, and its clients go without a reply when nothing holds it up.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
-
-/// After how long a client asks again that has one request after the other, whatever becomes of its output.
-const RETRY_AFTER: Duration = Duration::from_millis(20);
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -70,7 +67,7 @@ impl RunOptions {
     }
 
     /// How a node of it runs, without a link.
-    pub(super) fn node_config(&self, name: NodeName, disks: Option<&Disks>) -> NodeConfig {
+    pub(crate) fn node_config(&self, name: NodeName, disks: Option<&Disks>) -> NodeConfig {
         NodeConfig {
             name,
             rules: self.rules.rules,
@@ -88,13 +85,7 @@ impl RunOptions {
 
     /// The clients of a run that begins now.
     pub(super) fn clients_from_now(&self) -> Clients {
-        let demand = Demand::new(self.load, Instant::now());
-        if self.load.is_none() {
-            return Clients::new(self.clients, demand, RETRY_AFTER).with_disk(self.workload.disk_blocks);
-        }
-        let most = u32::try_from(crate::abi::CLIENTS).unwrap_or(u32::MAX);
-        // What only waits for a checkpoint is not to be asked twice.
-        Clients::new(most, demand, RETRY_AFTER + 10 * self.interval()).with_disk(self.workload.disk_blocks)
+        Clients::of_load(self.clients, self.load, self.interval()).with_disk(self.workload.disk_blocks)
     }
 
     /// How long clients may go without any reply: replies leave with a checkpoint, which a delay and stalls hold up.

@@ -1,0 +1,260 @@
+//! `colo run --listen` and `--connect`: one side of a pair whose other side is on another host.
+
+use super::{Arguments, COLUMNS, Percentiles, Unfinished, live::Live};
+use crate::interrupt;
+use crate::report::{Exit, Failure, counted, grouped, print, print_json, quoted, unwritable};
+use colo_protocol::NodeName;
+use colo_real::host::{End, ServiceSocket, SideEvent, SideOptions, SideOutcome, run_side};
+use colo_real::peer::{Address, Keys, Listener, Met, PeerError, Terms, connect};
+use colo_real::{RunError, RunOptions, kvm_usable};
+use colo_trace::write_trace;
+use rustix::fs::Mode;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// How long the peer is waited for that is to be connected to.
+const CONNECTS_WITHIN: Duration = Duration::from_secs(60);
+
+/// What belongs to a run of both sides on one host.
+const OF_ONE_HOST: [&str; 9] = [
+    "checkpoints", "clients", "plan", "crash_points", "reprotect", "link", "unprotected", "load", "soak",
+];
+
+/// The flags of one side of a pair on two hosts.
+#[derive(clap::Args)]
+pub(super) struct SideFlags {
+    /// Be the secondary's side of a pair on two hosts, and wait here for the primary's: HOST:PORT, or unix:PATH.
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "connect", conflicts_with_all = OF_ONE_HOST)]
+    listen: Option<Address>,
+    /// Be the primary's side of a pair on two hosts, whose other side listens there.
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = OF_ONE_HOST)]
+    connect: Option<Address>,
+    /// Where this side's keys are, as `colo ctl keys` makes them; needed for anything but loopback and Unix sockets.
+    #[arg(long, value_name = "DIRECTORY")]
+    keys: Option<PathBuf>,
+    /// A Unix socket to be made, at which `colo ctl` can ask this side for something.
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
+    /// Where this side's clients find the guest's service, while it is here: HOST:PORT, or unix:PATH.
+    #[arg(long, value_name = "ADDRESS")]
+    service: Option<Address>,
+}
+
+/// A Unix socket that is removed in the end.
+struct Bound(UnixListener, PathBuf);
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = std::fs::remove_file(&self.1);
+    }
+}
+
+impl SideFlags {
+    /// Which side, if it is one of two hosts.
+    pub(super) fn name(&self) -> Result<Option<NodeName>, Failure> {
+        let Self { listen, connect, keys, control, service } = self;
+        let name = match (listen, connect) {
+            (Some(_), _) => Some(NodeName::Secondary),
+            (None, Some(_)) => Some(NodeName::Primary),
+            (None, None) => None,
+        };
+        let given = [("--keys", keys.is_some()), ("--control", control.is_some()), ("--service", service.is_some())];
+        match given.into_iter().find(|(_, is_given)| *is_given && name.is_none()) {
+            Some((flag, _)) => Err(Failure::Input(format!(
+                "{flag}: for one side of a pair on two hosts, expected --listen or --connect, too"
+            ))),
+            None => Ok(name),
+        }
+    }
+
+    /// Meets the peer.
+    fn meet(&self, terms: &Terms) -> Result<Met, Failure> {
+        let keys = self.keys.as_deref().map(|directory| Keys::read(directory, terms.side)).transpose();
+        let keys = keys.map_err(|error| of_peer(&error))?;
+        let stop = interrupt::watch();
+        let met = match (&self.listen, &self.connect) {
+            (Some(address), _) => {
+                let listener = Listener::bind(address, keys).map_err(|error| of_peer(&error))?;
+                eprintln!("colo: the secondary's side listens on {}", listener.local_address());
+                listener.accept(terms, || stop.load(Ordering::Relaxed), &mut |turned_away| {
+                    eprintln!("colo: {turned_away}");
+                })
+            }
+            (None, Some(address)) => {
+                eprintln!("colo: the primary's side connects to {address}");
+                connect(address, keys, terms, CONNECTS_WITHIN, || stop.load(Ordering::Relaxed))
+            }
+            (None, None) => unreachable!("only of a side"),
+        };
+        met.map_err(|error| of_peer(&error))
+    }
+}
+
+fn of_peer(error: &PeerError) -> Failure {
+    if error.is_of_environment() {
+        Failure::Environment(error.to_string())
+    } else {
+        Failure::Input(error.to_string())
+    }
+}
+
+/// A Unix socket that only this user can connect to.
+fn bind(path: &Path) -> Result<Bound, Failure> {
+    let usual = rustix::process::umask(Mode::from_raw_mode(0o177));
+    let bound = UnixListener::bind(path);
+    rustix::process::umask(usual);
+    let problem = |error: std::io::Error| {
+        let hint = if error.kind() == std::io::ErrorKind::AddrInUse { "; remove it, if no side uses it" } else { "" };
+        Failure::Environment(format!("{}: {error}{hint}", quoted(&path.display().to_string())))
+    };
+    bound.map(|listener| Bound(listener, path.to_owned())).map_err(problem)
+}
+
+fn bind_service(address: &Address) -> Result<(ServiceSocket, Option<Bound>), Failure> {
+    match address {
+        Address::Unix(path) => {
+            let bound = bind(path)?;
+            let listener = bound.0.try_clone().map_err(|error| Failure::Environment(error.to_string()))?;
+            Ok((ServiceSocket::Unix(listener), Some(bound)))
+        }
+        Address::Tcp { host, port } => std::net::TcpListener::bind((host.as_str(), *port))
+            .map(|listener| (ServiceSocket::Tcp(listener), None))
+            .map_err(|error| Failure::Environment(format!("{address}: {error}"))),
+    }
+}
+
+/// Runs one side until it is asked to end.
+pub(super) fn run(arguments: &Arguments, options: &RunOptions, name: NodeName) -> Result<Exit, Unfinished> {
+    let flags = &arguments.side;
+    kvm_usable().map_err(|error| Failure::Environment(error.to_string()))?;
+    let stop = interrupt::watch();
+    let create = |file: &PathBuf| File::create(file).map_err(|error| unwritable(file, &error));
+    let trace = arguments.trace.as_ref().map(create).transpose()?;
+    // What cannot be had is known before the peer is met.
+    let control = flags.control.as_deref().map(bind).transpose()?;
+    let (service, _service_bound) = flags.service.as_ref().map(bind_service).transpose()?.unzip();
+    let terms = Terms {
+        side: name,
+        rules: options.rules.rules,
+        memory_mib: options.memory_mib,
+        workload: options.workload,
+    };
+    let met = flags.meet(&terms)?;
+    let options = RunOptions { stop: Some(stop), ..options.clone() };
+    let directory = TempDir::with_prefix("colo-")
+        .map_err(|error| Failure::Environment(format!("no directory for the sockets: {error}")))?;
+    let listener = control.as_ref().map(|bound| bound.0.try_clone()).transpose();
+    let side = SideOptions {
+        run: &options,
+        name,
+        control: listener.map_err(|error| Failure::Environment(error.to_string()))?,
+        service,
+    };
+    let mut live = Live::new();
+    let mut unsaid = None;
+    let outcome = run_side(side, met, directory.path(), &mut |event| match event {
+        SideEvent::Checkpoint(figures) => live.show(figures),
+        event => {
+            let said = tell(event, name, flags, arguments.json);
+            unsaid = unsaid.take().or(said.err());
+        }
+    });
+    live.finish();
+    let outcome = outcome.map_err(|error| match error {
+        RunError::Environment(_) | RunError::Io(_) => {
+            Unfinished::Failure(Failure::Environment(format!("the {name}'s side could not run: {error}")))
+        }
+        error => Unfinished::Wrong(error.to_string()),
+    })?;
+    if let Some(failure) = unsaid {
+        return Err(failure.into());
+    }
+    if arguments.json {
+        print_json(&document(&options, name, &outcome))?;
+    } else {
+        print(&summary(&outcome))?;
+    }
+    if let (Some(file), Some(mut opened), Some(recorded)) = (&arguments.trace, trace, &outcome.trace) {
+        let mut bytes = Vec::new();
+        write_trace(recorded, &mut bytes).map_err(|error| Failure::Input(error.to_string()))?;
+        opened.write_all(&bytes).map_err(|error| unwritable(file, &error))?;
+    }
+    Ok(Exit::Holds)
+}
+
+/// Says what has happened.
+fn tell(event: &SideEvent, name: NodeName, flags: &SideFlags, json: bool) -> Result<(), Failure> {
+    if json {
+        return print_json(&event.document(name));
+    }
+    let control = flags.control.as_ref().map_or("PATH".to_owned(), |path| quoted(&path.display().to_string()));
+    let text = match event {
+        SideEvent::Met(peer) => format!("with the {}'s side, {peer}", name.peer()),
+        SideEvent::Started => match name {
+            NodeName::Primary => "the primary's VM runs, and serves".to_owned(),
+            NodeName::Secondary => "the secondary has its initial state".to_owned(),
+        },
+        SideEvent::Exit(reason) => format!(
+            "reason {reason}; who knows that the {} is gone for good says: colo ctl failover --control {control}",
+            name.peer()
+        ),
+        SideEvent::NotInColo => "x-colo-lost-heartbeat: refused, the node is not in COLO".to_owned(),
+        SideEvent::AsksArbiter => "asks the arbiter for the right to serve alone".to_owned(),
+        SideEvent::TookOver => format!("the {name} serves alone"),
+        SideEvent::Halted => "has stopped for good".to_owned(),
+        SideEvent::Checkpoint(_) => return Ok(()),
+    };
+    print(&format!("{:<17} {text}\n", event.name()))
+}
+
+fn summary(outcome: &SideOutcome) -> String {
+    let mut out = String::new();
+    if !outcome.checkpoints.is_empty() {
+        let _ = writeln!(out, "\n{:>28} {:>12} {:>12} {:>12}", "p50", "p90", "p99", "max");
+        for (_, heading, column) in COLUMNS {
+            if let Some(Percentiles { p50, p90, p99, max }) = Percentiles::of(outcome.checkpoints.iter().map(column)) {
+                let [p50, p90, p99, max] = [p50, p90, p99, max].map(grouped);
+                let _ = writeln!(out, "{heading:<15} {p50:>12} {p90:>12} {p99:>12} {max:>12}");
+            }
+        }
+        out.push('\n');
+    }
+    let checkpoints = counted(outcome.checkpoints.len() as u64, "checkpoint", "checkpoints");
+    let _ = writeln!(out, "side         {checkpoints}, {} units of output released", grouped(outcome.output));
+    let end = match outcome.end {
+        End::Asked => "as it was asked to",
+        End::Halted => "because its node has stopped for good",
+    };
+    let _ = writeln!(out, "ended        {end}");
+    out
+}
+
+fn document(options: &RunOptions, name: NodeName, outcome: &SideOutcome) -> Value {
+    let mut document = json!({
+        "schema": 1,
+        "rules": options.rules.name,
+        "side": name.name(),
+        "guest_bytes": options.memory_mib << 20,
+        "interval_ms": options.rules.rules.checkpoint_delay_ms,
+        "checkpoints": outcome.checkpoints.len(),
+        "took_over": outcome.took_over,
+        "output": outcome.output,
+        "end": match outcome.end {
+            End::Asked => "asked",
+            End::Halted => "halted",
+        },
+    });
+    for (name, _, column) in COLUMNS {
+        let percentiles = Percentiles::of(outcome.checkpoints.iter().map(column));
+        document[name] = percentiles.map_or(Value::Null, |percentiles| percentiles.json());
+    }
+    document
+}

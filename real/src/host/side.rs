@@ -1,0 +1,437 @@
+//! The loop of one side: what the node says, what is asked of it over the control socket, and the clients of its service.
+
+use super::lines::{Connection, LineEvent, Listening, Writer, Writers, serve};
+use super::monitor::{Asked, Command, event, greeting};
+use super::service::{FromService, ToService};
+use crate::control::{CheckpointFigures, FromNode, ToNode};
+use crate::node::monotonic_us;
+use crate::pair::disks::Disks;
+use crate::pair::process::{Heard, Process};
+use crate::pair::{RunError, RunOptions};
+use crate::peer::Met;
+use colo_protocol::NodeName;
+use colo_trace::{Header, Record, SCHEMA, Trace, Way};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, SystemTime};
+
+/// How often the side looks whether it is to end.
+const LOOKS_EVERY: Duration = Duration::from_millis(20);
+
+/// How long what a node has said before its death may take to be read.
+const HEARD_WITHIN: Duration = Duration::from_secs(3);
+
+/// What a side is, beyond what both sides agree on.
+#[derive(Debug)]
+pub struct SideOptions<'a> {
+    /// The run: rules, machine, what is recorded, when it ends.
+    pub run: &'a RunOptions,
+    /// Which side.
+    pub name: NodeName,
+    /// Where it can be asked for something.
+    pub control: Option<std::os::unix::net::UnixListener>,
+    /// Where clients find the guest's service.
+    pub service: Option<ServiceSocket>,
+}
+
+/// Where clients find a service.
+#[derive(Debug)]
+pub enum ServiceSocket {
+    /// A Unix socket.
+    Unix(std::os::unix::net::UnixListener),
+    /// A TCP socket.
+    Tcp(std::net::TcpListener),
+}
+
+/// What happens to a side, for whoever watches it.
+#[derive(Clone, PartialEq, Debug)]
+pub enum SideEvent {
+    /// It is connected with its peer.
+    Met(String),
+    /// The node is in COLO.
+    Started,
+    /// A checkpoint is complete (told by the primary).
+    Checkpoint(CheckpointFigures),
+    /// QEMU's `COLO_EXIT`: its word for why.
+    Exit(String),
+    /// `x-colo-lost-heartbeat` was refused.
+    NotInColo,
+    /// The node asks the arbiter.
+    AsksArbiter,
+    /// The node was promoted: it serves alone.
+    TookOver,
+    /// The node has stopped for good.
+    Halted,
+}
+
+impl SideEvent {
+    /// QEMU's name for it, or, where QEMU has none, one of the same kind.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Met(_) => "COLO_CONNECTED",
+            Self::Started => "COLO_STARTED",
+            Self::Checkpoint(_) => "COLO_CHECKPOINT",
+            Self::Exit(_) => "COLO_EXIT",
+            Self::NotInColo => "COLO_NOT_IN_COLO",
+            Self::AsksArbiter => "COLO_ASKS_ARBITER",
+            Self::TookOver => "COLO_TOOK_OVER",
+            Self::Halted => "COLO_HALTED",
+        }
+    }
+
+    /// The event as QMP tells it.
+    pub fn document(&self, node: NodeName) -> Value {
+        let mode = node.name();
+        let data = match self {
+            Self::Met(peer) => json!({ "mode": mode, "peer": peer }),
+            Self::Checkpoint(figures) => json!({ "mode": mode, "figures": figures }),
+            Self::Exit(reason) => json!({ "mode": mode, "reason": reason }),
+            Self::Started | Self::NotInColo | Self::AsksArbiter | Self::TookOver | Self::Halted => {
+                json!({ "mode": mode })
+            }
+        };
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        event(self.name(), &data, since_1970)
+    }
+}
+
+/// Why a side has ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum End {
+    /// It was asked to.
+    Asked,
+    /// Its node has stopped for good: the peer serves, or the guest has powered off.
+    Halted,
+}
+
+/// What a side came to.
+#[derive(Debug)]
+pub struct SideOutcome {
+    /// Why it has ended.
+    pub end: End,
+    /// Each checkpoint that its node has completed, as the primary.
+    pub checkpoints: Vec<CheckpointFigures>,
+    /// Whether its node was promoted.
+    pub took_over: bool,
+    /// Units of output that have left.
+    pub output: u64,
+    /// The records of its node, if asked for.
+    pub trace: Option<Trace>,
+}
+
+/// What a side hears.
+enum Event {
+    Node(Heard),
+    Control(LineEvent),
+    Service(LineEvent),
+}
+
+impl From<Heard> for Event {
+    fn from(heard: Heard) -> Self {
+        Self::Node(heard)
+    }
+}
+
+/// How the node is, in QEMU's words.
+struct Status {
+    mode: Option<NodeName>,
+    last_mode: Option<NodeName>,
+    reason: String,
+}
+
+/// A side at work.
+struct Side<'a> {
+    options: &'a RunOptions,
+    name: NodeName,
+    process: Process,
+    events: Receiver<Event>,
+    control: Writers,
+    clients: Writers,
+    serves: bool,
+    status: Status,
+    /// Commands that the node has been told, by the numbers by which it tells that it has taken them in.
+    asked: BTreeMap<u64, (Connection, Asked)>,
+    asked_ever: u64,
+    /// The node has refused what it was told last.
+    refused: bool,
+    started_us: u64,
+    records: Vec<Record>,
+    outcome: SideOutcome,
+    end: Option<End>,
+}
+
+/// Runs one side until it is asked to end, or its node has stopped for good. `directory` is for its socket and must be
+/// private; `tell` hears what happens.
+pub fn run_side(
+    side: SideOptions<'_>,
+    met: Met,
+    directory: &Path,
+    tell: &mut dyn FnMut(&SideEvent),
+) -> Result<SideOutcome, RunError> {
+    crate::kvm_usable()?;
+    let SideOptions { run: options, name, control, service } = side;
+    let (sender, events) = channel();
+    if let Some(listener) = control {
+        serve(Listening::Unix(listener), sender.clone(), Event::Control);
+    }
+    if let Some(socket) = service {
+        let listening = match socket {
+            ServiceSocket::Unix(listener) => Listening::Unix(listener),
+            ServiceSocket::Tcp(listener) => Listening::Tcp(listener),
+        };
+        serve(listening, sender.clone(), Event::Service);
+    }
+    let mut process = Process::start(name, &options.node, directory, sender)?;
+    let disks = Disks::of(options, directory)?;
+    process.configure(options.node_config(name, disks.as_ref()), Some(&met.connections));
+    let peer = met.peer;
+    drop(met.connections);
+    let mut side = Side {
+        options,
+        name,
+        process,
+        events,
+        control: Writers::default(),
+        clients: Writers::default(),
+        serves: false,
+        status: Status { mode: None, last_mode: None, reason: "none".to_owned() },
+        asked: BTreeMap::new(),
+        asked_ever: 0,
+        refused: false,
+        started_us: monotonic_us(),
+        records: Vec::new(),
+        outcome: SideOutcome {
+            end: End::Asked,
+            checkpoints: Vec::new(),
+            took_over: false,
+            output: 0,
+            trace: None,
+        },
+        end: None,
+    };
+    side.happens(&SideEvent::Met(peer), tell);
+    side.work(tell)?;
+    Ok(side.finish())
+}
+
+impl Side<'_> {
+    fn work(&mut self, tell: &mut dyn FnMut(&SideEvent)) -> Result<(), RunError> {
+        while self.end.is_none() {
+            if self.options.is_stopped() {
+                self.end = Some(End::Asked);
+            }
+            match self.events.recv_timeout(LOOKS_EVERY) {
+                Ok(Event::Node(heard)) => self.hear(heard, tell)?,
+                Ok(Event::Control(event)) => self.asked_for(event),
+                Ok(Event::Service(event)) => self.client(event),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn happens(&mut self, event: &SideEvent, tell: &mut dyn FnMut(&SideEvent)) {
+        if !matches!(event, SideEvent::Checkpoint(_)) {
+            self.control.tell_all(&event.document(self.name).to_string());
+        }
+        tell(event);
+    }
+
+    fn hear(&mut self, heard: Heard, tell: &mut dyn FnMut(&SideEvent)) -> Result<(), RunError> {
+        match heard {
+            Heard::Message(_, message) => self.told(message, tell),
+            Heard::Gone(_) => Err(RunError::Node(self.name, self.process.ended())),
+            Heard::Garbled(_, error) => Err(crate::pair::garbled(self.name, &error)),
+        }
+    }
+
+    fn told(&mut self, message: FromNode, tell: &mut dyn FnMut(&SideEvent)) -> Result<(), RunError> {
+        let happened = match message {
+            FromNode::Started => {
+                self.status.mode = Some(self.name);
+                if self.name == NodeName::Primary {
+                    self.serve(true);
+                }
+                SideEvent::Started
+            }
+            FromNode::Output(first, units) => {
+                self.outcome.output = self.outcome.output.max(first + units.len() as u64);
+                self.tell_clients(&FromService::Output(first, units));
+                return Ok(());
+            }
+            FromNode::EarlyOutput(place, unit) => {
+                self.tell_clients(&FromService::EarlyOutput(place, unit));
+                return Ok(());
+            }
+            FromNode::Checkpoint(figures) => {
+                self.outcome.checkpoints.push(figures);
+                SideEvent::Checkpoint(figures)
+            }
+            FromNode::TookOver => {
+                self.outcome.took_over = true;
+                self.status.last_mode = self.status.mode.take();
+                self.serve(true);
+                SideEvent::TookOver
+            }
+            FromNode::ColoExit { reason, .. } => {
+                self.status.reason.clone_from(&reason);
+                SideEvent::Exit(reason)
+            }
+            FromNode::NotInColo => {
+                self.refused = true;
+                SideEvent::NotInColo
+            }
+            FromNode::AskArbiter => SideEvent::AsksArbiter,
+            FromNode::Halted => {
+                self.status.last_mode = self.status.mode.take();
+                self.serve(false);
+                self.end = Some(End::Halted);
+                SideEvent::Halted
+            }
+            FromNode::Said(number) => {
+                self.answered(number);
+                return Ok(());
+            }
+            FromNode::Record(record) => {
+                self.records.push(record);
+                return Ok(());
+            }
+            FromNode::Failed(problem) => return Err(RunError::Node(self.name, problem)),
+            // What concerns a plan, or another pair: there is none here. The figures of disks and comparisons nobody asks for.
+            _ => return Ok(()),
+        };
+        self.happens(&happened, tell);
+        Ok(())
+    }
+
+    fn serve(&mut self, serves: bool) {
+        self.serves = serves;
+        self.tell_clients(&self.service());
+    }
+
+    fn service(&self) -> FromService {
+        if self.serves { FromService::Serves } else { FromService::Rests }
+    }
+
+    fn tell_clients(&mut self, message: &FromService) {
+        if let Ok(line) = serde_json::to_string(message) {
+            self.clients.tell_all(&line);
+        }
+    }
+
+    fn client(&mut self, event: LineEvent) {
+        match event {
+            LineEvent::Opened(connection, writer) => {
+                self.clients.opened(connection, writer);
+                if let Ok(line) = serde_json::to_string(&self.service()) {
+                    self.clients.tell(connection, &line);
+                }
+            }
+            LineEvent::Closed(connection) => self.clients.closed(connection),
+            LineEvent::Line(connection, line) => match serde_json::from_str::<ToService>(&line) {
+                Ok(request) if self.serves => self.process.tell(&ToNode::Request(request)),
+                // It is asked again, where the service is.
+                Ok(_) => {}
+                // Nobody who speaks this service: no word of theirs is waited for.
+                Err(_) => self.clients.closed(connection),
+            },
+        }
+    }
+
+    fn asked_for(&mut self, event: LineEvent) {
+        match event {
+            LineEvent::Opened(connection, writer) => self.greet(connection, writer),
+            LineEvent::Closed(connection) => {
+                self.control.closed(connection);
+                self.asked.retain(|_, (asker, _)| *asker != connection);
+            }
+            LineEvent::Line(connection, line) => match Asked::parse(&line) {
+                Ok(asked) => self.carry_out(connection, asked),
+                Err(answer) => self.control.tell(connection, &answer.to_string()),
+            },
+        }
+    }
+
+    fn greet(&mut self, connection: Connection, writer: Writer) {
+        self.control.opened(connection, writer);
+        self.control.tell(connection, &greeting().to_string());
+    }
+
+    /// What concerns the node is passed on to it, and answered when it has taken it in.
+    fn carry_out(&mut self, connection: Connection, asked: Asked) {
+        let to_node = match asked.command {
+            None => None,
+            Some(Command::Status) => {
+                let answer = asked.answer(Ok(self.status()));
+                return self.control.tell(connection, &answer.to_string());
+            }
+            Some(Command::Quit) => {
+                self.end = Some(End::Asked);
+                None
+            }
+            Some(Command::Failover) => Some(ToNode::LostHeartbeat { planned: false }),
+            Some(Command::Checkpoint) => Some(ToNode::CheckpointNow),
+            Some(Command::SetDelay(delay_ms)) => Some(ToNode::SetDelay { delay_ms }),
+            Some(Command::Shutdown) => Some(ToNode::PowerOff),
+        };
+        let Some(to_node) = to_node else {
+            return self.control.tell(connection, &asked.answer(Ok(json!({}))).to_string());
+        };
+        self.asked_ever += 1;
+        self.asked.insert(self.asked_ever, (connection, asked));
+        self.process.tell(&to_node);
+        self.process.tell(&ToNode::Say(self.asked_ever));
+    }
+
+    fn answered(&mut self, number: u64) {
+        let refused = std::mem::take(&mut self.refused);
+        let Some((connection, asked)) = self.asked.remove(&number) else { return };
+        let result = if refused { Err("the node is not in COLO") } else { Ok(json!({})) };
+        self.control.tell(connection, &asked.answer(result).to_string());
+    }
+
+    fn status(&self) -> Value {
+        let name = |mode: Option<NodeName>| mode.map_or("none", NodeName::name);
+        let Status { mode, last_mode, reason } = &self.status;
+        json!({
+            "mode": name(*mode),
+            "last-mode": name(*last_mode),
+            "reason": reason,
+            "serves": self.serves,
+            "checkpoints": self.outcome.checkpoints.len(),
+            "output": self.outcome.output,
+        })
+    }
+
+    /// Ends the node, and takes in what it has recorded until then.
+    fn finish(mut self) -> SideOutcome {
+        self.process.kill();
+        while let Ok(event) = self.events.recv_timeout(HEARD_WITHIN) {
+            match event {
+                Event::Node(Heard::Message(_, FromNode::Record(record))) => self.records.push(record),
+                Event::Node(Heard::Gone(_) | Heard::Garbled(..)) => break,
+                _ => {}
+            }
+        }
+        let trace = self.options.record.then(|| self.trace());
+        SideOutcome { end: self.end.unwrap_or(End::Asked), trace, ..self.outcome }
+    }
+
+    fn trace(&mut self) -> Trace {
+        let mut records = std::mem::take(&mut self.records);
+        for record in &mut records {
+            record.time_us = record.time_us.saturating_sub(self.started_us);
+        }
+        let header = Header {
+            schema: SCHEMA,
+            rules_name: self.options.rules.name.clone(),
+            rules: self.options.rules.rules,
+            seed: None,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            way: Way::Real,
+        };
+        Trace { header, records }
+    }
+}
