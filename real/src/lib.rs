@@ -6,6 +6,7 @@
 //!   node      a node's process: the core, a VM, an end of the link
 //!   handing   descriptors that go over the control channel
 //!   link      the socket between the nodes
+//!   peer      how two sides meet that run on different hosts
 //!   disk      a node's disk: its files, replication, and what is checked of them after a run
 //!   vm        one virtual machine under /dev/kvm, and the guest's ABI
 //! ```
@@ -35,6 +36,9 @@ mod node;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod pair;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[allow(dead_code, unused_imports, reason = "the harness of one side comes to use it")]
+mod peer;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod vm;
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -51,6 +55,8 @@ pub use pair::{
     ComparisonOutcome, FailoverTimes, Latencies, Load, Measured, NodeCommand, Opinion, RunError, RunOptions,
     RunOutcome, RunViolation, Slice, can_strike, measure_pair, run_alone, run_pair,
 };
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub use peer::{Address, AddressError, Keys, KeysError, Listener, PeerError, Stranger, Terms};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use vm::{Divergence, Guest, Pattern, Workload, kvm_usable};
 
