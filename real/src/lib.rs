@@ -7,6 +7,7 @@
 //!   node      a node's process: the core, a VM, an end of the link
 //!   handing   descriptors that go over the control channel
 //!   link      the socket between the nodes
+//!   peer      how two sides meet that run on different hosts
 //!   disk      a node's disk: its files, replication, and what is checked of them after a run
 //!   vm        one virtual machine under /dev/kvm, and the guest's ABI
 //! ```
@@ -56,6 +57,8 @@ pub use pair::{
     ComparisonOutcome, FailoverTimes, Latencies, Load, Measured, NodeCommand, Opinion, RunError, RunOptions,
     RunOutcome, RunViolation, Slice, can_strike, measure_pair, run_alone, run_pair,
 };
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub use peer::{Address, AddressError, Keys, KeysError, Listener, PeerError, Stranger, Terms};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use vm::{Divergence, Guest, Pattern, Workload, kvm_usable};
 

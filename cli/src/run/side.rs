@@ -4,8 +4,10 @@ use super::{Arguments, COLUMNS, Percentiles, Unfinished, live::Live};
 use crate::interrupt;
 use crate::report::{Exit, Failure, counted, grouped, print, print_json, quoted, unwritable};
 use colo_protocol::NodeName;
-use colo_real::host::{End, ServiceSocket, SideEvent, SideOptions, SideOutcome, run_side};
-use colo_real::peer::{Address, Keys, Listener, Met, PeerError, Terms, connect};
+use colo_real::host::{
+    End, Meeting, ServiceSocket, SideError, SideEvent, SideOptions, SideOutcome, run_side,
+};
+use colo_real::peer::{Address, Keys, Listener, PeerError};
 use colo_real::{RunError, RunOptions, kvm_usable};
 use colo_trace::write_trace;
 use rustix::fs::Mode;
@@ -15,12 +17,11 @@ use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// How long the peer is waited for that is to be connected to.
-const CONNECTS_WITHIN: Duration = Duration::from_secs(60);
+/// How long a peer is looked for that is to be connected to.
+const LOOKS_FOR: Duration = Duration::from_secs(60);
 
 /// What belongs to a run of both sides on one host.
 const OF_ONE_HOST: [&str; 9] = [
@@ -75,35 +76,27 @@ impl SideFlags {
         }
     }
 
-    /// Meets the peer.
-    fn meet(&self, terms: &Terms) -> Result<Met, Failure> {
-        let keys = self.keys.as_deref().map(|directory| Keys::read(directory, terms.side)).transpose();
-        let keys = keys.map_err(|error| of_peer(&error))?;
-        let stop = interrupt::watch();
-        let met = match (&self.listen, &self.connect) {
+    /// How the peer is met; a socket that cannot be had is known at once.
+    fn meeting(&self, name: NodeName) -> Result<Meeting, Failure> {
+        let keys = self.keys.as_deref().map(|directory| Keys::load(directory, name)).transpose();
+        let keys = keys.map_err(|error| Failure::Input(error.to_string()))?;
+        match (&self.listen, &self.connect) {
             (Some(address), _) => {
                 let listener = Listener::bind(address, keys).map_err(|error| of_peer(&error))?;
-                eprintln!("colo: the secondary's side listens on {}", listener.local_address());
-                listener.accept(terms, || stop.load(Ordering::Relaxed), &mut |turned_away| {
-                    eprintln!("colo: {turned_away}");
-                })
+                eprintln!("colo: the secondary's side waits for its peer at {}", listener.local_address());
+                Ok(Meeting::Listen(listener))
             }
             (None, Some(address)) => {
-                eprintln!("colo: the primary's side connects to {address}");
-                connect(address, keys, terms, CONNECTS_WITHIN, || stop.load(Ordering::Relaxed))
+                eprintln!("colo: the primary's side looks for its peer at {address}");
+                Ok(Meeting::Connect { address: address.clone(), keys, within: LOOKS_FOR })
             }
             (None, None) => unreachable!("only of a side"),
-        };
-        met.map_err(|error| of_peer(&error))
+        }
     }
 }
 
 fn of_peer(error: &PeerError) -> Failure {
-    if error.is_of_environment() {
-        Failure::Environment(error.to_string())
-    } else {
-        Failure::Input(error.to_string())
-    }
+    if error.is_usage() { Failure::Input(error.to_string()) } else { Failure::Environment(error.to_string()) }
 }
 
 /// A Unix socket that only this user can connect to.
@@ -141,13 +134,7 @@ pub(super) fn run(arguments: &Arguments, options: &RunOptions, name: NodeName) -
     // What cannot be had is known before the peer is met.
     let control = flags.control.as_deref().map(bind).transpose()?;
     let (service, _service_bound) = flags.service.as_ref().map(bind_service).transpose()?.unzip();
-    let terms = Terms {
-        side: name,
-        rules: options.rules.rules,
-        memory_mib: options.memory_mib,
-        workload: options.workload,
-    };
-    let met = flags.meet(&terms)?;
+    let meeting = flags.meeting(name)?;
     let options = RunOptions { stop: Some(stop), ..options.clone() };
     let directory = TempDir::with_prefix("colo-")
         .map_err(|error| Failure::Environment(format!("no directory for the sockets: {error}")))?;
@@ -155,12 +142,13 @@ pub(super) fn run(arguments: &Arguments, options: &RunOptions, name: NodeName) -
     let side = SideOptions {
         run: &options,
         name,
+        meeting,
         control: listener.map_err(|error| Failure::Environment(error.to_string()))?,
         service,
     };
     let mut live = Live::new();
     let mut unsaid = None;
-    let outcome = run_side(side, met, directory.path(), &mut |event| match event {
+    let outcome = run_side(side, directory.path(), &mut |event| match event {
         SideEvent::Checkpoint(figures) => live.show(figures),
         event => {
             let said = tell(event, name, flags, arguments.json);
@@ -169,10 +157,11 @@ pub(super) fn run(arguments: &Arguments, options: &RunOptions, name: NodeName) -
     });
     live.finish();
     let outcome = outcome.map_err(|error| match error {
-        RunError::Environment(_) | RunError::Io(_) => {
+        SideError::Peer(error) => Unfinished::Failure(of_peer(&error)),
+        SideError::Run(error @ (RunError::Environment(_) | RunError::Io(_))) => {
             Unfinished::Failure(Failure::Environment(format!("the {name}'s side could not run: {error}")))
         }
-        error => Unfinished::Wrong(error.to_string()),
+        SideError::Run(error) => Unfinished::Wrong(error.to_string()),
     })?;
     if let Some(failure) = unsaid {
         return Err(failure.into());
@@ -197,6 +186,7 @@ fn tell(event: &SideEvent, name: NodeName, flags: &SideFlags, json: bool) -> Res
     }
     let control = flags.control.as_ref().map_or("PATH".to_owned(), |path| quoted(&path.display().to_string()));
     let text = match event {
+        SideEvent::Stranger(who) => who.clone(),
         SideEvent::Met(peer) => format!("with the {}'s side, {peer}", name.peer()),
         SideEvent::Started => match name {
             NodeName::Primary => "the primary's VM runs, and serves".to_owned(),

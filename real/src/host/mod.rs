@@ -21,4 +21,4 @@ mod side;
 pub use monitor::{Command, MonitorError, execute};
 pub use relay::{Relay, RelayCommand};
 pub use remote::{RemoteOptions, RemoteOutcome, run_clients};
-pub use side::{End, ServiceSocket, SideEvent, SideOptions, SideOutcome, run_side};
+pub use side::{End, Meeting, ServiceSocket, SideError, SideEvent, SideOptions, SideOutcome, run_side};

@@ -8,20 +8,48 @@ use crate::node::monotonic_us;
 use crate::pair::disks::Disks;
 use crate::pair::process::{Heard, Process};
 use crate::pair::{RunError, RunOptions};
-use crate::peer::Met;
+use crate::peer::{Address, Keys, Listener, Met, PeerError, Terms, connect};
 use colo_protocol::NodeName;
 use colo_trace::{Header, Record, SCHEMA, Trace, Way};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, SystemTime};
+use thiserror::Error;
 
 /// How often the side looks whether it is to end.
 const LOOKS_EVERY: Duration = Duration::from_millis(20);
 
 /// How long what a node has said before its death may take to be read.
 const HEARD_WITHIN: Duration = Duration::from_secs(3);
+
+/// How the peer is met.
+#[derive(Debug)]
+pub enum Meeting {
+    /// It comes here.
+    Listen(Listener),
+    /// It waits there.
+    Connect {
+        /// Where.
+        address: Address,
+        /// What this side shows, and knows the peer by.
+        keys: Option<Keys>,
+        /// How long it is looked for.
+        within: Duration,
+    },
+}
+
+/// Why a side has no outcome.
+#[derive(Debug, Error)]
+pub enum SideError {
+    /// It has not met its peer.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    /// As of any run.
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
 
 /// What a side is, beyond what both sides agree on.
 #[derive(Debug)]
@@ -30,6 +58,8 @@ pub struct SideOptions<'a> {
     pub run: &'a RunOptions,
     /// Which side.
     pub name: NodeName,
+    /// How it meets its peer.
+    pub meeting: Meeting,
     /// Where it can be asked for something.
     pub control: Option<std::os::unix::net::UnixListener>,
     /// Where clients find the guest's service.
@@ -48,6 +78,8 @@ pub enum ServiceSocket {
 /// What happens to a side, for whoever watches it.
 #[derive(Clone, PartialEq, Debug)]
 pub enum SideEvent {
+    /// Somebody came who is not the peer, and was turned away.
+    Stranger(String),
     /// It is connected with its peer.
     Met(String),
     /// The node is in COLO.
@@ -70,6 +102,7 @@ impl SideEvent {
     /// QEMU's name for it, or, where QEMU has none, one of the same kind.
     pub const fn name(&self) -> &'static str {
         match self {
+            Self::Stranger(_) => "COLO_STRANGER",
             Self::Met(_) => "COLO_CONNECTED",
             Self::Started => "COLO_STARTED",
             Self::Checkpoint(_) => "COLO_CHECKPOINT",
@@ -85,6 +118,7 @@ impl SideEvent {
     pub fn document(&self, node: NodeName) -> Value {
         let mode = node.name();
         let data = match self {
+            Self::Stranger(who) => json!({ "mode": mode, "who": who }),
             Self::Met(peer) => json!({ "mode": mode, "peer": peer }),
             Self::Checkpoint(figures) => json!({ "mode": mode, "figures": figures }),
             Self::Exit(reason) => json!({ "mode": mode, "reason": reason }),
@@ -123,6 +157,8 @@ pub struct SideOutcome {
 
 /// What a side hears.
 enum Event {
+    Stranger(String),
+    Met(Result<Met, PeerError>),
     Node(Heard),
     Control(LineEvent),
     Service(LineEvent),
@@ -146,6 +182,7 @@ struct Side<'a> {
     options: &'a RunOptions,
     name: NodeName,
     process: Process,
+    disks: Option<Disks>,
     events: Receiver<Event>,
     control: Writers,
     clients: Writers,
@@ -166,12 +203,11 @@ struct Side<'a> {
 /// private; `tell` hears what happens.
 pub fn run_side(
     side: SideOptions<'_>,
-    met: Met,
     directory: &Path,
     tell: &mut dyn FnMut(&SideEvent),
-) -> Result<SideOutcome, RunError> {
-    crate::kvm_usable()?;
-    let SideOptions { run: options, name, control, service } = side;
+) -> Result<SideOutcome, SideError> {
+    crate::kvm_usable().map_err(RunError::from)?;
+    let SideOptions { run: options, name, meeting, control, service } = side;
     let (sender, events) = channel();
     if let Some(listener) = control {
         serve(Listening::Unix(listener), sender.clone(), Event::Control);
@@ -183,14 +219,22 @@ pub fn run_side(
         };
         serve(listening, sender.clone(), Event::Service);
     }
-    let mut process = Process::start(name, &options.node, directory, sender)?;
-    let disks = Disks::of(options, directory)?;
-    process.configure(options.node_config(name, disks.as_ref()), Some(&met.connections));
-    let peer = met.peer;
-    drop(met.connections);
+    let terms = Terms {
+        side: name,
+        rules: options.rules.rules,
+        memory_mib: options.memory_mib,
+        workload: options.workload,
+    };
+    let process = Process::start(name, &options.node, directory, sender.clone()).map_err(RunError::from)?;
+    std::thread::spawn(move || {
+        let met = meet(meeting, &terms, &sender);
+        // It fails when the side has ended.
+        let _ = sender.send(Event::Met(met));
+    });
     let mut side = Side {
         options,
         name,
+        disks: Disks::of(options, directory)?,
         process,
         events,
         control: Writers::default(),
@@ -211,18 +255,30 @@ pub fn run_side(
         },
         end: None,
     };
-    side.happens(&SideEvent::Met(peer), tell);
     side.work(tell)?;
     Ok(side.finish())
 }
 
+fn meet(meeting: Meeting, terms: &Terms, sender: &Sender<Event>) -> Result<Met, PeerError> {
+    match meeting {
+        // The side itself looks whether it is to end, and this thread ends with the process.
+        Meeting::Listen(listener) => listener.accept(terms, || false, |stranger| {
+            // It fails when the side has ended.
+            let _ = sender.send(Event::Stranger(stranger.to_string()));
+        }),
+        Meeting::Connect { address, keys, within } => connect(&address, keys.as_ref(), terms, within),
+    }
+}
+
 impl Side<'_> {
-    fn work(&mut self, tell: &mut dyn FnMut(&SideEvent)) -> Result<(), RunError> {
+    fn work(&mut self, tell: &mut dyn FnMut(&SideEvent)) -> Result<(), SideError> {
         while self.end.is_none() {
             if self.options.is_stopped() {
                 self.end = Some(End::Asked);
             }
             match self.events.recv_timeout(LOOKS_EVERY) {
+                Ok(Event::Stranger(who)) => self.happens(&SideEvent::Stranger(who), tell),
+                Ok(Event::Met(met)) => self.met(met?, tell),
                 Ok(Event::Node(heard)) => self.hear(heard, tell)?,
                 Ok(Event::Control(event)) => self.asked_for(event),
                 Ok(Event::Service(event)) => self.client(event),
@@ -230,6 +286,13 @@ impl Side<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The peer is there: the node can begin.
+    fn met(&mut self, met: Met, tell: &mut dyn FnMut(&SideEvent)) {
+        let config = self.options.node_config(self.name, self.disks.as_ref());
+        self.process.configure(config, Some(&met.connections));
+        self.happens(&SideEvent::Met(met.peer), tell);
     }
 
     fn happens(&mut self, event: &SideEvent, tell: &mut dyn FnMut(&SideEvent)) {

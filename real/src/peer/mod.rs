@@ -1,0 +1,69 @@
+//! How the two sides of a pair meet that run on different hosts, and the connections that their nodes get then.
+//!
+//! ```text
+//!   address     where a peer is met
+//!   terms       what both sides have to agree on
+//!   words       what they say to each other, in frames; the decoder of what comes
+//!   channel     a connection before a node has it
+//!   listener    the listening end's socket
+//!   reception   whoever comes to it, until the peer is there
+//!   connecting  the connecting end
+//!   keys        what a side shows its peer, and by what it knows it
+//!   error       why two sides did not meet
+//! ```
+//!
+//! No protocol here, and nothing of COLO's stream: when the sides have met, the nodes speak, over ends that are as those
+//! of a pair on one host.
+
+mod address;
+mod channel;
+mod connecting;
+mod error;
+mod keys;
+mod listener;
+mod reception;
+mod terms;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use address::{Address, AddressError};
+pub(crate) use connecting::connect;
+pub use error::PeerError;
+pub use keys::{Keys, KeysError};
+pub use listener::Listener;
+pub use reception::Stranger;
+pub use terms::Terms;
+
+use crate::link::{Connections, Link};
+use channel::Channel;
+use terms::Connection;
+use words::Identity;
+
+/// What came of a meeting.
+#[derive(Debug)]
+pub(crate) struct Met {
+    /// The node's ends of all that connects it with its peer.
+    pub(crate) connections: Connections,
+    /// Which service this is: the same on both sides, and in no other run.
+    pub(crate) run: String,
+    /// Who the peer is.
+    pub(crate) peer: String,
+}
+
+impl Met {
+    /// Of channels, one of each connection that the terms need.
+    fn new(run: Identity, peer: String, channels: Vec<(Connection, Channel)>) -> Result<Self, PeerError> {
+        let [mut link, mut comparison, mut replication] = [None, None, None];
+        for (connection, channel) in channels {
+            let end = match connection {
+                Connection::Link => &mut link,
+                Connection::Comparison => &mut comparison,
+                Connection::Replication => &mut replication,
+            };
+            *end = Some(Link::handed(channel.into_socket()));
+        }
+        let link = link.ok_or_else(|| std::io::Error::other("a meeting without a link"))?;
+        Ok(Self { connections: Connections { link, comparison, replication }, run: run.into(), peer })
+    }
+}
