@@ -70,9 +70,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         let mut out = format!("{:>28} {:>12} {:>12} {:>12}\n", "p50", "p90", "p99", "max");
         out.push_str(&measured_rows(&outcome.measured));
         let moves = counted(outcome.moves, "time", "times");
-        let _ = writeln!(out, "\nclients      {} replies seen; the service moved {moves}", grouped(outcome.replies));
+        let _ = writeln!(
+            out,
+            "\nclients      {} replies seen; the service moved {moves}",
+            grouped(outcome.replies)
+        );
         if let Some(load) = load {
-            let _ = writeln!(out, "             {} requests a second, seed {}", grouped(load.per_second.into()), load.seed);
+            let _ = writeln!(
+                out,
+                "             {} requests a second, seed {}",
+                grouped(load.per_second.into()),
+                load.seed
+            );
         }
         let _ = match violation {
             None => writeln!(out, "verdict      holds: nothing that a client saw was lost or contradicted"),

@@ -4,6 +4,7 @@
 use crate::report::{Exit, Failure, print, print_json};
 use colo_real::host::{Command, MonitorError, execute};
 use serde_json::{Value, json};
+use std::fmt::Write;
 use std::path::PathBuf;
 
 /// Ask something of a side of a pair on two hosts, or of a QEMU, over its control socket.
@@ -79,5 +80,8 @@ fn told(command: Command, returned: &Value) -> String {
     let fields = returned.as_object().filter(|fields| !fields.is_empty());
     let Some(fields) = fields else { return format!("{:<13}done\n", command.qemu_name()) };
     let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    fields.iter().map(|(name, value)| format!("{name:<13}{}\n", plain(value))).collect()
+    fields.iter().fold(String::new(), |mut out, (name, value)| {
+        let _ = writeln!(out, "{name:<13}{}", plain(value));
+        out
+    })
 }

@@ -32,8 +32,8 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use tempfile::TempDir;
-pub(crate) use work::{JOURNAL_BLOCKS, parse_rate};
 use work::Work;
+pub(crate) use work::{JOURNAL_BLOCKS, parse_rate};
 
 /// Run a pair of real virtual machines: checkpoints, their latencies, and faults from a plan.
 #[derive(clap::Args)]

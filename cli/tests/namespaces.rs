@@ -89,7 +89,8 @@ impl Hosts {
         let hosts = Self(names);
         let [a, b] = &hosts.0;
         // At most 15 characters.
-        let [end, other_end] = ["a", "b"].map(|side| format!("co{}{side}", std::process::id() % 100_000 * 10 + (number as u32 % 10)));
+        let [end, other_end] = ["a", "b"]
+            .map(|side| format!("co{}{side}", std::process::id() % 100_000 * 10 + (number as u32 % 10)));
         let done = hosts.0.iter().all(|name| ip(&["netns", "add", name]))
             && ip(&["link", "add", &end, "type", "veth", "peer", "name", &other_end])
             && ip(&["link", "set", &end, "netns", a])
@@ -172,8 +173,21 @@ impl Pair {
             let trace = directory.path().join(format!("{name}.jsonl")).display().to_string();
             let keys = place.keys.display().to_string();
             let flags = [
-                "strict", meets[0], meets[1], "--keys", &keys, "--arbiter", arbiter, "--service", service, "--trace",
-                &trace, "--memory-mib", "16", "--interval-ms", INTERVAL_MS,
+                "strict",
+                meets[0],
+                meets[1],
+                "--keys",
+                &keys,
+                "--arbiter",
+                arbiter,
+                "--service",
+                service,
+                "--trace",
+                &trace,
+                "--memory-mib",
+                "16",
+                "--interval-ms",
+                INTERVAL_MS,
             ];
             Side::start(name, Some(namespace), &flags, directory.path())
         };
@@ -183,7 +197,10 @@ impl Pair {
             start("secondary", a, ["--listen", &at(host_a, 1)], &services[1]),
         ];
         sides.iter_mut().for_each(|side| drop(side.happens("COLO_STARTED")));
-        let clients = Telling::start(colo(Some(b), &["clients", &services[0], &services[1], "--time", "10m", "--json"]));
+        let clients = Telling::start(colo(
+            Some(b),
+            &["clients", &services[0], &services[1], "--time", "10m", "--json"],
+        ));
         let deadline = Instant::now() + PATIENCE;
         while sides[0].status()["output"].as_u64().unwrap() < 20 {
             assert!(Instant::now() < deadline, "nobody is served");
@@ -194,7 +211,8 @@ impl Pair {
 
     fn suspect(&mut self, suspicion: Suspicion) {
         let stopped = |processes: Vec<Pid>| {
-            let signal = |signal| processes.iter().for_each(|process| kill_process(*process, signal).unwrap());
+            let signal =
+                |signal| processes.iter().for_each(|process| kill_process(*process, signal).unwrap());
             signal(Signal::STOP);
             std::thread::sleep(TOO_LONG);
             signal(Signal::CONT);

@@ -147,7 +147,11 @@ fn who_cannot_be_asked_says_why() {
     let nobody = directory.path().join("nobody");
     let output = colo(None, &["ctl", "status", "--control", nobody.to_str().unwrap()]).output().unwrap();
     assert_eq!(output.status.code(), Some(3));
-    assert!(error_of(&output).contains("expected the control socket of a side that runs"), "{}", error_of(&output));
+    assert!(
+        error_of(&output).contains("expected the control socket of a side that runs"),
+        "{}",
+        error_of(&output)
+    );
     for (flags, told) in [
         (&["--control", "x"][..], "expected --listen or --connect"),
         (&["--listen", "unix:x", "--connect", "unix:x"], "cannot be used with"),

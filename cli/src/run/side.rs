@@ -4,29 +4,24 @@ use super::{Arguments, COLUMNS, Percentiles, Unfinished, live::Live};
 use crate::interrupt;
 use crate::report::{Exit, Failure, counted, grouped, print, print_json, quoted, unwritable};
 use colo_protocol::NodeName;
-use colo_real::host::{
-    End, Meeting, ServiceSocket, SideError, SideEvent, SideOptions, SideOutcome, run_side,
-};
+use colo_real::host::{Door, End, Meeting, SideError, SideEvent, SideOptions, SideOutcome, run_side};
 use colo_real::peer::{Address, Keys, Listener, PeerError};
 use colo_real::{RunError, RunOptions, kvm_usable};
 use colo_trace::write_trace;
-use rustix::fs::Mode;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
-use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
 
 /// How long a peer is looked for that is to be connected to.
-const LOOKS_FOR: Duration = Duration::from_secs(60);
+const LOOKS_FOR: Duration = Duration::from_mins(1);
 
 /// What belongs to a run of both sides on one host.
-const OF_ONE_HOST: [&str; 9] = [
-    "checkpoints", "clients", "plan", "crash_points", "reprotect", "link", "unprotected", "load", "soak",
-];
+const OF_ONE_HOST: [&str; 9] =
+    ["checkpoints", "clients", "plan", "crash_points", "reprotect", "link", "unprotected", "load", "soak"];
 
 /// The flags of one side of a pair on two hosts.
 #[derive(clap::Args)]
@@ -48,16 +43,6 @@ pub(super) struct SideFlags {
     service: Option<Address>,
 }
 
-/// A Unix socket that is removed in the end.
-struct Bound(UnixListener, PathBuf);
-
-impl Drop for Bound {
-    fn drop(&mut self) {
-        // It may be gone already.
-        let _ = std::fs::remove_file(&self.1);
-    }
-}
-
 impl SideFlags {
     /// Which side, if it is one of two hosts.
     pub(super) fn name(&self) -> Result<Option<NodeName>, Failure> {
@@ -67,7 +52,8 @@ impl SideFlags {
             (None, Some(_)) => Some(NodeName::Primary),
             (None, None) => None,
         };
-        let given = [("--keys", keys.is_some()), ("--control", control.is_some()), ("--service", service.is_some())];
+        let given =
+            [("--keys", keys.is_some()), ("--control", control.is_some()), ("--service", service.is_some())];
         match given.into_iter().find(|(_, is_given)| *is_given && name.is_none()) {
             Some((flag, _)) => Err(Failure::Input(format!(
                 "{flag}: for one side of a pair on two hosts, expected --listen or --connect, too"
@@ -99,31 +85,6 @@ fn of_peer(error: &PeerError) -> Failure {
     if error.is_usage() { Failure::Input(error.to_string()) } else { Failure::Environment(error.to_string()) }
 }
 
-/// A Unix socket that only this user can connect to.
-fn bind(path: &Path) -> Result<Bound, Failure> {
-    let usual = rustix::process::umask(Mode::from_raw_mode(0o177));
-    let bound = UnixListener::bind(path);
-    rustix::process::umask(usual);
-    let problem = |error: std::io::Error| {
-        let hint = if error.kind() == std::io::ErrorKind::AddrInUse { "; remove it, if no side uses it" } else { "" };
-        Failure::Environment(format!("{}: {error}{hint}", quoted(&path.display().to_string())))
-    };
-    bound.map(|listener| Bound(listener, path.to_owned())).map_err(problem)
-}
-
-fn bind_service(address: &Address) -> Result<(ServiceSocket, Option<Bound>), Failure> {
-    match address {
-        Address::Unix(path) => {
-            let bound = bind(path)?;
-            let listener = bound.0.try_clone().map_err(|error| Failure::Environment(error.to_string()))?;
-            Ok((ServiceSocket::Unix(listener), Some(bound)))
-        }
-        Address::Tcp { host, port } => std::net::TcpListener::bind((host.as_str(), *port))
-            .map(|listener| (ServiceSocket::Tcp(listener), None))
-            .map_err(|error| Failure::Environment(format!("{address}: {error}"))),
-    }
-}
-
 /// Runs one side until it is asked to end.
 pub(super) fn run(arguments: &Arguments, options: &RunOptions, name: NodeName) -> Result<Exit, Unfinished> {
     let flags = &arguments.side;
@@ -132,20 +93,15 @@ pub(super) fn run(arguments: &Arguments, options: &RunOptions, name: NodeName) -
     let create = |file: &PathBuf| File::create(file).map_err(|error| unwritable(file, &error));
     let trace = arguments.trace.as_ref().map(create).transpose()?;
     // What cannot be had is known before the peer is met.
-    let control = flags.control.as_deref().map(bind).transpose()?;
-    let (service, _service_bound) = flags.service.as_ref().map(bind_service).transpose()?.unzip();
+    let open = |address: &Address| Door::open(address).map_err(|error| of_peer(&error));
+    let control = flags.control.clone().map(Address::Unix);
+    let (control, service) =
+        (control.as_ref().map(open).transpose()?, flags.service.as_ref().map(open).transpose()?);
     let meeting = flags.meeting(name)?;
     let options = RunOptions { stop: Some(stop), ..options.clone() };
     let directory = TempDir::with_prefix("colo-")
         .map_err(|error| Failure::Environment(format!("no directory for the sockets: {error}")))?;
-    let listener = control.as_ref().map(|bound| bound.0.try_clone()).transpose();
-    let side = SideOptions {
-        run: &options,
-        name,
-        meeting,
-        control: listener.map_err(|error| Failure::Environment(error.to_string()))?,
-        service,
-    };
+    let side = SideOptions { run: &options, name, meeting, control, service };
     let mut live = Live::new();
     let mut unsaid = None;
     let outcome = run_side(side, directory.path(), &mut |event| match event {
@@ -184,7 +140,8 @@ fn tell(event: &SideEvent, name: NodeName, flags: &SideFlags, json: bool) -> Res
     if json {
         return print_json(&event.document(name));
     }
-    let control = flags.control.as_ref().map_or("PATH".to_owned(), |path| quoted(&path.display().to_string()));
+    let control =
+        flags.control.as_ref().map_or("PATH".to_owned(), |path| quoted(&path.display().to_string()));
     let text = match event {
         SideEvent::Stranger(who) => who.clone(),
         SideEvent::Met(peer) => format!("with the {}'s side, {peer}", name.peer()),
@@ -210,7 +167,9 @@ fn summary(outcome: &SideOutcome) -> String {
     if !outcome.checkpoints.is_empty() {
         let _ = writeln!(out, "\n{:>28} {:>12} {:>12} {:>12}", "p50", "p90", "p99", "max");
         for (_, heading, column) in COLUMNS {
-            if let Some(Percentiles { p50, p90, p99, max }) = Percentiles::of(outcome.checkpoints.iter().map(column)) {
+            if let Some(Percentiles { p50, p90, p99, max }) =
+                Percentiles::of(outcome.checkpoints.iter().map(column))
+            {
                 let [p50, p90, p99, max] = [p50, p90, p99, max].map(grouped);
                 let _ = writeln!(out, "{heading:<15} {p50:>12} {p90:>12} {p99:>12} {max:>12}");
             }

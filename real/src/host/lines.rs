@@ -1,10 +1,9 @@
 //! Sockets at which others speak in lines: each connection is read by a thread of its own, and written to by whoever has
 //! its writer. What a line means is not known here.
 
+use crate::peer::{Address, PeerError, Socket};
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, mpsc::SendError};
@@ -19,12 +18,9 @@ const MOST_CONNECTIONS: usize = 64;
 /// How long a connection may take in nothing of what is written to it; then it is closed.
 const DEAF_FOR: Duration = Duration::from_secs(2);
 
-/// Where others connect to.
+/// A socket at which others can connect.
 #[derive(Debug)]
-pub(super) enum Listening {
-    Unix(UnixListener),
-    Tcp(TcpListener),
-}
+pub struct Door(Socket);
 
 /// One of the connections of a socket.
 pub(super) type Connection = u64;
@@ -38,6 +34,9 @@ pub(super) enum LineEvent {
     /// Nothing more comes from there.
     Closed(Connection),
 }
+
+/// What comes from the other end of a connection.
+type Reader = Box<dyn Read + Send>;
 
 /// A way to tell the other end of a connection something.
 pub(super) struct Writer(Box<dyn Write + Send>);
@@ -80,14 +79,14 @@ impl Writer {
 
 /// Takes connections from here on, in threads that end when nobody listens to them any more.
 pub(super) fn serve<E: Send + 'static>(
-    listening: Listening,
+    door: Door,
     sender: Sender<E>,
     wrap: impl Fn(LineEvent) -> E + Copy + Send + 'static,
 ) {
     let open = Arc::new(AtomicUsize::new(0));
     std::thread::spawn(move || {
         for number in 0.. {
-            let ends = listening.next();
+            let ends = door.next();
             let Ok((reader, writer)) = ends else {
                 // Too many descriptors, perhaps: whoever wants something comes again.
                 std::thread::sleep(Duration::from_millis(10));
@@ -110,31 +109,36 @@ pub(super) fn serve<E: Send + 'static>(
     });
 }
 
-impl Listening {
-    #[allow(clippy::type_complexity, reason = "the two ends of one connection")]
-    fn next(&self) -> io::Result<(Box<dyn Read + Send>, Writer)> {
-        Ok(match self {
-            Self::Unix(listener) => ends_unix(listener.accept()?.0)?,
-            Self::Tcp(listener) => ends_tcp(listener.accept()?.0)?,
-        })
+impl Door {
+    /// A door at this address, whoever can reach it; of a Unix socket only this user can.
+    pub fn open(address: &Address) -> Result<Self, PeerError> {
+        let socket = Socket::bind(address, true)?;
+        match &socket {
+            Socket::Tcp(listener) => listener.set_nonblocking(false)?,
+            Socket::Unix(listener, _) => listener.set_nonblocking(false)?,
+        }
+        Ok(Self(socket))
+    }
+
+    fn next(&self) -> io::Result<(Reader, Writer)> {
+        match &self.0 {
+            Socket::Tcp(listener) => {
+                let (stream, _) = listener.accept()?;
+                stream.set_write_timeout(Some(DEAF_FOR))?;
+                stream.set_nodelay(true)?;
+                Ok((Box::new(stream.try_clone()?), Writer(Box::new(stream))))
+            }
+            Socket::Unix(listener, _) => {
+                let (stream, _) = listener.accept()?;
+                stream.set_write_timeout(Some(DEAF_FOR))?;
+                Ok((Box::new(stream.try_clone()?), Writer(Box::new(stream))))
+            }
+        }
     }
 }
 
-#[allow(clippy::type_complexity, reason = "the two ends of one connection")]
-fn ends_unix(stream: UnixStream) -> io::Result<(Box<dyn Read + Send>, Writer)> {
-    stream.set_write_timeout(Some(DEAF_FOR))?;
-    Ok((Box::new(stream.try_clone()?), Writer(Box::new(stream))))
-}
-
-#[allow(clippy::type_complexity, reason = "the two ends of one connection")]
-fn ends_tcp(stream: TcpStream) -> io::Result<(Box<dyn Read + Send>, Writer)> {
-    stream.set_write_timeout(Some(DEAF_FOR))?;
-    stream.set_nodelay(true)?;
-    Ok((Box::new(stream.try_clone()?), Writer(Box::new(stream))))
-}
-
 fn pass_on<E>(
-    reader: Box<dyn Read + Send>,
+    reader: Reader,
     number: Connection,
     sender: &Sender<E>,
     wrap: impl Fn(LineEvent) -> E,
@@ -173,14 +177,17 @@ pub(super) fn read_line_of(reader: &mut impl BufRead, most: usize) -> io::Result
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
+    use std::net::TcpStream;
+    use std::os::unix::net::UnixStream;
     use std::sync::mpsc::channel;
 
     #[test]
     fn who_connects_is_heard_and_told_line_by_line_until_it_goes() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let door = Door::open(&"127.0.0.1:0".parse().unwrap()).unwrap();
+        let Socket::Tcp(listener) = &door.0 else { panic!("no TCP") };
         let address = listener.local_addr().unwrap();
         let (sender, events) = channel();
-        serve(Listening::Tcp(listener), sender, |event| event);
+        serve(door, sender, |event| event);
         let mut client = TcpStream::connect(address).unwrap();
         client.write_all(b"one\r\ntwo\nhal").unwrap();
         let mut writers = Writers::default();

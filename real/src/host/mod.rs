@@ -18,7 +18,8 @@ mod remote;
 mod service;
 mod side;
 
+pub use lines::Door;
 pub use monitor::{Command, MonitorError, execute};
 pub use relay::{Relay, RelayCommand};
 pub use remote::{RemoteOptions, RemoteOutcome, run_clients};
-pub use side::{End, Meeting, ServiceSocket, SideError, SideEvent, SideOptions, SideOutcome, run_side};
+pub use side::{End, Meeting, SideError, SideEvent, SideOptions, SideOutcome, run_side};

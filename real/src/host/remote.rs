@@ -4,7 +4,7 @@
 use super::lines::read_line_of;
 use super::service::{FromService, MAX_SERVICE_LINE_BYTES};
 use crate::pair::clients::Clients;
-use crate::pair::demand::{Demand, Load};
+use crate::pair::demand::Load;
 use crate::pair::{Measured, RunViolation, until_next};
 use crate::peer::Address;
 use std::io::{self, BufReader, Read, Write};

@@ -1,6 +1,6 @@
 //! The loop of one side: what the node says, what is asked of it over the control socket, and the clients of its service.
 
-use super::lines::{Connection, LineEvent, Listening, Writer, Writers, serve};
+use super::lines::{Connection, Door, LineEvent, Writer, Writers, serve};
 use super::monitor::{Asked, Command, event, greeting};
 use super::service::{FromService, ToService};
 use crate::control::{CheckpointFigures, FromNode, ToNode};
@@ -61,18 +61,9 @@ pub struct SideOptions<'a> {
     /// How it meets its peer.
     pub meeting: Meeting,
     /// Where it can be asked for something.
-    pub control: Option<std::os::unix::net::UnixListener>,
+    pub control: Option<Door>,
     /// Where clients find the guest's service.
-    pub service: Option<ServiceSocket>,
-}
-
-/// Where clients find a service.
-#[derive(Debug)]
-pub enum ServiceSocket {
-    /// A Unix socket.
-    Unix(std::os::unix::net::UnixListener),
-    /// A TCP socket.
-    Tcp(std::net::TcpListener),
+    pub service: Option<Door>,
 }
 
 /// What happens to a side, for whoever watches it.
@@ -209,15 +200,11 @@ pub fn run_side(
     crate::kvm_usable().map_err(RunError::from)?;
     let SideOptions { run: options, name, meeting, control, service } = side;
     let (sender, events) = channel();
-    if let Some(listener) = control {
-        serve(Listening::Unix(listener), sender.clone(), Event::Control);
+    if let Some(door) = control {
+        serve(door, sender.clone(), Event::Control);
     }
-    if let Some(socket) = service {
-        let listening = match socket {
-            ServiceSocket::Unix(listener) => Listening::Unix(listener),
-            ServiceSocket::Tcp(listener) => Listening::Tcp(listener),
-        };
-        serve(listening, sender.clone(), Event::Service);
+    if let Some(door) = service {
+        serve(door, sender.clone(), Event::Service);
     }
     let terms = Terms {
         side: name,
@@ -262,10 +249,14 @@ pub fn run_side(
 fn meet(meeting: Meeting, terms: &Terms, sender: &Sender<Event>) -> Result<Met, PeerError> {
     match meeting {
         // The side itself looks whether it is to end, and this thread ends with the process.
-        Meeting::Listen(listener) => listener.accept(terms, || false, |stranger| {
-            // It fails when the side has ended.
-            let _ = sender.send(Event::Stranger(stranger.to_string()));
-        }),
+        Meeting::Listen(listener) => listener.accept(
+            terms,
+            || false,
+            |stranger| {
+                // It fails when the side has ended.
+                let _ = sender.send(Event::Stranger(stranger.to_string()));
+            },
+        ),
         Meeting::Connect { address, keys, within } => connect(&address, keys.as_ref(), terms, within),
     }
 }

@@ -29,7 +29,7 @@ pub(crate) enum Demand {
 
 /// Seeded times, one after the other. From one to the next it is between nothing and twice the average.
 #[derive(Debug)]
-pub(super) struct Schedule {
+pub(crate) struct Schedule {
     begun: Instant,
     rng: ChaCha8Rng,
     longest_gap_ns: u64,

@@ -24,15 +24,18 @@ pub struct Listener {
     keys: Option<Keys>,
 }
 
+/// A socket at an address.
 #[derive(Debug)]
-enum Socket {
+pub(crate) enum Socket {
+    /// Of TCP.
     Tcp(TcpListener),
+    /// Of this host, and its path.
     Unix(UnixListener, OwnPath),
 }
 
 /// A socket's path, which goes with it.
 #[derive(Debug)]
-struct OwnPath(PathBuf);
+pub(crate) struct OwnPath(PathBuf);
 
 impl Drop for OwnPath {
     fn drop(&mut self) {
@@ -44,18 +47,9 @@ impl Drop for OwnPath {
 impl Listener {
     /// Listens at this address: without keys only at one that nobody outside of this host can reach.
     pub fn bind(address: &Address, keys: Option<Keys>) -> Result<Self, PeerError> {
-        let places = address.places(keys.is_some())?;
-        let mut last = io::Error::other("the name has no address");
-        for place in places {
-            match Socket::at(&place) {
-                Ok(socket) => {
-                    let address = socket.address().unwrap_or_else(|_| address.clone());
-                    return Ok(Self { socket, address, keys });
-                }
-                Err(error) => last = error,
-            }
-        }
-        Err(PeerError::Listen { address: address.clone(), source: last })
+        let socket = Socket::bind(address, keys.is_some())?;
+        let address = socket.address().unwrap_or_else(|_| address.clone());
+        Ok(Self { socket, address, keys })
     }
 
     /// Where it listens: with the port that the kernel has chosen, if it was to choose.
@@ -112,6 +106,19 @@ impl AsFd for Listener {
 }
 
 impl Socket {
+    /// A socket at this address; only where nobody outside of this host can reach it, unless it may be `anywhere`. It does
+    /// not block.
+    pub(crate) fn bind(address: &Address, anywhere: bool) -> Result<Self, PeerError> {
+        let mut last = io::Error::other("the name has no address");
+        for place in address.places(anywhere)? {
+            match Self::at(&place) {
+                Ok(socket) => return Ok(socket),
+                Err(error) => last = error,
+            }
+        }
+        Err(PeerError::Listen { address: address.clone(), source: last })
+    }
+
     fn at(place: &Place) -> io::Result<Self> {
         match place {
             Place::Tcp(address) => {

@@ -32,6 +32,7 @@ pub(crate) use connecting::connect;
 pub use error::PeerError;
 pub use keys::{Keys, KeysError};
 pub use listener::Listener;
+pub(crate) use listener::Socket;
 pub use reception::Stranger;
 pub use terms::Terms;
 
