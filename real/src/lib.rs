@@ -58,7 +58,7 @@ pub use pair::{
     RunOutcome, RunViolation, Slice, can_strike, measure_pair, run_alone, run_pair,
 };
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub use peer::{Address, AddressError, Keys, KeysError, Listener, PeerError, Stranger, Terms};
+pub use peer::{Address, AddressError, Keys, KeysError, Listener, PeerError, Stranger, Terms, make_keys};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use vm::{Divergence, Guest, Pattern, Workload, kvm_usable};
 

@@ -1,10 +1,15 @@
 //! One connection with whoever is at the other end, before it is handed to a node: bytes in and out, never waiting.
 
+use super::secure::{Raw, Secure, is_early};
+use super::tls::{self, Configs};
+use super::tunnel::Tunnel;
 use super::words::{Incoming, WordError};
+use crate::link::{Link, LinkKind};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send};
-use std::io::{self, ErrorKind};
+use rustix::net::Shutdown;
+use rustls::Connection;
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 use thiserror::Error;
@@ -14,48 +19,89 @@ const READ_BYTES: usize = 4096;
 
 /// A connection.
 #[derive(Debug)]
-pub(super) struct Channel {
-    socket: OwnedFd,
+pub(super) enum Channel {
+    /// Bytes as they are.
+    Plain(OwnedFd),
+    /// Over TLS.
+    Secure(Box<Secure>),
 }
 
 impl Channel {
-    /// Over a socket that is connected, or is being connected, and does not block.
-    pub(super) const fn plain(socket: OwnedFd) -> Self {
-        Self { socket }
+    /// With whoever has connected, over a socket that does not block.
+    pub(super) fn listening(socket: OwnedFd, keys: Option<&Configs>) -> io::Result<Self> {
+        Self::new(socket, keys.map(Configs::listening))
+    }
+
+    /// With whoever listens, over a socket that does not block.
+    pub(super) fn connecting(socket: OwnedFd, keys: Option<&Configs>) -> io::Result<Self> {
+        Self::new(socket, keys.map(Configs::connecting))
+    }
+
+    fn new(socket: OwnedFd, tls: Option<Result<Connection, rustls::Error>>) -> io::Result<Self> {
+        match tls.transpose().map_err(io::Error::other)? {
+            None => Ok(Self::Plain(socket)),
+            Some(tls) => Ok(Self::Secure(Box::new(Secure::new(socket, tls)))),
+        }
+    }
+
+    const fn socket(&self) -> &OwnedFd {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Secure(secure) => &secure.socket,
+        }
     }
 
     /// Reads what is there; 0 at its end, an error of kind `WouldBlock` when there is nothing yet.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        Ok(recv(&self.socket, buffer, RecvFlags::empty())?.0)
+        match self {
+            Self::Plain(socket) => Raw(socket).read(buffer),
+            Self::Secure(secure) => secure.read(buffer),
+        }
     }
 
     /// Says a few words to somebody who has been told nothing yet, so that there is room for them.
     pub(super) fn say(&mut self, words: &[u8]) -> io::Result<()> {
-        let said = send(&self.socket, words, SendFlags::NOSIGNAL)?;
-        if said < words.len() { Err(io::ErrorKind::WriteZero.into()) } else { Ok(()) }
+        let said = match self {
+            Self::Plain(socket) => Raw(socket).write(words)?,
+            Self::Secure(secure) => secure.write(words)?,
+        };
+        if said < words.len() { Err(ErrorKind::WriteZero.into()) } else { Ok(()) }
     }
 
     /// Nothing more is written.
     pub(super) fn end(&mut self) {
-        // It fails when the other end has gone: then there is nobody to tell.
-        let _ = rustix::net::shutdown(&self.socket, Shutdown::Write);
+        match self {
+            Self::Secure(secure) => secure.end(),
+            Self::Plain(socket) => {
+                // It fails when the other end has gone: then there is nobody to tell.
+                let _ = rustix::net::shutdown(socket, Shutdown::Write);
+            }
+        }
     }
 
     /// What there is to be waited for before [`Self::read`] comes to something.
-    #[allow(clippy::unused_self, reason = "a channel with keys may have to write first")]
-    pub(super) const fn awaited(&self) -> PollFlags {
-        PollFlags::IN
+    pub(super) fn awaited(&self) -> PollFlags {
+        match self {
+            Self::Secure(secure) if secure.tls.wants_write() => PollFlags::IN | PollFlags::OUT,
+            _ => PollFlags::IN,
+        }
     }
 
-    /// What a node gets.
-    pub(super) fn into_socket(self) -> OwnedFd {
-        self.socket
+    /// The end that a node gets: the socket itself, or with TLS that of a tunnel to it.
+    pub(super) fn into_end(self) -> io::Result<(Link, Option<Tunnel>)> {
+        match self {
+            Self::Plain(socket) => Ok((Link::handed(socket), None)),
+            Self::Secure(secure) => {
+                let [node, end] = Link::pair(LinkKind::Unix)?;
+                Ok((node, Some(Tunnel::begin(end.into(), *secure)?)))
+            }
+        }
     }
 }
 
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.socket().as_fd()
     }
 }
 
@@ -68,6 +114,9 @@ pub(super) enum Lost {
     /// The connection has failed.
     #[error("the connection has failed: {0}")]
     Failed(io::Error),
+    /// What comes is no TLS, or not the peer's.
+    #[error("{}", tls::why(.0))]
+    Tls(rustls::Error),
     /// What comes is no frame.
     #[error("{0}")]
     NoWord(#[from] WordError),
@@ -86,15 +135,13 @@ impl Incoming {
                 Ok(0) => return Err(Lost::Ended(self.bytes().len())),
                 Ok(read) => self.take(&buffer[..read]),
                 Err(error) if is_early(&error) => return Ok(false),
-                Err(error) => return Err(Lost::Failed(error)),
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                    return Err(Lost::Ended(self.bytes().len()));
+                }
+                Err(error) => return Err(error.downcast().map_or_else(Lost::Failed, Lost::Tls)),
             }
         }
     }
-}
-
-/// Whether there is only nothing yet.
-fn is_early(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
 /// Somebody who has been turned away, and is given time to read why: a socket that is closed before all that came has
@@ -119,7 +166,7 @@ impl Leaving {
     pub(super) fn is_there(&mut self) -> bool {
         let mut buffer = [0; READ_BYTES];
         while self.rest > 0 {
-            match self.channel.read(&mut buffer) {
+            match Raw(self.channel.socket()).read(&mut buffer) {
                 Ok(0) => return false,
                 Ok(read) => self.rest = self.rest.saturating_sub(read),
                 Err(error) => return is_early(&error),

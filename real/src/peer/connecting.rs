@@ -4,6 +4,7 @@ use super::address::{Address, Place};
 use super::channel::{Channel, Lost, wait};
 use super::keys::Keys;
 use super::terms::{Connection, Terms};
+use super::tls::{self, Configs};
 use super::words::{Answer, FORMAT, Hello, Identity, Incoming, Last, WordError, framed};
 use super::{Met, PeerError};
 use rustix::event::{PollFd, PollFlags};
@@ -24,6 +25,7 @@ pub(crate) fn connect(
     terms: &Terms,
     within: Duration,
 ) -> Result<Met, PeerError> {
+    let keys = keys.map(|keys| keys.configs(terms.side)).transpose()?;
     let attempt = Attempt { address, keys, terms, run: Identity::random()?, until: Instant::now() + within };
     let mut last = "nobody was asked".to_owned();
     loop {
@@ -58,7 +60,8 @@ impl From<io::Error> for Failed {
 /// What all attempts have in common.
 struct Attempt<'a> {
     address: &'a Address,
-    keys: Option<&'a Keys>,
+    /// None without keys.
+    keys: Option<&'a Configs>,
     terms: &'a Terms,
     run: Identity,
     until: Instant,
@@ -84,7 +87,7 @@ impl Attempt<'_> {
 
     /// One connection, which the listener has accepted.
     fn accepted(&self, place: &Place, connection: Connection, pairing: &Identity) -> Result<Channel, Failed> {
-        let mut channel = Channel::plain(self.connected(place)?);
+        let mut channel = Channel::connecting(self.connected(place)?, self.keys)?;
         let hello = Hello {
             connection,
             run: self.run.clone(),
@@ -132,6 +135,7 @@ impl Attempt<'_> {
     fn failed(&self, lost: Lost) -> Failed {
         match lost {
             Lost::Ended(_) | Lost::Failed(_) => Failed::Now(lost.to_string()),
+            Lost::Tls(error) => Failed::Always(self.not_secure(&error)),
             Lost::NoWord(WordError::Format(theirs)) => {
                 let (ours, theirs) = (FORMAT.to_string(), theirs.to_string());
                 Failed::Always(PeerError::differs("the format of the hello", &ours, &theirs))
@@ -140,6 +144,19 @@ impl Attempt<'_> {
                 Failed::Always(PeerError::KeysOnOneSide { address: self.address.clone(), peer_has: true })
             }
             Lost::NoWord(error) => Failed::Always(self.no_colo(&error.to_string())),
+        }
+    }
+
+    /// What it means that there can be no TLS with who is there.
+    fn not_secure(&self, error: &rustls::Error) -> PeerError {
+        let (address, why) = (self.address.clone(), tls::why(error));
+        match error {
+            error if tls::is_no_tls(error) => PeerError::KeysOnOneSide { address, peer_has: false },
+            rustls::Error::InvalidCertificate(_) => PeerError::NotThePeer { address, why },
+            rustls::Error::AlertReceived(alert) if tls::is_about_certificate(*alert) => {
+                PeerError::NotTaken { address, why }
+            }
+            _ => PeerError::NoColo { address, why },
         }
     }
 

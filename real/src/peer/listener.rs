@@ -2,8 +2,9 @@
 
 use super::PeerError;
 use super::address::{Address, Place};
-use super::channel::Channel;
 use super::keys::Keys;
+use super::tls::Configs;
+use colo_protocol::NodeName;
 use rustix::fs::{FileType, Mode, fchmod, lstat};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
@@ -57,13 +58,13 @@ impl Listener {
         &self.address
     }
 
-    /// The keys that whoever comes has to fit.
-    pub(super) const fn keys(&self) -> Option<&Keys> {
-        self.keys.as_ref()
+    /// How to speak with whoever comes, if this side is what it says; nothing without keys.
+    pub(super) fn configs(&self, side: NodeName) -> Result<Option<&Configs>, PeerError> {
+        self.keys.as_ref().map(|keys| keys.configs(side)).transpose()
     }
 
     /// Whoever has come, and who it is as far as the kernel can say; none if nobody has.
-    pub(super) fn next(&self) -> io::Result<Option<(Channel, String)>> {
+    pub(super) fn next(&self) -> io::Result<Option<(OwnedFd, String)>> {
         let came = match &self.socket {
             Socket::Tcp(listener) => listener.accept().and_then(|(stream, from)| {
                 stream.set_nodelay(true)?;
@@ -78,7 +79,7 @@ impl Listener {
             }),
         };
         match came {
-            Ok((socket, from)) => Ok(Some((Channel::plain(socket), from))),
+            Ok(came) => Ok(Some(came)),
             Err(error) if is_passing(&error) => Ok(None),
             Err(error) => Err(error),
         }

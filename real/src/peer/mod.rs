@@ -9,6 +9,10 @@
 //!   reception   whoever comes to it, until the peer is there
 //!   connecting  the connecting end
 //!   keys        what a side shows its peer, and by what it knows it
+//!   making      new keys
+//!   tls         TLS with them: who is the peer, and what is told of who is not
+//!   secure      a socket with TLS on it
+//!   tunnel      from such a socket to a node, which knows nothing of it
 //!   error       why two sides did not meet
 //! ```
 //!
@@ -21,10 +25,14 @@ mod connecting;
 mod error;
 mod keys;
 mod listener;
+mod making;
 mod reception;
+mod secure;
 mod terms;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod tunnel;
 mod words;
 
 pub use address::{Address, AddressError};
@@ -33,12 +41,14 @@ pub use error::PeerError;
 pub use keys::{Keys, KeysError};
 pub use listener::Listener;
 pub(crate) use listener::Socket;
+pub use making::make_keys;
 pub use reception::Stranger;
 pub use terms::Terms;
 
-use crate::link::{Connections, Link};
+use crate::link::Connections;
 use channel::Channel;
 use terms::Connection;
+use tunnel::Tunnel;
 use words::Identity;
 
 /// What came of a meeting.
@@ -50,21 +60,35 @@ pub(crate) struct Met {
     pub(crate) run: String,
     /// Who the peer is.
     pub(crate) peer: String,
+    /// What carries the bytes, with keys: it has to live for as long as the connections, and ends with them.
+    pub(crate) tunnels: Vec<Tunnel>,
 }
 
 impl Met {
     /// Of channels, one of each connection that the terms need.
     fn new(run: Identity, peer: String, channels: Vec<(Connection, Channel)>) -> Result<Self, PeerError> {
         let [mut link, mut comparison, mut replication] = [None, None, None];
+        let mut tunnels = Vec::new();
         for (connection, channel) in channels {
-            let end = match connection {
-                Connection::Link => &mut link,
-                Connection::Comparison => &mut comparison,
-                Connection::Replication => &mut replication,
-            };
-            *end = Some(Link::handed(channel.into_socket()));
+            let (end, tunnel) = channel.into_end()?;
+            tunnels.extend(tunnel);
+            match connection {
+                Connection::Link => link = Some(end),
+                Connection::Comparison => comparison = Some(end),
+                Connection::Replication => replication = Some(end),
+            }
         }
         let link = link.ok_or_else(|| std::io::Error::other("a meeting without a link"))?;
-        Ok(Self { connections: Connections { link, comparison, replication }, run: run.into(), peer })
+        Ok(Self {
+            connections: Connections { link, comparison, replication },
+            run: run.into(),
+            peer,
+            tunnels,
+        })
+    }
+
+    /// Whether the tunnels have carried all that they had to, and ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.tunnels.iter().all(Tunnel::is_over)
     }
 }

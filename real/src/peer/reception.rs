@@ -6,6 +6,7 @@
 use super::channel::{Channel, Leaving, wait};
 use super::listener::Listener;
 use super::terms::{Connection, Terms, Told};
+use super::tls::Configs;
 use super::words::{Answer, FORMAT, Hello, Identity, Incoming, Last, WordError, framed};
 use super::{Met, PeerError, channel::Lost};
 use rustix::event::{PollFd, PollFlags};
@@ -60,6 +61,9 @@ struct Attempt {
 
 /// All who are there.
 struct Reception<'a> {
+    listener: &'a Listener,
+    /// None without keys.
+    keys: Option<&'a Configs>,
     terms: &'a Terms,
     told: Told,
     guests: Vec<Guest>,
@@ -77,6 +81,8 @@ impl Listener {
         mut note: impl FnMut(Stranger),
     ) -> Result<Met, PeerError> {
         let mut reception = Reception {
+            listener: self,
+            keys: self.configs(terms.side)?,
             terms,
             told: terms.told(),
             guests: Vec::new(),
@@ -85,8 +91,8 @@ impl Listener {
             note: &mut note,
         };
         while !is_stopped() {
-            wait(&mut reception.awaited(self), LOOK_UP_AFTER)?;
-            reception.let_in(self)?;
+            wait(&mut reception.awaited(), LOOK_UP_AFTER)?;
+            reception.let_in()?;
             reception.hear_guests()?;
             if let Some(met) = reception.hear_attempts()? {
                 return Ok(met);
@@ -99,18 +105,19 @@ impl Listener {
 
 impl Reception<'_> {
     /// All from whom something may come.
-    fn awaited<'a>(&'a self, listener: &'a Listener) -> Vec<PollFd<'a>> {
+    fn awaited(&self) -> Vec<PollFd<'_>> {
         let guests = self.guests.iter().map(|guest| &guest.channel);
         let attempts = self.attempts.iter().map(|attempt| &attempt.link);
         let leaving = self.leaving.iter().map(|(leaving, _)| leaving.channel());
         let channels = guests.chain(attempts).chain(leaving);
         let channels = channels.map(|channel| PollFd::new(channel, channel.awaited()));
-        channels.chain([PollFd::new(listener, PollFlags::IN)]).collect()
+        channels.chain([PollFd::new(self.listener, PollFlags::IN)]).collect()
     }
 
     /// Lets in who has come; for want of room, those who have been there for longest have to go.
-    fn let_in(&mut self, listener: &Listener) -> Result<(), PeerError> {
-        while let Some((channel, from)) = listener.next()? {
+    fn let_in(&mut self) -> Result<(), PeerError> {
+        while let Some((socket, from)) = self.listener.next()? {
+            let channel = Channel::listening(socket, self.keys)?;
             self.guests.push(Guest { channel, from, since: Instant::now(), hello: Incoming::default() });
             if self.guests.len() > AT_ONCE_MAX {
                 let oldest = self.guests.remove(0);

@@ -1,12 +1,19 @@
 //! How sides meet, and who does not.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod descriptors;
+mod keys;
 mod meeting;
+mod strangers;
+mod tunnel;
 
-use super::Address;
+use super::tls::Configs;
+use super::{Address, Keys, make_keys};
+use colo_protocol::NodeName;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 /// What a stranger has in hand.
@@ -28,4 +35,21 @@ fn eventually(is_so: impl Fn() -> bool) {
         assert!(Instant::now() < until, "it is not so after 20 s");
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// The keys of a pair, the primary's first.
+fn keys() -> [Keys; 2] {
+    static KEYS: LazyLock<[Keys; 2]> = LazyLock::new(|| {
+        let directory = tempfile::tempdir().unwrap();
+        make_keys(directory.path()).unwrap();
+        NodeName::ALL.map(|side| Keys::load(directory.path(), side).unwrap())
+    });
+    KEYS.clone()
+}
+
+/// How the sides of a pair speak with each other, the primary first.
+fn configs() -> [Configs; 2] {
+    let [primary, secondary] = keys();
+    [(primary, NodeName::Primary), (secondary, NodeName::Secondary)]
+        .map(|(keys, side)| keys.configs(side).unwrap().clone())
 }
