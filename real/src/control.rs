@@ -117,6 +117,12 @@ pub(crate) enum ToNode {
     Uncompared,
     /// A checkpoint is wanted now.
     CheckpointNow,
+    /// From now on so many milliseconds are between two checkpoints; not only behind the delay that is running. Both nodes are
+    /// told, a secondary before its primary: as long a silence it has to bear.
+    SetDelay {
+        /// The new delay.
+        ms: u32,
+    },
     /// To a survivor: at the other end of the link that is handed over with this there is a replacement.
     Protect {
         /// Which pair of the service they become.

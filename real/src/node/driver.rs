@@ -374,6 +374,7 @@ impl Driver {
             ToNode::Diverge => self.vcpu.diverge(),
             ToNode::Uncompared => self.marks_next_write = true,
             ToNode::CheckpointNow => self.give(Input::CheckpointDue, control)?,
+            ToNode::SetDelay { ms } => self.set_delay(ms, control)?,
             ToNode::Protect { pair, plan } => {
                 let connections = control.take_connections(&self.config)?;
                 self.introduce(connections, (pair, *plan), control)?;
@@ -383,6 +384,19 @@ impl Driver {
             other @ (ToNode::Start(_) | ToNode::Tick) => {
                 return Err(NodeError::Internal(format!("{other:?} to a node of a pair")));
             }
+        }
+        Ok(())
+    }
+
+    /// Another time between two checkpoints: the rules have it from now on, and the core says whether one is due with that. The
+    /// timer that was armed before is none any more; patience with a peer that may now be silent for longer, or less, begins
+    /// anew.
+    fn set_delay(&mut self, ms: u32, control: &mut Control) -> Result<(), NodeError> {
+        self.config.rules.checkpoint_delay_ms = ms;
+        self.silence.delay_is(Duration::from_millis(ms.into()), Instant::now());
+        if let Some(input) = self.node.machine().told_of_new_delay() {
+            self.timer = None;
+            self.give(input, control)?;
         }
         Ok(())
     }

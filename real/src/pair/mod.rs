@@ -5,6 +5,8 @@
 
 mod alone;
 mod clients;
+#[cfg(test)]
+mod delay_tests;
 mod demand;
 mod disks;
 mod failover_times;
