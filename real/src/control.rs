@@ -4,7 +4,7 @@
 
 use crate::disk::{DiskConfig, DiskFigures};
 use crate::handing::write_with;
-use crate::vm::{BLOB_BYTES_MAX, Workload};
+use crate::vm::{BLOB_BYTES_MAX, Button, Workload};
 use colo_protocol::wire::{Config, Direction};
 use colo_protocol::{NodeName, Rules};
 use colo_trace::{FaultAction, Gate, Plan, PlanCursor, Point, Record};
@@ -130,6 +130,8 @@ pub(crate) enum ToNode {
         /// What is to go wrong in it.
         plan: Box<Plan>,
     },
+    /// Somebody presses a button of the machine; answered with [`FromNode::Pressed`].
+    Press(Button),
     /// Go on from the point at which the node waits.
     GoOn,
     /// The arbiter's answer to [`FromNode::AskArbiter`]: whether the node has the right to serve alone.
@@ -167,6 +169,12 @@ pub(crate) enum FromNode {
     Checkpoint(CheckpointFigures),
     /// What the node's disk has done so far.
     Disk(DiskFigures),
+    /// A button has been pressed; a guest that executes has minded it.
+    Pressed,
+    /// The guest wants to be powered off.
+    WantsOff,
+    /// The machine is off, as its guest wanted: the node has stopped for good.
+    PoweredOff,
     /// The node has been promoted.
     TookOver,
     /// A replacement holds the state of the survivor: checkpoints follow.

@@ -26,7 +26,7 @@ mod image;
 mod layer;
 mod overlay;
 
-pub(crate) use check::{Acknowledged, check_survivor, check_whole};
+pub(crate) use check::{Acknowledged, End, check_survivor, check_whole};
 pub(crate) use connection::{Control, Receiver, Sender};
 pub use device::DiskFigures;
 pub(crate) use device::NodeDisk;

@@ -5,7 +5,9 @@ use super::Pair;
 use super::options::{RunError, RunOptions};
 use super::process::Process;
 use super::violation::RunViolation;
-use crate::disk::{Acknowledged, DiskConfig, DiskFigures, check_survivor, check_whole, has_disk, recover};
+use crate::disk::{
+    Acknowledged, DiskConfig, DiskFigures, End, check_survivor, check_whole, has_disk, recover,
+};
 use colo_protocol::NodeName;
 use std::path::{Path, PathBuf};
 
@@ -61,11 +63,16 @@ impl Disks {
         check_whole(&blocks).map(drop).map_err(|problem| RunViolation::Disk { node, problem })
     }
 
-    /// Whether the disk of the node that served last is what the clients were told; every one of them was answered.
-    pub(super) fn survivor(&self, node: NodeName, acknowledged: &Acknowledged) -> Result<(), RunViolation> {
+    /// Whether the disk of the node that served last is what the clients were told.
+    pub(super) fn survivor(
+        &self,
+        node: NodeName,
+        acknowledged: &Acknowledged,
+        end: End,
+    ) -> Result<(), RunViolation> {
         let blocks = recover(&self.directory, node).map_err(|error| error.to_string());
         blocks
-            .and_then(|blocks| check_survivor(&blocks, acknowledged))
+            .and_then(|blocks| check_survivor(&blocks, acknowledged, end))
             .map_err(|problem| RunViolation::Disk { node, problem })
     }
 }
@@ -97,7 +104,14 @@ impl Pair<'_> {
         self.outcome.disk = disks.figures();
         let mut found = NodeName::ALL.into_iter().find_map(|node| disks.whole(node).err());
         if self.outcome.violation.is_none() {
-            found = found.or_else(|| disks.survivor(self.serving, &self.clients.acknowledged).err());
+            let end = if self.has_drained() { End::Drained } else { End::PoweredOff };
+            // Where both are off and neither has taken over, both have all that has left.
+            let one = self.course.took_over == [false; 2];
+            let off = NodeName::ALL.into_iter().filter(|node| one && self.course.power.is_off(*node));
+            let mut last = off.chain([self.serving]);
+            found = found.or_else(|| {
+                last.find_map(|node| disks.survivor(node, &self.clients.acknowledged, end).err())
+            });
         }
         if let Some(violation) = found {
             self.violate(violation);

@@ -99,12 +99,17 @@ impl RunOptions {
 
     /// How long clients may go without any reply: replies leave with a checkpoint, which a delay and stalls hold up.
     pub(super) fn patience(&self) -> Duration {
+        PATIENCE + self.longest_wait()
+    }
+
+    /// How long something may wait for a checkpoint, with all that a plan has to hold it up.
+    pub(super) fn longest_wait(&self) -> Duration {
         let delay = Duration::from_millis(self.rules.rules.checkpoint_delay_ms.into());
         let plans = self.replacements.iter().chain([&self.plan]);
         let stalls =
             plans.flat_map(|plan| &plan.faults).map(|fault| Duration::from_millis(fault.action.lasts_ms()));
         // A checkpoint may have begun just before the reply was ready: it takes the one after it.
-        PATIENCE + 2 * (delay + self.longest_transfer()) + stalls.sum::<Duration>()
+        2 * (delay + self.longest_transfer()) + stalls.sum::<Duration>()
     }
 
     /// How long a slow link takes at most for all of a checkpoint: all of the memory, in each round.
@@ -117,9 +122,9 @@ impl RunOptions {
 
 /// Whether a fault of this kind can be carried out on real machines. A run refuses a plan with any other.
 pub const fn can_strike(kind: FaultKind) -> bool {
-    // No guest resets itself or powers off; damage, clocks and slow disks are for the simulator.
-    use FaultKind::{ClockJump, Corrupt, GuestReset, GuestShutdown, SlowDisk};
-    !matches!(kind, ClockJump | Corrupt | SlowDisk | GuestReset | GuestShutdown)
+    // Damage, clocks and slow disks are for the simulator.
+    use FaultKind::{ClockJump, Corrupt, SlowDisk};
+    !matches!(kind, ClockJump | Corrupt | SlowDisk)
 }
 
 /// What a run came to.
@@ -134,6 +139,8 @@ pub struct RunOutcome {
     pub checkpoints: Vec<CheckpointFigures>,
     /// What the comparison came to, where both VMs execute.
     pub comparison: ComparisonOutcome,
+    /// Which nodes have powered off because their guest wanted to.
+    pub powered_off: [bool; 2],
     /// Promotions.
     pub failovers: u64,
     /// How many times a survivor was protected again.
@@ -164,6 +171,7 @@ impl RunOutcome {
             claimed: true,
             checkpoints: Vec::new(),
             comparison: ComparisonOutcome::NOTHING_YET,
+            powered_off: [false; 2],
             failovers: 0,
             protected_again: 0,
             entries: Vec::new(),
