@@ -180,9 +180,6 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
         rules = NamedRules { name: format!("{name} ({})", mode.name()), rules: usual.in_mode(mode) };
     }
     arguments.work.check(&rules)?;
-    if arguments.reprotect {
-        arguments.work.expect_no_disk_to_replace()?;
-    }
     let options = arguments.options(rules)?;
     kvm_usable().map_err(|error| Failure::Environment(error.to_string()))?;
     if arguments.crash_points.is_some() && !arguments.reprotect {
@@ -400,7 +397,6 @@ fn measure_once(
         RunError::Environment(_) | RunError::Io(_) => {
             Unfinished::Failure(Failure::Environment(format!("the pair could not run: {error}")))
         }
-        RunError::DiskToReplace => Unfinished::Failure(Failure::Input(error.to_string())),
         RunError::Node(..) | RunError::NotReady | RunError::Plan(_) => Unfinished::Wrong(error.to_string()),
     })
 }

@@ -83,9 +83,6 @@ pub fn measure_pair(
     if let Some(kind) = kinds.find(beyond) {
         return Err(RunError::Plan(kind));
     }
-    if has_disk && !options.replacements.is_empty() {
-        return Err(RunError::DiskToReplace);
-    }
     let mut pair = Pair::start(options, directory)?;
     pair.serve(progress)?;
     Ok(pair.finish())

@@ -79,7 +79,7 @@ impl RunOptions {
             plan: self.plan.clone(),
             record: self.record,
             link_rate: self.link_rate,
-            disk: disks.map(Disks::config),
+            disk: disks.map(|disks| disks.config(name)),
             has_peer: false,
             joins: false,
             pair: 0,
@@ -234,11 +234,6 @@ pub enum RunError {
     /// The plan has a fault that no run can carry out.
     #[error("{} cannot be carried out on real machines", .0.name())]
     Plan(FaultKind),
-    /// A survivor that has a disk is to be given a replacement, which would be sent its memory and no blocks.
-    #[error(
-        "a replacement has no copy of a survivor's disk, expected a guest without one, or no replacements"
-    )]
-    DiskToReplace,
     /// The pair did not get ready.
     #[error("the pair did not get ready within {} s", PATIENCE.as_secs())]
     NotReady,
