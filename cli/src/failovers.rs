@@ -281,6 +281,7 @@ impl Row {
                 .fold(ComparisonOutcome::NOTHING_YET, |sum, outcome| sum.and(&outcome.comparison)),
             failovers: all().map(|outcome| outcome.failovers).sum(),
             replies: all().map(|outcome| outcome.replies).sum(),
+            powered_off: [false; 2],
             protected_again: 0,
             entries: Vec::new(),
             takeover_us: all().flat_map(|outcome| outcome.takeover_us.clone()).collect(),

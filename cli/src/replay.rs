@@ -262,7 +262,11 @@ fn on_real(source: Source, Arguments { file, seed, .. }: &Arguments) -> Result<R
         Unfinished::Failure(failure) => failure,
         Unfinished::Wrong(problem) => Failure::Incomplete(format!("{}: {problem}", file.display())),
     })?;
-    let what = |violation: &RunViolation| if violation.is_of_the_disk() { DISK } else { CLIENT_HISTORY };
+    let what = |violation: &RunViolation| match violation {
+        RunViolation::LeftOn { .. } => Liveness::Shutdown.name(),
+        violation if violation.is_of_the_disk() => DISK,
+        _ => CLIENT_HISTORY,
+    };
     let mut broken: Vec<_> =
         outcome.violation.iter().map(|violation| (what(violation), violation.to_string())).collect();
     let mut unfinished = left_over(&outcome.unreached, &outcome.closed);

@@ -185,9 +185,6 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
         rules = NamedRules { name: format!("{name} ({})", mode.name()), rules: usual.in_mode(mode) };
     }
     arguments.work.check(&rules)?;
-    if arguments.reprotect {
-        arguments.work.expect_no_disk_to_replace()?;
-    }
     let name = arguments.side.name()?;
     let options = arguments.options(rules)?;
     if let Some(name) = name {
@@ -411,7 +408,6 @@ fn measure_once(
         RunError::Environment(_) | RunError::Io(_) => {
             Unfinished::Failure(Failure::Environment(format!("the pair could not run: {error}")))
         }
-        RunError::DiskToReplace => Unfinished::Failure(Failure::Input(error.to_string())),
         RunError::Node(..) | RunError::NotReady | RunError::Plan(_) => Unfinished::Wrong(error.to_string()),
     })
 }
@@ -496,6 +492,10 @@ fn summary(
         listed.for_each(|times| out.push_str(&latency::parts(times)));
         out.push_str(&and_more(measured.failovers.len()));
     }
+    let off: Vec<_> = powered_off(outcome).map(NodeName::name).collect();
+    if !off.is_empty() {
+        let _ = writeln!(out, "power off    {}, as the guest wanted", off.join(" and "));
+    }
     out.push_str(&disk_row(options, outcome));
     out.push_str(&reprotect::told(outcome));
     out.push_str(&latency::told(options, measured, outcome.replies));
@@ -508,6 +508,11 @@ fn summary(
         Some(violation) => writeln!(out, "verdict      violated, but not claimed: {violation}"),
     };
     out
+}
+
+/// Which nodes are off because their guest wanted to be.
+fn powered_off(outcome: &RunOutcome) -> impl Iterator<Item = NodeName> {
+    NodeName::ALL.into_iter().filter(|node| outcome.powered_off[*node as usize])
 }
 
 /// What the disks did, if there were any.
@@ -556,6 +561,7 @@ pub(crate) fn document(options: &RunOptions, outcome: &RunOutcome) -> Value {
         "guest_bytes": options.memory_mib << 20,
         "checkpoints": outcome.checkpoints.len(),
         "failovers": outcome.failovers,
+        "powered_off": powered_off(outcome).map(NodeName::name).collect::<Vec<_>>(),
         "takeover_us": outcome.takeover_us,
         "faults_struck": outcome.struck.iter().map(|(point, _)| point.to_string()).collect::<Vec<_>>(),
         "faults_missed": outcome.unreached.len(),

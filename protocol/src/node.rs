@@ -115,6 +115,16 @@ impl Machine {
         }
     }
 
+    /// What it is to be told when the delay between checkpoints is changed, under rules that have the new one: a primary that
+    /// a checkpoint is due (QEMU: `colo_checkpoint_delay_set`), at whose end the timer is armed with the new delay. A
+    /// secondary is told when one comes.
+    pub const fn told_of_new_delay(&self) -> Option<Input> {
+        match self {
+            Self::Primary(_) => Some(Input::CheckpointDue),
+            Self::Secondary(_) => None,
+        }
+    }
+
     /// Requests for a checkpoint that wait until the one under way has ended.
     pub const fn pending_requests(&self) -> u8 {
         match self {

@@ -6,8 +6,8 @@
 //! ```text
 //!   0x0000_1000  page tables        PML4, PDPT, one page directory per GiB; written by the host before start
 //!   0x0000_8000  PARAMETERS         written by the host before start, read once by the guest
-//!   0x0000_9000  HOST_COUNTERS      written by the host: requests put, replies taken, ticks, time, blocks done
-//!   0x0000_A000  GUEST_COUNTERS     written by the guest: requests taken, replies put, when it wants to run, blocks
+//!   0x0000_9000  HOST_COUNTERS      written by the host: requests put, replies taken, ticks, time, blocks done, buttons
+//!   0x0000_A000  GUEST_COUNTERS     written by the guest: requests taken, replies put, when it wants to run, blocks, buttons
 //!   0x0001_0000  REQUEST_RING       RING_SLOTS slots of SLOT_BYTES
 //!   0x0002_0000  REPLY_RING         likewise
 //!   0x0003_0000  BLOCK_RING         BLOCK_SLOTS slots of SLOT_BYTES
@@ -27,6 +27,12 @@
 //! **Disk.** A guest puts block requests into a ring and writes to [`PORT_BLOCKS`]. When that returns all of them are done:
 //! each slot has its status, and what was read is where the guest wanted it. A request that has not been done when the
 //! machine is suspended was not begun, and its slot is in memory.
+//!
+//! **Buttons.** The machine has two, for power and for a reset. They do nothing by themselves: the guest sees that one has been
+//! pressed, comes to the end of what it is doing, and asks the host by a port, as an operating system does. After a wish to be
+//! powered off it goes on until it is. After one to be reset it executes nothing more; a reset puts the program and the
+//! processor where they were at the beginning, empties the ring of requests, and leaves all other memory as it is: a service
+//! finds what it knew, as on a disk.
 
 /// Bytes in a page of guest memory, the unit of dirty tracking.
 pub const PAGE_BYTES: u64 = 4096;
@@ -44,7 +50,11 @@ pub const TICKS_GIVEN: u64 = 0x9010;
 pub const TIME_US: u64 = 0x9018;
 /// Block requests ever done (host).
 pub const BLOCKS_DONE: u64 = 0x9020;
-/// Requests ever taken from the request ring (guest).
+/// How often the button for power has been pressed (host).
+pub const POWER_PRESSED: u64 = 0x9028;
+/// How often the button for a reset has been pressed (host).
+pub const RESET_PRESSED: u64 = 0x9030;
+/// Requests ever taken from the request ring (guest; by the host in a reset, which empties the ring).
 pub const REQUESTS_TAKEN: u64 = 0xA000;
 /// Replies ever put into the reply ring (guest): the offset in the output stream.
 pub const REPLIES_PUT: u64 = 0xA008;
@@ -56,6 +66,10 @@ pub const NEXT_US: u64 = 0xA018;
 pub const BLOCKS_PUT: u64 = 0xA020;
 /// Block requests of which the guest has seen what became (guest): until then it has something to do.
 pub const BLOCKS_SEEN: u64 = 0xA028;
+/// Of the presses of the button for power, how many the guest has minded (guest).
+pub const POWER_MINDED: u64 = 0xA030;
+/// Likewise for a reset.
+pub const RESET_MINDED: u64 = 0xA038;
 /// Address of the request ring.
 pub const REQUEST_RING: u64 = 0x1_0000;
 /// Address of the reply ring.
@@ -96,6 +110,8 @@ pub const PORT_SHUTDOWN: u16 = 0x511;
 pub const PORT_PANIC: u16 = 0x512;
 /// Port of the disk: block requests wait in their ring. The value means nothing.
 pub const PORT_BLOCKS: u16 = 0x513;
+/// Port of a request by the guest to be reset; the host does not let it go on before.
+pub const PORT_RESET: u16 = 0x514;
 /// Doorbell value: all requests are answered and all ticks done.
 pub const DOORBELL_IDLE: u32 = 0;
 /// Doorbell value: the reply ring is full, the host has to take replies first.

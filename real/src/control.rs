@@ -4,7 +4,7 @@
 
 use crate::disk::{DiskConfig, DiskFigures};
 use crate::handing::write_with;
-use crate::vm::{BLOB_BYTES_MAX, Workload};
+use crate::vm::{BLOB_BYTES_MAX, Button, Workload};
 use colo_protocol::wire::{Config, Direction};
 use colo_protocol::{NodeName, Rules};
 use colo_trace::{FaultAction, Gate, Plan, PlanCursor, Point, Record};
@@ -115,15 +115,14 @@ pub(crate) enum ToNode {
     Diverge,
     /// What the guest is next asked to write is answered in a way that the comparison does not know.
     Uncompared,
-    /// delay
-    SetDelay {
-        /// ms
-        delay_ms: u32,
-    },
-    /// off
-    PowerOff,
     /// A checkpoint is wanted now.
     CheckpointNow,
+    /// From now on so many milliseconds are between two checkpoints; not only behind the delay that is running. Both nodes are
+    /// told, a secondary before its primary: as long a silence it has to bear.
+    SetDelay {
+        /// The new delay.
+        ms: u32,
+    },
     /// To a survivor: at the other end of the link that is handed over with this there is a replacement.
     Protect {
         /// Which pair of the service they become.
@@ -133,6 +132,8 @@ pub(crate) enum ToNode {
     },
     /// What has been told before this has been taken in: say so, with this number.
     Say(u64),
+    /// Somebody presses a button of the machine; answered with [`FromNode::Pressed`].
+    Press(Button),
     /// Go on from the point at which the node waits.
     GoOn,
     /// The arbiter's answer to [`FromNode::AskArbiter`]: whether the node has the right to serve alone.
@@ -170,6 +171,12 @@ pub(crate) enum FromNode {
     Checkpoint(CheckpointFigures),
     /// What the node's disk has done so far.
     Disk(DiskFigures),
+    /// A button has been pressed; a guest that executes has minded it.
+    Pressed,
+    /// The guest wants to be powered off.
+    WantsOff,
+    /// The machine is off, as its guest wanted: the node has stopped for good.
+    PoweredOff,
     /// The node has been promoted.
     TookOver,
     /// A replacement holds the state of the survivor: checkpoints follow.

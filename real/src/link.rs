@@ -12,6 +12,7 @@ use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 
 /// What sort of socket the link is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -25,7 +26,7 @@ pub enum LinkKind {
 
 /// One end of the link.
 #[derive(Debug)]
-pub(crate) struct Link(OwnedFd);
+pub(crate) struct Link(Arc<OwnedFd>);
 
 /// A node's ends of all that connects it with its peer.
 #[derive(Debug)]
@@ -97,17 +98,17 @@ impl Link {
 
     fn new(socket: OwnedFd) -> io::Result<Self> {
         fcntl_setfl(&socket, fcntl_getfl(&socket)? | OFlags::NONBLOCK)?;
-        Ok(Self(socket))
+        Ok(Self(Arc::new(socket)))
     }
 
     /// The end that somebody who has made it hands over.
-    pub(crate) const fn handed(socket: OwnedFd) -> Self {
-        Self(socket)
+    pub(crate) fn handed(socket: OwnedFd) -> Self {
+        Self(Arc::new(socket))
     }
 
     /// Another handle on the same socket.
-    pub(crate) fn another(&self) -> io::Result<Self> {
-        self.0.try_clone().map(Self)
+    pub(crate) fn another(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
 
     /// Reads what is there.

@@ -10,9 +10,7 @@
 mod common;
 
 use colo_protocol::{CheckpointNumber, Execution, NodeName, Rules, rules_named};
-use colo_real::{
-    DiskFigures, Divergence, Guest, RunError, RunOptions, RunOutcome, RunViolation, Workload, run_pair,
-};
+use colo_real::{DiskFigures, Divergence, Guest, RunOptions, RunOutcome, RunViolation, Workload};
 use colo_trace::{Fault, FaultAction, Kind, Plan, Point, Record, points_of};
 use common::kvm_or_skip;
 use common::pair::{self, be_a_node_if_asked};
@@ -284,14 +282,40 @@ fn a_secondary_that_executes_goes_on_with_what_it_has_written() {
     );
 }
 
-/// A replacement is sent the memory of a survivor, and nothing of its disk.
+/// A survivor's disk goes to its replacement while its guest writes on, and no moment is like another: whoever dies next, the
+/// survivor has the disk of its memory, and what the dead one has left is of one moment.
 #[test]
-fn a_survivor_that_has_a_disk_is_given_no_replacement() {
-    if !kvm_or_skip("a_survivor_that_has_a_disk_is_given_no_replacement") {
+fn a_replacement_is_given_the_disk_and_takes_over_with_it() {
+    if !kvm_or_skip("a_replacement_is_given_the_disk_and_takes_over_with_it") {
         return;
     }
-    let options = RunOptions { replacements: vec![Plan::default()], ..options(("v12", Rules::V12)) };
-    let directory = tempfile::tempdir().unwrap();
-    let refused = run_pair(&options, directory.path(), &mut |_| {});
-    assert!(matches!(refused, Err(RunError::DiskToReplace)), "{refused:?}");
+    let _one = one_at_a_time();
+    for rules in [("v12", Rules::V12), ("remus", Rules::REMUS), ("strict", Rules::STRICT)] {
+        let name = rules.0;
+        let mut usual = options(rules);
+        // So many that they are not all copied while the guest stands still.
+        usual.workload.disk_blocks = 64;
+        for first in NodeName::ALL {
+            let crash = |node: NodeName, at: &str| {
+                let at = format!("{node} {at}").parse().unwrap();
+                Plan::new(vec![Fault { at, action: FaultAction::Crash { node } }])
+            };
+            let points = |node: NodeName| match node {
+                NodeName::Primary => "checkpoint 2 after effect vmstate-size",
+                NodeName::Secondary => "checkpoint 2 after effect vmstate-received",
+            };
+            let order = [first, first.peer(), NodeName::Primary, NodeName::Secondary];
+            let mut plans = order.map(|node| crash(node, points(node))).into_iter();
+            let options = RunOptions {
+                plan: plans.next().unwrap(),
+                replacements: plans.chain([Plan::default()]).collect(),
+                ..usual.clone()
+            };
+            let outcome = run(&options);
+            let told = format!("{name}, the {first} first");
+            assert_eq!((&outcome.violation, &outcome.unreached[..]), (&None, &[][..]), "{told}");
+            assert_eq!((outcome.failovers, outcome.protected_again), (4, 4), "{told}");
+            assert!(outcome.disk.reads > 0 && outcome.disk.writes > 0, "{told}");
+        }
+    }
 }

@@ -125,6 +125,7 @@ fn outcome(machine: &mut Machine) -> Outcome {
             Exit::Doorbell(Doorbell::Idle | Doorbell::ReplyRingFull) | Exit::Kicked => {}
             Exit::Blocks => return Outcome::Fails("it asks for blocks of a disk".to_owned()),
             Exit::Shutdown => return Outcome::ShutsDown,
+            Exit::Reset => panic!("no misdeed asks for a reset"),
             Exit::Failed(failure) => return Outcome::Fails(failure.to_string()),
         }
         machine.pass_time(Duration::from_millis(5)).unwrap();
@@ -224,7 +225,6 @@ fn a_pair_whose_guest_fails_ends_and_says_why() {
             "the primary failed: the guest did what it never does: output of [1, 0, 0, 0] to port 0x999",
         ),
         (Misdeed::Panics, "the primary failed: the guest panicked at line 4294967295"),
-        (Misdeed::ShutsDown, "the primary failed: the guest has shut down"),
         (
             Misdeed::WritesBeyondMemory,
             "the primary failed: the guest faulted: a write at 0x1000000, where no memory is",
@@ -242,6 +242,16 @@ fn a_pair_whose_guest_fails_ends_and_says_why() {
         assert!(matches!(error, RunError::Node(NodeName::Primary, _)), "{misdeed:?}: {error}");
         assert!(error.to_string().starts_with(text), "{misdeed:?}: {error}");
     }
+}
+
+/// A guest that asks to be off whenever it is let is off as if it had asked once, and so is its secondary.
+#[test]
+fn a_pair_whose_guest_asks_to_be_off_without_end_is_off() {
+    if !kvm_or_skip("a_pair_whose_guest_asks_to_be_off_without_end_is_off") {
+        return;
+    }
+    let (outcome, _) = run(Misdeed::ShutsDown, 20).unwrap();
+    assert_eq!((&outcome.violation, outcome.failovers, outcome.powered_off), (&None, 0, [true; 2]));
 }
 
 /// A guest that claims output that its node has not seen: the secondary refuses the state, and the primary serves alone.

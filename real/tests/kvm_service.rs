@@ -5,9 +5,9 @@
 
 mod common;
 
-use colo_real::abi::{self, Reply};
-use colo_real::vm::{Doorbell, Exit};
-use common::{ask, kvm_or_skip, request, service, settle_all};
+use colo_real::abi::{self, Parameters, Reply};
+use colo_real::vm::{Button, Doorbell, Exit, Guest};
+use common::{ask, bare, kvm_or_skip, request, service, settle_all};
 
 #[test]
 fn the_guest_answers() {
@@ -167,4 +167,33 @@ fn the_guest_can_ask_to_be_shut_down() {
     let mut replies = Vec::new();
     assert_eq!(machine.take_replies(&mut replies).unwrap(), 1);
     assert_eq!(replies[0].status, abi::STATUS_OK);
+}
+
+/// A button does nothing by itself, and a reset nothing to what the service knows.
+#[test]
+fn a_guest_that_is_reset_knows_what_it_knew_and_loses_what_it_had_not_taken() {
+    if !kvm_or_skip("a_guest_that_is_reset_knows_what_it_knew_and_loses_what_it_had_not_taken") {
+        return;
+    }
+    for guest in [Guest::Kv, Guest::Clock, Guest::Dirtier, Guest::Mixed] {
+        let mut machine = bare();
+        machine.boot(guest.image(), &Parameters::default()).unwrap();
+        ask(&mut machine, request(1, 1, abi::OP_PUT, 5, 77));
+        let said = machine.output_end().unwrap();
+        assert!(guest != Guest::Kv || !machine.has_work().unwrap());
+        machine.press(Button::Reset).unwrap();
+        assert!(machine.has_work().unwrap(), "{guest:?}");
+        assert_eq!(machine.run().unwrap(), Exit::Reset, "{guest:?}");
+        machine.put_request(&request(2, 1, abi::OP_PUT, 5, 78)).unwrap();
+        machine.reset(guest.image(), &Parameters::default()).unwrap();
+        let again = ask(&mut machine, request(1, 1, abi::OP_PUT, 5, 77));
+        assert_eq!((again.len(), again[0].serial), (1, 1), "{guest:?}: a retry");
+        let next = ask(&mut machine, request(3, 1, abi::OP_GET, 5, 0));
+        assert_eq!((next[0].serial, next[0].value), (2, 77), "{guest:?}: client 2 has to ask again");
+        assert_eq!(machine.output_end().unwrap(), said + 2, "{guest:?}");
+        machine.press(Button::Power).unwrap();
+        assert_eq!(machine.run().unwrap(), Exit::Shutdown, "{guest:?}");
+        settle_all(&mut machine);
+        assert_eq!(ask(&mut machine, request(4, 1, abi::OP_GET, 5, 0))[0].value, 77, "{guest:?}: it goes on");
+    }
 }

@@ -216,17 +216,6 @@ impl Work {
         self.guest == GuestName::Journal
     }
 
-    /// A replacement is sent a survivor's memory, and no blocks: whose guest has a disk cannot be given one.
-    pub(super) fn expect_no_disk_to_replace(&self) -> Result<(), Failure> {
-        if !self.has_disk() {
-            return Ok(());
-        }
-        Err(Failure::Input(
-            "--reprotect: a replacement has no copy of a survivor's disk, expected a guest without one, such as --guest kv"
-                .to_owned(),
-        ))
-    }
-
     /// That a plan speaks of disks only where there are some.
     pub(super) fn expect_disk_for(&self, plan: &Plan, file: &Path) -> Result<(), Failure> {
         let speaks_of_disks = plan.faults.iter().any(|fault| fault.action.kind() == FaultKind::FailDisk);

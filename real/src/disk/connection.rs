@@ -65,7 +65,7 @@ impl Control {
     fn new(connection: &Link, link: &Link) -> io::Result<Self> {
         let changed = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
         let state = Mutex::default();
-        let (connection, link) = (connection.another()?, link.another()?);
+        let (connection, link) = (connection.another(), link.another());
         Ok(Self { shared: Arc::new(Shared { state, changed, connection, link }) })
     }
 

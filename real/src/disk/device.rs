@@ -2,6 +2,7 @@
 //! of the connection meet here.
 
 use super::connection::Sender;
+use super::copy::Copy;
 use super::frame::Request;
 use super::image::{Fault, Image};
 use super::overlay::{Overlay, create_image};
@@ -11,7 +12,11 @@ use colo_protocol::{CheckpointNumber, Effect, NodeName};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// After how long a block is read again that could not be read to be copied.
+const READS_AGAIN_AFTER: Duration = Duration::from_millis(1);
 
 /// What a node's disk has done.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -49,10 +54,12 @@ enum View {
 }
 
 /// What replication is at.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug)]
 enum Stage {
     /// It has not started.
     Waits,
+    /// A survivor's: a replacement is being given what is there.
+    Copies(Copy),
     /// The primary's writes go to the secondary.
     Replicates,
     /// The node goes on without its peer.
@@ -72,6 +79,8 @@ struct Store {
 #[derive(Debug)]
 pub(crate) struct NodeDisk {
     store: Mutex<Store>,
+    /// There is something to copy.
+    copies: Condvar,
     /// The primary's end of the connection. Whoever holds this may wait for the peer; nobody who does holds the store.
     sender: Mutex<Option<Sender>>,
     /// The first checkpoint that will cover what the VM writes now.
@@ -99,6 +108,7 @@ impl NodeDisk {
         };
         Ok(Self {
             store: Mutex::new(Store { image, view, stage: Stage::Waits, missed: None }),
+            copies: Condvar::new(),
             sender: Mutex::new(sender),
             epoch: AtomicU64::new(CheckpointNumber::default().next().0),
             fault,
@@ -112,6 +122,50 @@ impl NodeDisk {
     /// A checkpoint has been captured, while the VM stands still: what it writes from here on is not in it.
     pub(crate) fn captured(&self, checkpoint: CheckpointNumber) {
         self.epoch.store(checkpoint.next().0, Ordering::SeqCst);
+    }
+
+    /// There is a replacement at the other end of this: it is to have all that is there. Another one's end is closed already.
+    pub(crate) fn begin_to_copy(&self, sender: Sender) {
+        *lock(&self.sender) = Some(sender);
+        let store = &mut *lock(&self.store);
+        store.stage = Stage::Copies(Copy::of(store.image.blocks()));
+        self.copies.notify_all();
+    }
+
+    /// The replacement is lost, before it could be one.
+    pub(crate) fn copy_no_more(&self) {
+        let store = &mut *lock(&self.store);
+        if matches!(store.stage, Stage::Copies(_)) {
+            store.stage = Stage::Over;
+        }
+    }
+
+    /// How many blocks a replacement has yet to be given.
+    pub(crate) fn left_to_copy(&self) -> usize {
+        match &lock(&self.store).stage {
+            Stage::Copies(copy) => copy.left(),
+            Stage::Waits | Stage::Replicates | Stage::Over => 0,
+        }
+    }
+
+    /// Waits until there is a block to be copied, and copies it.
+    pub(super) fn copy_one(&self) {
+        let mut store = lock(&self.store);
+        let mut content = [0; size_of::<Block>()];
+        let block = loop {
+            match store.take_to_copy(&mut content) {
+                Some(block) => break block,
+                None => store = self.copies.wait(store).unwrap_or_else(PoisonError::into_inner),
+            }
+        };
+        drop(store);
+        match block {
+            Some(block) => self.ask(Request::Copy { block, content: &content }),
+            None => std::thread::sleep(READS_AGAIN_AFTER),
+        }
+        if let Stage::Copies(copy) = &mut lock(&self.store).stage {
+            copy.arrived();
+        }
     }
 
     /// The next thing that is asked of the files fails.
@@ -154,9 +208,13 @@ impl NodeDisk {
 
     /// What the VM has asked for is asked of the secondary as well, if there is one.
     fn replicate(&self, request: Request<'_>) {
-        if lock(&self.store).stage != Stage::Replicates {
-            return;
+        if matches!(lock(&self.store).stage, Stage::Replicates) {
+            self.ask(request);
         }
+    }
+
+    /// Asks the peer, and waits for the answer.
+    fn ask(&self, request: Request<'_>) {
         if let Some(sender) = &mut *lock(&self.sender) {
             let bytes = sender.ask(request);
             self.replicated_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -171,6 +229,18 @@ impl NodeDisk {
 }
 
 impl Store {
+    /// Whether there is something to be copied: a block, with what it holds, unless it cannot be read now and has its turn
+    /// again.
+    fn take_to_copy(&mut self, content: &mut Block) -> Option<Option<u64>> {
+        let Self { image, stage: Stage::Copies(copy), .. } = self else { return None };
+        let block = copy.take()?;
+        if image.read(block, content).is_ok() {
+            return Some(Some(block));
+        }
+        copy.is_stale(block);
+        Some(None)
+    }
+
     fn perform(&mut self, effect: Effect) -> io::Result<()> {
         let Self { image, view, stage, missed } = self;
         match (effect, &mut *view) {
@@ -193,6 +263,7 @@ impl Store {
     fn receive(&mut self, request: Request<'_>) -> io::Result<()> {
         let Self { image, view, stage, .. } = self;
         match (view, &stage, request) {
+            (View::Held(_), Stage::Waits, Request::Copy { block, content }) => image.write(block, content),
             (View::Held(overlay), Stage::Replicates, Request::Write { epoch, block, content }) => {
                 overlay.receive(image, epoch, block, content)
             }
@@ -221,7 +292,11 @@ impl BlockDevice for NodeDisk {
 
     fn write(&self, block: u64, content: &Block) -> io::Result<()> {
         let written = {
-            let Store { image, view, .. } = &mut *lock(&self.store);
+            let Store { image, view, stage, .. } = &mut *lock(&self.store);
+            if let Stage::Copies(copy) = stage {
+                copy.is_stale(block);
+                self.copies.notify_all();
+            }
             match view {
                 View::Whole => image.write(block, content),
                 View::Held(overlay) => overlay.write(image, block, content),

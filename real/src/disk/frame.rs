@@ -4,17 +4,21 @@
 //!   request   0  4  magic "COLW"            answer   0  4  magic "COLA"
 //!             4  4  CRC-32 of what follows           4  4  CRC-32 of what follows
 //!             8  8  sequence, from 1                 8  8  sequence
-//!            16  8  epoch; 0: a flush               16  8  0: done; 1: it could not be done
+//!            16  8  epoch; 0: a flush;              16  8  0: done; 1: it could not be done
+//!                   2^64 - 1: a copy
 //!            24  8  block
-//!            32  …  of a write: its content
+//!            32  …  of a write or a copy: the content
 //! ```
 //!
-//! There is no length in them: a flush has none and a write has one block, so nothing that a peer announces is allocated.
+//! There is no length in them: a flush has none, a write and a copy have one block, so nothing that a peer announces is allocated.
 
 use super::Block;
 
 const REQUEST: [u8; 4] = *b"COLW";
 const ANSWER: [u8; 4] = *b"COLA";
+/// In the place of an epoch: what the block holds is as old as the disk.
+const COPY: u64 = u64::MAX;
+
 /// Bytes of a request before a write's content.
 const HEAD: usize = 32;
 /// Bytes of the longest request.
@@ -34,6 +38,13 @@ pub(super) enum Request<'a> {
         /// What it holds from now on.
         content: &'a Block,
     },
+    /// To have this before replication starts: it is of no checkpoint.
+    Copy {
+        /// Which block.
+        block: u64,
+        /// What it holds.
+        content: &'a Block,
+    },
     /// To have on storage what was written before.
     Flush,
 }
@@ -45,10 +56,11 @@ pub(super) fn encode(sequence: u64, request: Request<'_>) -> Vec<u8> {
     bytes.extend_from_slice(&[0; 4]);
     let (epoch, block) = match request {
         Request::Write { epoch, block, .. } => (epoch, block),
+        Request::Copy { block, .. } => (COPY, block),
         Request::Flush => (0, 0),
     };
     bytes.extend([sequence, epoch, block].into_iter().flat_map(u64::to_le_bytes));
-    if let Request::Write { content, .. } = request {
+    if let Request::Write { content, .. } | Request::Copy { content, .. } = request {
         bytes.extend_from_slice(content);
     }
     seal(&mut bytes);
@@ -68,7 +80,11 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Option<(u64, Request<'_>, usize)>, 
     let Some(whole) = bytes.first_chunk::<REQUEST_MAX>() else { return Ok(None) };
     expect_checksum(whole)?;
     let content = whole.last_chunk().ok_or("a write without content")?;
-    Ok(Some((sequence, Request::Write { epoch, block, content }, REQUEST_MAX)))
+    let request = match epoch {
+        COPY => Request::Copy { block, content },
+        _ => Request::Write { epoch, block, content },
+    };
+    Ok(Some((sequence, request, REQUEST_MAX)))
 }
 
 /// The bytes of an answer.
@@ -126,7 +142,12 @@ mod tests {
     #[test]
     fn a_request_reads_as_it_is_written_when_all_of_it_is_there() {
         let content = [7; 4096];
-        for request in [Request::Flush, Request::Write { epoch: 3, block: 9, content: &content }] {
+        let requests = [
+            Request::Flush,
+            Request::Write { epoch: 3, block: 9, content: &content },
+            Request::Copy { block: 9, content: &content },
+        ];
+        for request in requests {
             let bytes = encode(5, request);
             for come in 0..bytes.len() {
                 assert_eq!(decode(&bytes[..come]).unwrap(), None, "{come} bytes");

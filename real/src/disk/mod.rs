@@ -7,7 +7,8 @@
 //!     |     `-- layer    the old contents of one epoch, in a file of checksummed records
 //!     |-- image      the image file, and the one place where I/O fails on purpose
 //!     |-- frame      a replicated write as it goes over the connection, and the answer
-//!     `-- connection an end of that connection: the primary's sends and waits, the secondary's is a thread of its own
+//!     |-- connection an end of that connection: the primary's sends and waits, the secondary's is a thread of its own
+//!     `-- copy       a survivor's disk on its way to a replacement, a thread of its own as well
 //!   check        an image after a run, held against what the clients were told
 //! ```
 //!
@@ -20,14 +21,16 @@
 
 mod check;
 mod connection;
+mod copy;
 mod device;
 mod frame;
 mod image;
 mod layer;
 mod overlay;
 
-pub(crate) use check::{Acknowledged, check_survivor, check_whole};
+pub(crate) use check::{Acknowledged, End, check_survivor, check_whole};
 pub(crate) use connection::{Control, Receiver, Sender};
+pub(crate) use copy::start as start_copier;
 pub use device::DiskFigures;
 pub(crate) use device::NodeDisk;
 pub(crate) use overlay::{has_disk, recover};

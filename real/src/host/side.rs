@@ -8,6 +8,7 @@ use crate::node::monotonic_us;
 use crate::pair::disks::Disks;
 use crate::pair::process::{Heard, Process};
 use crate::pair::{RunError, RunOptions};
+use crate::vm::Button;
 use crate::peer::{Address, Keys, Listener, Met, PeerError, Terms, connect};
 use colo_protocol::NodeName;
 use colo_trace::{Header, Record, SCHEMA, Trace, Way};
@@ -427,8 +428,8 @@ impl Side<'_> {
             }
             Some(Command::Failover) => Some(ToNode::LostHeartbeat { planned: false }),
             Some(Command::Checkpoint) => Some(ToNode::CheckpointNow),
-            Some(Command::SetDelay(delay_ms)) => Some(ToNode::SetDelay { delay_ms }),
-            Some(Command::Shutdown) => Some(ToNode::PowerOff),
+            Some(Command::SetDelay(delay_ms)) => Some(ToNode::SetDelay { ms: delay_ms }),
+            Some(Command::Shutdown) => Some(ToNode::Press(Button::Power)),
         };
         let Some(to_node) = to_node else {
             return self.control.tell(connection, &asked.answer(Ok(json!({}))).to_string());

@@ -26,6 +26,10 @@ pub(super) fn run(control: &mut Control, machine: Machine, mut disk: Option<Disk
             carry_out(&command, &vcpu)?;
         }
         vcpu.take_replies(&mut replies).map_err(NodeError::Guest)?;
+        if let Some(wish) = vcpu.take_wish() {
+            // Nobody presses its buttons.
+            return Err(NodeError::Guest(format!("the guest has asked for {wish:?}")));
+        }
         let units: Vec<RawReply> = replies.drain(..).map(raw_reply).collect();
         tell_output(said, &units, control)?;
         said += units.len() as u64;

@@ -6,8 +6,8 @@ use super::vcpu::Device;
 use super::{Control, NodeError};
 use crate::control::{FromNode, NodeConfig};
 pub(super) use crate::disk::Control as Connection;
-use crate::disk::{NodeDisk, Receiver, Sender};
-use crate::link::Connections;
+use crate::disk::{NodeDisk, Receiver, Sender, start_copier};
+use crate::link::{Connections, Link};
 use colo_protocol::{CheckpointNumber, Effect, NodeName, Operation};
 use colo_trace::Kind;
 use std::sync::Arc;
@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 
 /// How often the node looks whether a guest that waits for its disk stands still.
 const LOOKS_EVERY: Duration = Duration::from_millis(1);
+
+/// When no more blocks than these are missing, they may as well be copied while the guest stands still.
+const FEW_BLOCKS: usize = 16;
 
 /// How often the harness is told what the disk has done.
 const TELLS_EVERY: Duration = Duration::from_millis(5);
@@ -48,6 +51,7 @@ pub(super) fn of_pair(
             (files, connection)
         }
     };
+    start_copier(&files);
     Ok(Some(Disk { files, connection: Some(connection), told: None }))
 }
 
@@ -70,6 +74,14 @@ impl Disk {
     /// What is next asked of it fails.
     pub(super) fn fail_next(&self) {
         self.files.fail_next();
+    }
+
+    /// A replacement, at the other end of this, is to have all that is there.
+    fn begin_to_copy(&mut self, replication: Link, link: &Link) -> Result<(), NodeError> {
+        let sender = Sender::new(replication, link).map_err(NodeError::Disk)?;
+        self.connection = Some(sender.control());
+        self.files.begin_to_copy(sender);
+        Ok(())
     }
 
     /// The state of a checkpoint has been captured, and with it begins the next.
@@ -98,12 +110,37 @@ impl Driver {
     /// Whether the suspension in hand waits for what the guest has asked its disk for. Meanwhile the node does whatever else
     /// there is to do: if it closes the link, the wait is over.
     pub(super) fn waits_for_writes(&self, in_hand: InHand) -> bool {
-        in_hand.operation == Operation::SuspendVm && in_hand.halfway && !self.vcpu.stands_still()
+        let suspends = in_hand.operation == Operation::SuspendVm && in_hand.halfway;
+        suspends && (!self.vcpu.stands_still() || self.is_missing_blocks(0))
     }
 
-    /// When to look again whether it does.
+    /// Whether a replacement lacks more blocks of the disk than these.
+    pub(super) fn is_missing_blocks(&self, few: usize) -> bool {
+        self.disk.as_ref().is_some_and(|disk| disk.files.left_to_copy() > few)
+    }
+
+    /// Whether the introduction of a replacement waits for its disk.
+    pub(super) fn waits_for_the_copy(&self) -> bool {
+        self.introduction.is_some() && self.is_missing_blocks(FEW_BLOCKS)
+    }
+
+    /// There is a replacement at the other end of these.
+    pub(super) fn begin_to_copy(&mut self, replication: Option<Link>, link: &Link) -> Result<(), NodeError> {
+        match (&mut self.disk, replication) {
+            (Some(disk), Some(replication)) => disk.begin_to_copy(replication, link),
+            _ => Ok(()),
+        }
+    }
+
+    /// The replacement is lost.
+    pub(super) fn copy_no_more(&self) {
+        self.disk.iter().for_each(|disk| disk.files.copy_no_more());
+    }
+
+    /// When to look again whether it does, or whether a replacement's disk has come far enough.
     pub(super) fn looks_for_suspension_at(&self) -> Option<Instant> {
-        let waits = self.in_hand.is_some_and(|in_hand| self.waits_for_writes(in_hand));
+        let suspends = self.in_hand.is_some_and(|in_hand| self.waits_for_writes(in_hand));
+        let waits = suspends || self.waits_for_the_copy();
         waits.then(|| Instant::now() + LOOKS_EVERY)
     }
 

@@ -16,12 +16,12 @@ use super::ram_cache::RamCache;
 use super::saved::Saved;
 use super::silence::Silence;
 use super::staging::{Limits, RAM_BLOCK, StagedDevices, Staging};
-use super::vcpu::VcpuThread;
+use super::vcpu::{VcpuThread, Wish};
 use super::{Control, NodeError, wait_for};
 use crate::abi::{Reply, Request, Slot};
 use crate::control::{FromNode, NodeConfig, ToNode};
 use crate::link::{Connections, Link};
-use crate::vm::{BLOB_BYTES_MAX, Machine, RunningMemory};
+use crate::vm::{BLOB_BYTES_MAX, Button, Machine, RunningMemory};
 use colo_protocol::wire::{BlockName, DEFAULT_RAM_SECTION_ID, Decoder, Encoder};
 use colo_protocol::{
     Effect, Input, InputKind, Message, Node, NodeName, Operation, OutputBuffer, OutputOffset, ProtocolError,
@@ -38,6 +38,9 @@ const MAX_WITHHELD: usize = 1 << 17;
 
 // What comes before the guest stands still, and the processor, have room beside them.
 const _: () = assert!(2 * MAX_WITHHELD * size_of::<Slot>() < BLOB_BYTES_MAX);
+
+/// How long a guest that executes may take until it minds a button, before the node does something else meanwhile.
+const MINDS_WITHIN: Duration = Duration::from_millis(100);
 
 /// The operation in hand, and how far it has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -374,16 +377,31 @@ impl Driver {
             ToNode::Diverge => self.vcpu.diverge(),
             ToNode::Uncompared => self.marks_next_write = true,
             ToNode::CheckpointNow => self.give(Input::CheckpointDue, control)?,
+            ToNode::SetDelay { ms } => self.set_delay(ms, control)?,
             ToNode::Protect { pair, plan } => {
                 let connections = control.take_connections(&self.config)?;
                 self.introduce(connections, (pair, *plan), control)?;
             }
             ToNode::ArbiterAnswer(granted) => self.arbiter_answered(granted, control)?,
             ToNode::Say(number) => control.tell(&FromNode::Said(number))?,
-            ToNode::GoOn | ToNode::SetDelay { .. } | ToNode::PowerOff => {}
+            ToNode::Press(button) => self.press(button, control)?,
+            ToNode::GoOn => {}
             other @ (ToNode::Start(_) | ToNode::Tick) => {
                 return Err(NodeError::Internal(format!("{other:?} to a node of a pair")));
             }
+        }
+        Ok(())
+    }
+
+    /// Another time between two checkpoints: the rules have it from now on, and the core says whether one is due with that. The
+    /// timer that was armed before is none any more; patience with a peer that may now be silent for longer, or less, begins
+    /// anew.
+    fn set_delay(&mut self, ms: u32, control: &mut Control) -> Result<(), NodeError> {
+        self.config.rules.checkpoint_delay_ms = ms;
+        self.silence.delay_is(Duration::from_millis(ms.into()), Instant::now());
+        if let Some(input) = self.node.machine().told_of_new_delay() {
+            self.timer = None;
+            self.give(input, control)?;
         }
         Ok(())
     }
@@ -394,7 +412,29 @@ impl Driver {
         control.tell(&FromNode::IsDeaf)
     }
 
-    /// What the guest has produced since the last look.
+    /// Somebody presses a button. A guest that executes minds it at once, so that what comes of it comes where a plan has it.
+    fn press(&mut self, button: Button, control: &mut Control) -> Result<(), NodeError> {
+        if self.vcpu.press(button, MINDS_WITHIN) {
+            self.tell_wishes(control)?;
+        }
+        control.tell(&FromNode::Pressed)
+    }
+
+    /// What the guest wants of its machine.
+    fn tell_wishes(&mut self, control: &mut Control) -> Result<(), NodeError> {
+        while let Some(wish) = self.vcpu.take_wish() {
+            match wish {
+                Wish::PowerOff => {
+                    control.tell(&FromNode::WantsOff)?;
+                    self.give(Input::GuestShutdown, control)?;
+                }
+                Wish::Reset => self.give(Input::GuestReset, control)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What the guest has produced since the last look, and what it wants.
     pub(super) fn take_output(&mut self, control: &mut Control) -> Result<(), NodeError> {
         let mut replies = std::mem::take(&mut self.replies);
         self.vcpu.take_replies(&mut replies).map_err(NodeError::Guest)?;
@@ -413,7 +453,7 @@ impl Driver {
         if let Some(comparison) = &mut self.comparison {
             comparison.look();
         }
-        Ok(())
+        self.tell_wishes(control)
     }
 
     /// Whether of what the guest has sent since the last look only the end is told: where each word of it asks for an
@@ -561,6 +601,11 @@ impl Driver {
                 ToNode::GoOn => return Ok(()),
                 // The peer may wait for it at a point of its own.
                 ToNode::Deaf => self.hears_nothing_more(control)?,
+                // Now, before anything else that the plan has here. What is next may not be what it was.
+                ToNode::Press(button) => {
+                    self.press(button, control)?;
+                    self.commands.push_back(ToNode::GoOn);
+                }
                 other => self.commands.push_back(other),
             }
         }

@@ -1,5 +1,6 @@
 //! Carrying effects out: those that are done at once.
 
+use super::disk::Connection;
 use super::driver::{Driver, Times};
 use super::saved::Source;
 use super::{Control, NodeError};
@@ -8,6 +9,9 @@ use crate::control::{CheckpointFigures, FromNode, MAX_UNITS, RawReply};
 use colo_protocol::{Effect, Input, Message, OutputOffset};
 use colo_trace::{Event, Moment, Record};
 use std::time::{Duration, Instant};
+
+/// How long a guest that is powered off may take until its disk has done what it has asked for.
+const OFF_WITHIN: Duration = Duration::from_millis(200);
 
 impl Driver {
     pub(super) fn carry_out(&mut self, control: &mut Control) -> Result<(), NodeError> {
@@ -61,11 +65,9 @@ impl Driver {
             | Effect::CheckpointDisk(_)
             | Effect::CommitDiskEpoch(_)
             | Effect::FailOverDisk => {}
-            Effect::ShutDown => self.halt(control)?,
+            Effect::ShutDown => self.power_off(control)?,
             Effect::BeginFailover => {}
-            Effect::ResetVm => {
-                return Err(NodeError::Internal(format!("{effect}: nobody resets a guest here")));
-            }
+            Effect::ResetVm => self.reset()?,
             Effect::RedirectOutput(up_to) => self.redirect(up_to),
             Effect::ForgetPeerOutput => self.forget_peer_output(),
             Effect::ReleaseUncompared(up_to) => self.release_past(up_to, control)?,
@@ -128,6 +130,26 @@ impl Driver {
             entry.is_over = entry.suspended.is_some();
         }
         Ok(())
+    }
+
+    /// The VM begins anew, with its next instruction.
+    fn reset(&mut self) -> Result<(), NodeError> {
+        let workload = &self.config.workload;
+        let (image, parameters) = (workload.guest.image(), workload.parameters());
+        self.vcpu.while_still(|machine| machine.reset(image, &parameters))?;
+        self.vcpu.begins_anew();
+        Ok(())
+    }
+
+    /// The machine is off. What its guest has asked its disk for is done before, unless a peer that is not there keeps it from
+    /// being done: a machine that is off waits for nobody.
+    fn power_off(&mut self, control: &mut Control) -> Result<(), NodeError> {
+        if !self.vcpu.suspend_within(OFF_WITHIN) {
+            self.on_connection(Connection::close);
+        }
+        self.vcpu.suspend();
+        self.timer = None;
+        control.tell(&FromNode::PoweredOff)
     }
 
     /// The VM stands still, and nothing lets it run again.

@@ -1,6 +1,7 @@
 //! How a survivor comes by a new secondary: it sends all of its memory to a replacement, in rounds, while its guest goes on
 //! and its output leaves. When a round has left little, the core is told of the replacement; the rest, captured while the
-//! guest stands still, is the initial state of the new pair.
+//! guest stands still, is the initial state of the new pair. The disk goes by its own connection at the same time; what is left
+//! of it is copied in the stop as well, which does not end before.
 //!
 //! Until then nothing of the protocol has begun, so there is nothing to decide: a link that is lost leaves a survivor that
 //! nobody protects, as before.
@@ -58,7 +59,7 @@ impl Driver {
         pair: (usize, Plan),
         control: &mut Control,
     ) -> Result<(), NodeError> {
-        self.change_links(connections);
+        self.change_links(connections)?;
         self.encode(Message::VmstateSend)?;
         // All pages are in the first round, whatever has been written before.
         self.running.harvest(&mut self.saved.pages)?;
@@ -73,7 +74,10 @@ impl Driver {
     }
 
     /// Nothing is left of what the old link has brought or was to take.
-    fn change_links(&mut self, Connections { link, comparison, .. }: Connections) {
+    fn change_links(
+        &mut self,
+        Connections { link, comparison, replication }: Connections,
+    ) -> Result<(), NodeError> {
         let now = Instant::now();
         self.disconnect();
         self.inbound.clear();
@@ -85,11 +89,13 @@ impl Driver {
         self.end =
             LinkEnd { pace: self.config.link_rate.map(|rate| Pace::new(rate, now)), ..LinkEnd::default() };
         self.silence.heard(now);
+        self.begin_to_copy(replication, &link)?;
         self.link = Some(link);
         // Who has been a secondary is none any more: its guest has the only memory.
         self.cache = None;
         self.comparison = comparison.map(|link| Comparison::over(Mirror::new(link)));
         (self.marks_next_write, self.marked) = (false, None);
+        Ok(())
     }
 
     fn begin_round_of_introduction(&mut self) {
@@ -102,7 +108,7 @@ impl Driver {
 
     /// Whether all that there was to send has been sent, and the introduction can go on.
     pub(super) fn introduction_is_due(&self) -> bool {
-        let sent = self.outgoing.is_empty() && !self.saved.has_more();
+        let sent = self.outgoing.is_empty() && !self.saved.has_more() && !self.waits_for_the_copy();
         sent && self.introduction.as_ref().is_some_and(|it| !it.is_last || self.node.can_be_protected())
     }
 

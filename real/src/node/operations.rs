@@ -81,7 +81,7 @@ impl Driver {
     pub(super) fn advance(&mut self, in_hand: InHand, control: &mut Control) -> Result<(), NodeError> {
         match in_hand.operation {
             Operation::SuspendVm => {
-                if !self.vcpu.suspend_within(SUSPENDS_WITHIN) {
+                if !self.vcpu.suspend_within(SUSPENDS_WITHIN) || self.is_missing_blocks(0) {
                     self.in_hand = Some(InHand { halfway: true, ..in_hand });
                     return Ok(());
                 }

@@ -26,6 +26,16 @@ impl Silence {
         Self { patience, deadline: patience.map(|patience| now + patience) }
     }
 
+    /// The peer may be silent for another time between two checkpoints from now on. Who has lost the link has nothing to be
+    /// patient for.
+    pub(super) fn delay_is(&mut self, checkpoint_delay: Duration, now: Instant) {
+        let linked = self.deadline.is_some_and(|deadline| deadline > now + PATIENCE_WITHOUT_LINK);
+        self.patience = self.patience.map(|_| PATIENCE_WITH_PEER + checkpoint_delay);
+        if linked {
+            self.heard(now);
+        }
+    }
+
     /// The peer has shown that it is there.
     pub(super) fn heard(&mut self, now: Instant) {
         self.deadline = self.patience.map(|patience| now + patience);
@@ -64,6 +74,21 @@ mod tests {
         silence.heard(late);
         assert!(!silence.has_lasted(late + PATIENCE_WITH_PEER));
         assert!(silence.has_lasted(late + PATIENCE_WITH_PEER + DELAY));
+    }
+
+    #[test]
+    fn patience_follows_the_delay_at_once() {
+        let start = Instant::now();
+        let mut silence = Silence::new(Some(DELAY), start);
+        silence.delay_is(DELAY * 100, start);
+        assert!(!silence.has_lasted(start + PATIENCE_WITH_PEER + DELAY * 99));
+        silence.delay_is(DELAY, start);
+        assert!(silence.has_lasted(start + PATIENCE_WITH_PEER + DELAY));
+        silence.delay_is(DELAY * 100, start);
+        assert_eq!(silence.deadline(), None, "a silence is noticed once");
+        let mut nobody_asks = Silence::new(None, start);
+        nobody_asks.delay_is(DELAY, start);
+        assert_eq!(nobody_asks.deadline(), None);
     }
 
     #[test]

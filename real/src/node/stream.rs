@@ -142,6 +142,7 @@ impl Driver {
         self.disconnect();
         self.entry = None;
         if self.introduction.take().is_some() {
+            self.copy_no_more();
             return control.tell(&FromNode::LostReplacement);
         }
         self.give(Input::LinkDown, control)

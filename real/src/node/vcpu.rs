@@ -7,9 +7,10 @@
 use super::divergence::OwnWay;
 use super::inbox::Inbox;
 use crate::abi::{Reply, Request};
-use crate::vm::{BlockDevice, Exit, Kicker, Machine};
+use crate::vm::{BlockDevice, Button, Exit, Kicker, Machine};
 use crate::{Error, Result};
 use rustix::event::{EventfdFlags, eventfd};
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -37,6 +38,15 @@ struct Shared {
     event: OwnedFd,
 }
 
+/// What a guest wants of its machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Wish {
+    /// To be powered off; it goes on until it is.
+    PowerOff,
+    /// To begin anew; it executes nothing until it does.
+    Reset,
+}
+
 /// What the node wants, and what the thread reports.
 #[derive(Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, and all combinations occur")]
@@ -51,6 +61,12 @@ struct Switch {
     inbox: Inbox,
     own_way: OwnWay,
     replies: Vec<Reply>,
+    /// Buttons that have been pressed, and that the machine has not been told of.
+    pressed: VecDeque<Button>,
+    /// What the guest wants, and the node has not taken up.
+    wishes: VecDeque<Wish>,
+    /// The guest has asked for a reset, and gets nothing to execute before it.
+    awaits_reset: bool,
     failure: Option<String>,
 }
 
@@ -58,6 +74,19 @@ impl Switch {
     /// Whether the guest has to wait until its replies are taken.
     const fn is_full(&self) -> bool {
         self.replies.len() >= MAX_WAITING_REPLIES
+    }
+
+    /// Whether the guest may execute.
+    const fn lets_it_run(&self) -> bool {
+        self.run && !self.quit && !self.awaits_reset
+    }
+
+    /// Another wish; one that is not taken up is not made more often by being repeated.
+    fn wish(&mut self, wish: Wish) {
+        if self.wishes.back() != Some(&wish) {
+            self.wishes.push_back(wish);
+        }
+        self.awaits_reset = wish == Wish::Reset;
     }
 }
 
@@ -190,7 +219,35 @@ impl VcpuThread {
 
     /// A load has put another guest in the place of the one before: it is given this request next.
     pub(super) fn go_on_at(&self, number: u64) {
-        lock(&self.shared.switch).inbox.go_on_at(number);
+        let mut switch = lock(&self.shared.switch);
+        switch.inbox.go_on_at(number);
+        switch.wishes.clear();
+        switch.awaits_reset = false;
+    }
+
+    /// Presses a button of the machine; whether the guest has said within this time what it wants. One that stands still does
+    /// when it goes on.
+    pub(super) fn press(&self, button: Button, within: Duration) -> bool {
+        let mut switch = lock(&self.shared.switch);
+        switch.pressed.push_back(button);
+        switch.due = true;
+        self.shared.changed.notify_all();
+        let waits = |switch: &mut Switch| switch.lets_it_run() && switch.wishes.is_empty();
+        let waited = self.shared.changed.wait_timeout_while(switch, within, waits);
+        let (switch, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        !switch.wishes.is_empty()
+    }
+
+    /// What the guest wants of its machine, if there is something that has not been taken up.
+    pub(super) fn take_wish(&self) -> Option<Wish> {
+        lock(&self.shared.switch).wishes.pop_front()
+    }
+
+    /// The machine has been reset: its guest executes, if it may.
+    pub(super) fn begins_anew(&self) {
+        let mut switch = lock(&self.shared.switch);
+        (switch.awaits_reset, switch.due) = (false, true);
+        self.shared.changed.notify_all();
     }
 
     /// There is no other guest from whose way this one could differ, and nobody who goes back to what it has had.
@@ -259,7 +316,7 @@ impl Shared {
     fn wait_for_work(&self) -> bool {
         let mut switch = lock(&self.switch);
         loop {
-            switch.stands_still = switch.quit || !switch.run || !switch.due;
+            switch.stands_still = !switch.lets_it_run() || !switch.due;
             if !switch.stands_still {
                 switch.went_on.get_or_insert_with(Instant::now);
                 return true;
@@ -285,7 +342,8 @@ impl Shared {
                 Exit::Doorbell(_) | Exit::Kicked => {
                     self.hand_over(machine).map_err(|error| error.to_string())?;
                 }
-                Exit::Shutdown => return Err("the guest has shut down".to_owned()),
+                Exit::Shutdown => self.wish(machine, Wish::PowerOff).map_err(|error| error.to_string())?,
+                Exit::Reset => self.wish(machine, Wish::Reset).map_err(|error| error.to_string())?,
                 Exit::Failed(failure) => return Err(failure.to_string()),
             }
         }
@@ -299,10 +357,13 @@ impl Shared {
     fn supply(&self, machine: &mut Machine, clock: &mut GuestClock) -> Result<bool> {
         let mut switch = lock(&self.switch);
         loop {
-            if !switch.run || switch.quit {
+            if !switch.lets_it_run() {
                 return Ok(false);
             }
             switch.due = false;
+            while let Some(button) = switch.pressed.pop_front() {
+                machine.press(button)?;
+            }
             if switch.is_full() {
                 switch = self.changed.wait(switch).unwrap_or_else(PoisonError::into_inner);
                 continue;
@@ -321,6 +382,15 @@ impl Shared {
             let Some(wakes_in) = machine.wakes_in()? else { return Ok(false) };
             switch = self.changed.wait_timeout(switch, wakes_in).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// The node is told what the guest wants, behind what it has sent until then.
+    fn wish(&self, machine: &mut Machine, wish: Wish) -> Result<()> {
+        self.hand_over(machine)?;
+        lock(&self.switch).wish(wish);
+        self.changed.notify_all();
+        self.signal();
+        Ok(())
     }
 
     fn hand_over(&self, machine: &mut Machine) -> Result<()> {

@@ -10,7 +10,7 @@ use super::process::{Heard, Process};
 use super::violation::RunViolation;
 use super::{garbled, until_next};
 use crate::control::{FromNode, ToNode};
-use crate::disk::DiskFigures;
+use crate::disk::{DiskFigures, End};
 use colo_protocol::NodeName;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -28,8 +28,8 @@ pub fn run_alone(options: &RunOptions, directory: &Path) -> Result<(RunOutcome, 
     let mut alone = Alone { options, process, heard, clients: Clients::nobody(), disk };
     let violation = alone.serve()?.or_else(|| alone.clients.judge().err());
     alone.process.kill();
-    let violation =
-        violation.or_else(|| disks?.survivor(NodeName::Primary, &alone.clients.acknowledged).err());
+    let violation = violation
+        .or_else(|| disks?.survivor(NodeName::Primary, &alone.clients.acknowledged, End::Drained).err());
     let (disk, replies) = (alone.disk, alone.clients.seen);
     let outcome = RunOutcome { violation, replies, disk, ..RunOutcome::nothing_yet() };
     Ok((outcome, alone.clients.into_measured()))

@@ -295,6 +295,11 @@ impl Clients {
         self.windows.judge()
     }
 
+    /// Judges the history of a run at whose end the service was gone.
+    pub(super) fn judge_what_was_answered(&mut self) -> Result<(), RunViolation> {
+        self.windows.judge()
+    }
+
     /// What was measured, however the run has ended.
     pub(crate) fn into_measured(mut self) -> Measured {
         self.drain();

@@ -2,14 +2,43 @@
 
 use super::Pair;
 use crate::control::ToNode;
+use crate::vm::Button;
 use colo_protocol::NodeName;
 use colo_trace::{FaultAction, FaultKind, Kind, Point};
 use std::time::{Duration, Instant};
 
+/// The faults of a point, some of which have not been carried out: a button is being pressed.
+#[derive(Debug)]
+pub(super) struct Strike {
+    /// Whose.
+    pressed: NodeName,
+    /// Who stands at the point.
+    name: NodeName,
+    point: Point,
+    actions: Vec<FaultAction>,
+    /// How many have been carried out.
+    done: usize,
+}
+
 impl Pair<'_> {
     /// Carries the faults of a point out, and lets the node go on.
     pub(super) fn strike(&mut self, name: NodeName, point: Point, actions: &[FaultAction]) {
-        for action in actions {
+        self.strike_from(0, name, point, actions);
+    }
+
+    /// A button of this node's machine has been pressed: what strikes behind that strikes now.
+    pub(super) fn strike_on(&mut self, pressed: NodeName) {
+        let waits = self.course.strikes.iter().position(|strike| strike.pressed == pressed);
+        let Some(Strike { name, point, actions, done, .. }) =
+            waits.map(|place| self.course.strikes.remove(place))
+        else {
+            return;
+        };
+        self.strike_from(done, name, point, &actions);
+    }
+
+    fn strike_from(&mut self, first: usize, name: NodeName, point: Point, actions: &[FaultAction]) {
+        for (done, action) in (first + 1..).zip(actions.iter().skip(first)) {
             self.outcome.struck.push((point, *action));
             self.note(None, Kind::Fault, format!("{action} at {point}"));
             match *action {
@@ -42,6 +71,18 @@ impl Pair<'_> {
                 FaultAction::FailDisk { node } => self.process(node).tell(&ToNode::FailDisk),
                 FaultAction::Diverge => self.process(NodeName::Secondary).tell(&ToNode::Diverge),
                 FaultAction::Uncompared => self.process(NodeName::Primary).tell(&ToNode::Uncompared),
+                FaultAction::GuestShutdown { node } | FaultAction::GuestReset { node }
+                    if self.process(node).is_alive() =>
+                {
+                    let is_reset = action.kind() == FaultKind::GuestReset;
+                    let button = if is_reset { Button::Reset } else { Button::Power };
+                    self.process(node).tell(&ToNode::Press(button));
+                    let actions = actions.to_vec();
+                    self.course.strikes.push(Strike { pressed: node, name, point, actions, done });
+                    return;
+                }
+                // A dead guest has no wishes.
+                FaultAction::GuestShutdown { .. } | FaultAction::GuestReset { .. } => {}
                 FaultAction::CheckpointNow => self.process(NodeName::Primary).tell(&ToNode::CheckpointNow),
                 // Refused before a run.
                 action => unreachable!("{action} cannot be carried out here"),

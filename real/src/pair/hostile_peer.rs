@@ -43,14 +43,14 @@ fn node_process() {
     }
 }
 
-fn node_command() -> NodeCommand {
+pub(super) fn node_command() -> NodeCommand {
     let this = std::env::current_exe().unwrap();
     let script =
         "COLO_TEST_NODE=\"$*\" exec \"$0\" --exact pair::hostile_peer::node_process --nocapture".into();
     NodeCommand { program: "sh".into(), arguments: vec!["-c".into(), script, this.into()] }
 }
 
-fn kvm_or_skip(test: &str) -> bool {
+pub(super) fn kvm_or_skip(test: &str) -> bool {
     let Err(error) = crate::kvm_usable() else { return true };
     assert!(std::env::var("COLO_REQUIRE_KVM").as_deref() != Ok("1"), "{test}: {error}");
     eprintln!("SKIPPED {test}: {error}");

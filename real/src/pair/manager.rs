@@ -29,6 +29,8 @@ pub(super) struct Manager {
     serves: [bool; 2],
     /// The primary serves, and its replacement holds nothing yet.
     introduces: bool,
+    /// The guest has powered off: there is nothing left to protect.
+    is_done: bool,
 }
 
 impl Manager {
@@ -40,13 +42,21 @@ impl Manager {
             unusable: [false; 2],
             serves: [false; 2],
             introduces: false,
+            is_done: false,
         }
     }
 
     /// Whoever serves alone has a replacement, and until that holds its state serves on.
     pub(super) fn begin_pair(&mut self) {
         let serves = [true, false];
-        *self = Self { exists: self.exists, look_at: None, unusable: [false; 2], serves, introduces: true };
+        *self = Self {
+            exists: self.exists,
+            look_at: None,
+            unusable: [false; 2],
+            serves,
+            introduces: true,
+            is_done: false,
+        };
     }
 
     /// The replacement holds a checkpoint.
@@ -69,6 +79,17 @@ impl Manager {
     /// A node has stopped for good.
     pub(super) fn halted(&mut self, node: NodeName) {
         self.unusable[node as usize] = true;
+    }
+
+    /// A node's guest has powered off.
+    pub(super) const fn powered_off(&mut self, node: NodeName) {
+        self.unusable[node as usize] = true;
+        self.is_done = true;
+    }
+
+    /// Whether there is one at all.
+    pub(super) const fn exists(&self) -> bool {
+        self.exists
     }
 
     /// A node has been told to go on alone, or does so.
@@ -96,7 +117,7 @@ impl Manager {
 
     /// Looks at the nodes: what is to be done, if anything is.
     pub(super) fn look(&mut self, alive: [bool; 2]) -> Option<Order> {
-        if !self.exists {
+        if !self.exists || self.is_done {
             return None;
         }
         match alive {
@@ -180,6 +201,15 @@ mod tests {
         assert!(!manager.is_due(now));
         assert!(manager.is_due(now + LOOKS_AFTER));
         assert!(!manager.is_due(now + LOOKS_AFTER));
+    }
+
+    #[test]
+    fn of_a_guest_that_has_powered_off_nothing_is_left_to_protect() {
+        let mut manager = manager();
+        manager.powered_off(NodeName::Primary);
+        for alive in [BOTH, [true, false], [false, true]] {
+            assert_eq!(manager.look(alive), None);
+        }
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 mod alone;
 pub(crate) mod clients;
+#[cfg(test)]
+mod delay_tests;
 pub(crate) mod demand;
 pub(crate) mod disks;
 mod failover_times;
@@ -16,6 +18,7 @@ mod manager;
 mod measured;
 mod memory;
 mod options;
+mod power;
 pub(crate) mod process;
 mod replacement;
 mod violation;
@@ -32,11 +35,13 @@ pub use demand::Load;
 use disks::Disks;
 use failover_times::FailoverClock;
 pub use failover_times::FailoverTimes;
+use faults::Strike;
 use manager::{Manager, Order};
 pub use measured::{Latencies, Measured, Slice};
 use memory::Watch;
 use options::PATIENCE;
 pub use options::{ComparisonOutcome, RunError, RunOptions, RunOutcome, can_strike};
+use power::Power;
 pub use process::NodeCommand;
 use process::{Heard, Number, Process};
 use std::path::{Path, PathBuf};
@@ -78,9 +83,6 @@ pub fn measure_pair(
     if let Some(kind) = kinds.find(beyond) {
         return Err(RunError::Plan(kind));
     }
-    if has_disk && !options.replacements.is_empty() {
-        return Err(RunError::DiskToReplace);
-    }
     let mut pair = Pair::start(options, directory)?;
     pair.serve(progress)?;
     Ok(pair.finish())
@@ -111,6 +113,9 @@ struct Course {
     /// Whose control channel has been heard to its end.
     ended: [bool; 2],
     circumstances: Circumstances,
+    power: Power,
+    /// Points at which more strikes as soon as a button is pressed.
+    strikes: Vec<Strike>,
     /// A node was told to go on alone.
     told_to_serve: bool,
     /// Points that gates wait for and that have been passed.
@@ -229,6 +234,9 @@ impl<'a> Pair<'a> {
             if let Err(violation) = self.clients.missing(Instant::now()) {
                 self.violate(violation);
             }
+            if let Some(violation) = self.left_on() {
+                self.violate(violation);
+            }
             if self.manager.is_due(Instant::now()) {
                 self.manage();
             }
@@ -289,6 +297,9 @@ impl<'a> Pair<'a> {
         if self.options.is_stopped() {
             return true;
         }
+        if self.is_about_to_power_off() {
+            return false;
+        }
         let lasted = self.has_lasted();
         if self.latest_failover.is_some() && self.has_replacements() && lasted != Some(true) || self.joins {
             return false;
@@ -314,7 +325,7 @@ impl<'a> Pair<'a> {
     }
 
     fn is_done(&self) -> bool {
-        self.has_drained() || self.is_lost()
+        self.has_drained() || self.guest_is_gone() || self.is_lost()
     }
 
     fn has_drained(&self) -> bool {
@@ -384,7 +395,11 @@ impl<'a> Pair<'a> {
             FromNode::AtPoint(_, point, actions) => self.strike(name, point, &actions),
             FromNode::TookOver => self.took_over(name),
 
+            FromNode::Pressed => self.strike_on(name),
+            FromNode::WantsOff => self.course.power.wanted(name),
+            FromNode::PoweredOff => self.powered_off(name),
             FromNode::ColoExit { unusable, .. } => {
+                self.course.power.left(name);
                 let holds_nothing = self.course.is_empty && name == NodeName::Secondary;
                 self.manager.exited(name, unusable || holds_nothing, Instant::now());
             }
@@ -542,7 +557,12 @@ impl<'a> Pair<'a> {
         // If somebody else has put something there, or it is gone already, so be it.
         let _ = std::fs::remove_dir(&self.directory);
         if self.outcome.violation.is_none() {
-            let verdict = if self.has_drained() { self.clients.judge() } else { Err(RunViolation::Unserved) };
+            let verdict = match (self.has_drained(), self.guest_is_gone()) {
+                (true, _) => self.clients.judge(),
+                // Who waited for an answer gets none.
+                (false, true) => self.clients.judge_what_was_answered(),
+                (false, false) => Err(RunViolation::Unserved),
+            };
             if let Err(violation) = verdict {
                 self.violate(violation);
             }
@@ -563,6 +583,9 @@ impl<'a> Pair<'a> {
     /// Whether the rules stand for it that this cannot happen.
     fn claims(&self, violation: &RunViolation) -> bool {
         let rules = &self.options.rules.rules;
+        if matches!(violation, RunViolation::LeftOn { .. }) {
+            return rules.claims_liveness(Liveness::Shutdown, self.course.circumstances.link_is_silent);
+        }
         if matches!(violation, RunViolation::Silence { .. }) && self.course.circumstances.link_is_silent {
             let told = self.course.told_to_serve;
             let broken = if told { Liveness::FailoverCompletes } else { Liveness::CheckpointEnds };

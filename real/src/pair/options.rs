@@ -76,7 +76,7 @@ impl RunOptions {
             plan: self.plan.clone(),
             record: self.record,
             link_rate: self.link_rate,
-            disk: disks.map(Disks::config),
+            disk: disks.map(|disks| disks.config(name)),
             has_peer: false,
             joins: false,
             pair: 0,
@@ -90,12 +90,17 @@ impl RunOptions {
 
     /// How long clients may go without any reply: replies leave with a checkpoint, which a delay and stalls hold up.
     pub(super) fn patience(&self) -> Duration {
+        PATIENCE + self.longest_wait()
+    }
+
+    /// How long something may wait for a checkpoint, with all that a plan has to hold it up.
+    pub(super) fn longest_wait(&self) -> Duration {
         let delay = Duration::from_millis(self.rules.rules.checkpoint_delay_ms.into());
         let plans = self.replacements.iter().chain([&self.plan]);
         let stalls =
             plans.flat_map(|plan| &plan.faults).map(|fault| Duration::from_millis(fault.action.lasts_ms()));
         // A checkpoint may have begun just before the reply was ready: it takes the one after it.
-        PATIENCE + 2 * (delay + self.longest_transfer()) + stalls.sum::<Duration>()
+        2 * (delay + self.longest_transfer()) + stalls.sum::<Duration>()
     }
 
     /// How long a slow link takes at most for all of a checkpoint: all of the memory, in each round.
@@ -108,9 +113,9 @@ impl RunOptions {
 
 /// Whether a fault of this kind can be carried out on real machines. A run refuses a plan with any other.
 pub const fn can_strike(kind: FaultKind) -> bool {
-    // No guest resets itself or powers off; damage, clocks and slow disks are for the simulator.
-    use FaultKind::{ClockJump, Corrupt, GuestReset, GuestShutdown, SlowDisk};
-    !matches!(kind, ClockJump | Corrupt | SlowDisk | GuestReset | GuestShutdown)
+    // Damage, clocks and slow disks are for the simulator.
+    use FaultKind::{ClockJump, Corrupt, SlowDisk};
+    !matches!(kind, ClockJump | Corrupt | SlowDisk)
 }
 
 /// What a run came to.
@@ -125,6 +130,8 @@ pub struct RunOutcome {
     pub checkpoints: Vec<CheckpointFigures>,
     /// What the comparison came to, where both VMs execute.
     pub comparison: ComparisonOutcome,
+    /// Which nodes have powered off because their guest wanted to.
+    pub powered_off: [bool; 2],
     /// Promotions.
     pub failovers: u64,
     /// How many times a survivor was protected again.
@@ -155,6 +162,7 @@ impl RunOutcome {
             claimed: true,
             checkpoints: Vec::new(),
             comparison: ComparisonOutcome::NOTHING_YET,
+            powered_off: [false; 2],
             failovers: 0,
             protected_again: 0,
             entries: Vec::new(),
@@ -217,11 +225,6 @@ pub enum RunError {
     /// The plan has a fault that no run can carry out.
     #[error("{} cannot be carried out on real machines", .0.name())]
     Plan(FaultKind),
-    /// A survivor that has a disk is to be given a replacement, which would be sent its memory and no blocks.
-    #[error(
-        "a replacement has no copy of a survivor's disk, expected a guest without one, or no replacements"
-    )]
-    DiskToReplace,
     /// The pair did not get ready.
     #[error("the pair did not get ready within {} s", PATIENCE.as_secs())]
     NotReady,

@@ -46,6 +46,7 @@ impl Pair<'_> {
 
     fn begin_pair(&mut self, survivor: NodeName) -> Result<(), RunError> {
         self.end_pair();
+        self.change_disks(survivor, self.pairs + 1)?;
         if survivor == NodeName::Secondary {
             self.processes.swap(0, 1);
         }

@@ -82,6 +82,12 @@ pub enum RunViolation {
         /// How long was waited.
         seconds: u64,
     },
+    /// The guest wants to be off, or is on the other node, and one goes on.
+    #[error("left on: the guest has powered off, or wants to, and the {node} goes on")]
+    LeftOn {
+        /// Who goes on.
+        node: NodeName,
+    },
     /// Nobody is left who could answer.
     #[error("unanswered: neither node can serve any more")]
     Unserved,
@@ -94,6 +100,7 @@ impl RunViolation {
             Self::History(violation) => violation.is_loss(),
             Self::Silence { .. } | Self::Unserved => true,
             Self::NoOrder { .. }
+            | Self::LeftOn { .. }
             | Self::WrongBlock { .. }
             | Self::Disk { .. }
             | Self::TimeWentBack { .. }

@@ -6,7 +6,17 @@
 use super::{Machine, Memory};
 use crate::abi::{self, RING_SLOTS, Reply, Request, Slot};
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
+
+/// What the machine has on its front. Who presses one asks the guest, which does what is to be done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Button {
+    /// The guest is to power off.
+    Power,
+    /// The guest is to begin anew.
+    Reset,
+}
 
 impl Machine {
     /// Puts a request into the ring; `false` when the ring is full. The guest sees it when it runs.
@@ -48,6 +58,14 @@ impl Machine {
     /// None in practice: the counter lies in memory.
     pub fn tick(&mut self) -> Result<()> {
         self.memory().tick()
+    }
+
+    /// Presses a button, which the guest minds when it next runs.
+    ///
+    /// # Errors
+    /// None in practice: the counter lies in memory.
+    pub fn press(&mut self, button: Button) -> Result<()> {
+        self.memory().press(button)
     }
 
     /// More of the guest's time has passed. It counts only for a guest that has asked for it.
@@ -110,6 +128,30 @@ impl Memory {
         self.write(abi::TICKS_GIVEN, &given.wrapping_add(1).to_le_bytes())
     }
 
+    pub(super) fn press(&self, button: Button) -> Result<()> {
+        let pressed = match button {
+            Button::Power => abi::POWER_PRESSED,
+            Button::Reset => abi::RESET_PRESSED,
+        };
+        self.write(pressed, &self.read_word(pressed)?.wrapping_add(1).to_le_bytes())
+    }
+
+    /// Whether a button has been pressed that the guest has not minded.
+    fn is_pressed(&self) -> Result<bool> {
+        let buttons = [(abi::POWER_PRESSED, abi::POWER_MINDED), (abi::RESET_PRESSED, abi::RESET_MINDED)];
+        for (pressed, minded) in buttons {
+            if self.read_word(pressed)? != self.read_word(minded)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What has been put and was not taken is lost: a card that is reset forgets it.
+    pub(super) fn empty_requests(&self) -> Result<()> {
+        self.write(abi::REQUESTS_TAKEN, &self.read_word(abi::REQUESTS_PUT)?.to_le_bytes())
+    }
+
     pub(super) fn pass_time(&self, passed: Duration) -> Result<()> {
         if self.read_word(abi::NEXT_US)? == 0 {
             return Ok(());
@@ -130,7 +172,7 @@ impl Memory {
         let (_, requests) = self.requests()?;
         let room = self.replies_waiting(self.output_end()?)? < RING_SLOTS;
         let awake = self.wakes_in()?.is_some_and(|wakes_in| wakes_in.is_zero());
-        Ok(ticks || awake || (requests > 0 && room) || self.sees_no_blocks()?)
+        Ok(ticks || awake || (requests > 0 && room) || self.sees_no_blocks()? || self.is_pressed()?)
     }
 
     fn requests(&self) -> Result<(u64, u64)> {

@@ -17,6 +17,8 @@ pub enum Exit {
     Kicked,
     /// It asks to be shut down.
     Shutdown,
+    /// It asks to be reset.
+    Reset,
     /// It cannot go on.
     Failed(Failure),
 }
@@ -75,6 +77,7 @@ fn translate_out(port: u16, data: &[u8]) -> Exit {
         (abi::PORT_DOORBELL, Ok(abi::DOORBELL_REPLY_RING_FULL)) => Exit::Doorbell(Doorbell::ReplyRingFull),
         (abi::PORT_BLOCKS, Ok(_)) => Exit::Blocks,
         (abi::PORT_SHUTDOWN, Ok(_)) => Exit::Shutdown,
+        (abi::PORT_RESET, Ok(_)) => Exit::Reset,
         (abi::PORT_PANIC, Ok(line)) => Exit::Failed(Failure::Panicked { line }),
         _ => Exit::Failed(Failure::Unexpected(format!("output of {data:x?} to port {port:#x}"))),
     }

@@ -117,6 +117,16 @@ impl Machine {
         self.vcpu.set_regs(&boot::entry_registers()).map_err(kvm_error("KVM_SET_REGS"))
     }
 
+    /// Resets the machine, whose guest has just asked for it: program, parameters and processor are as after [`Machine::boot`],
+    /// requests that it had not taken are lost, and all other memory is as it was. Its output goes on where it was.
+    ///
+    /// # Errors
+    /// As for [`Machine::boot`].
+    pub fn reset(&mut self, image: &[u8], parameters: &Parameters) -> Result<()> {
+        self.boot(image, parameters)?;
+        self.memory.empty_requests()
+    }
+
     /// A handle that ends `run` from another thread.
     pub fn kicker(&self) -> Kicker {
         self.kick.kicker()

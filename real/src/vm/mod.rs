@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   guest       the programs that there are, and what they can be told to do
-//!   card        the host's end of the guest's rings: requests in, replies out, ticks, time
+//!   card        the host's end of the guest's rings: requests in, replies out, ticks, time, buttons
 //!   blocks      the host's end of the block ring: what the guest asks of its disk
 //!   machine     one VM under /dev/kvm: boot, run until an exit, settle, save, restore
 //!     |-- host      what /dev/kvm must offer
@@ -42,6 +42,7 @@ mod running;
 pub use bare::BareCard;
 pub use blob::{BLOB_BYTES_MAX, BlobError, Decoded, decode, encode};
 pub use blocks::BlockDevice;
+pub use card::Button;
 pub use cpu::CpuState;
 pub use exit::{Doorbell, Exit, Failure};
 pub use guest::{Divergence, Guest, Pattern, Workload};

@@ -31,7 +31,9 @@ impl SeenEffect {
             Effect::Exit(reason) => Some(reason.name()),
             _ => None,
         };
-        self.kind == effect.kind() && self.value == effect.value() && self.reason.as_deref() == reason
+        // The delay between checkpoints is a setting, which may be changed while a pair runs.
+        let carries = self.kind == EffectKind::ArmCheckpointTimer || self.value == effect.value();
+        self.kind == effect.kind() && carries && self.reason.as_deref() == reason
     }
 }
 

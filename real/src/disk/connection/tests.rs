@@ -63,7 +63,7 @@ fn config(directory: &TempDir) -> DiskConfig {
 fn secondary(primary: &Primary) -> (Arc<NodeDisk>, Control) {
     let disk = NodeDisk::create(&config(&primary.directory), NodeName::Secondary, None).unwrap();
     let disk = Arc::new(disk);
-    let receiver = Receiver::new(primary.connection.another().unwrap(), &primary.link).unwrap();
+    let receiver = Receiver::new(primary.connection.another(), &primary.link).unwrap();
     let control = receiver.control();
     receiver.start(Arc::clone(&disk));
     (disk, control)
