@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   pair      the harness: starts both processes; is the clients, the manager or the arbiter; carries out a plan's faults
+//!   arbiter   who gives the right to serve alone: in memory, on shared storage, in etcd
 //!   control   what harness and nodes tell each other
 //!   node      a node's process: the core, a VM, an end of the link
 //!   handing   descriptors that go over the control channel
@@ -22,6 +23,8 @@ pub mod misdeed;
 #[path = "../guest/record.rs"]
 pub mod record;
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod arbiter;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod control;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
