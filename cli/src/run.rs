@@ -13,10 +13,11 @@ use crate::interrupt;
 use crate::replay::left_over;
 use crate::report::{Exit, Failure, counted, grouped, print, print_json, quoted, unwritable};
 use crate::sim::progress_bar;
-use colo_protocol::{Mode, NodeName};
+use colo_protocol::{Fencing, Mode, NodeName, PRESETS, Preset};
+use colo_real::arbiter::ArbiterAddress;
 use colo_real::{
     CheckpointFigures, DiskFigures, LinkKind, Measured, NodeCommand, RunError, RunOptions, RunOutcome,
-    can_strike, kvm_usable, measure_pair, run_alone, run_node,
+    RunViolation, can_strike, kvm_usable, measure_pair, run_alone, run_node,
 };
 use colo_trace::{NamedRules, Plan, PlanFile, load_rules, write_trace};
 use hdrhistogram::Histogram;
@@ -74,6 +75,10 @@ pub(crate) struct Arguments {
     /// service through all failovers, instead of a fresh pair for each.
     #[arg(long, conflicts_with = "unprotected")]
     reprotect: bool,
+    /// Who gives the right to serve alone, under rules that ask for it: file:DIRECTORY, on storage that both nodes share, or
+    /// etcd:HOST:PORT; without, this command does, in its memory.
+    #[arg(long, value_name = "ARBITER", conflicts_with = "unprotected")]
+    arbiter: Option<ArbiterAddress>,
     /// Write a record of every event.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -180,6 +185,9 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
         rules = NamedRules { name: format!("{name} ({})", mode.name()), rules: usual.in_mode(mode) };
     }
     arguments.work.check(&rules)?;
+    if let Some(arbiter) = &arguments.arbiter {
+        expect_use_for(arbiter, &rules)?;
+    }
     if arguments.reprotect {
         arguments.work.expect_no_disk_to_replace()?;
     }
@@ -250,6 +258,8 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
     }
     let finished = outcome.unreached.is_empty() && outcome.closed.is_empty() && !interrupted;
     Ok(match (&outcome.violation, finished) {
+        // What the rules are worth cannot be seen without it.
+        (Some(RunViolation::ArbiterSilent { .. }), _) => Exit::Incomplete,
         (Some(_), _) if outcome.claimed => Exit::Violated,
         (_, true) => Exit::Holds,
         _ => Exit::Incomplete,
@@ -338,11 +348,26 @@ impl Arguments {
             load: self.work.load(),
             lasts: self.work.lasts(),
             stop: None,
+            arbiter: self.arbiter.clone(),
+            warn: |text| eprintln!("colo: {text}"),
             record: self.trace.is_some(),
             disk_directory: self.work.disk_dir.clone(),
             node: node_command()?,
         })
     }
+}
+
+/// That somebody will ask this arbiter, and that it is there, as far as can be seen.
+fn expect_use_for(arbiter: &ArbiterAddress, rules: &NamedRules) -> Result<(), Failure> {
+    if rules.rules.fencing != Fencing::Arbiter {
+        let asks = |preset: &&Preset| preset.rules.fencing == Fencing::Arbiter;
+        let names: Vec<_> = PRESETS.iter().filter(asks).map(|preset| preset.name).collect();
+        let (name, names) = (&rules.name, names.join(", "));
+        return Err(Failure::Input(format!(
+            "--arbiter: nobody asks one under {name}, expected rules with fencing = \"arbiter\", as {names} has it"
+        )));
+    }
+    arbiter.expect_there().map_err(|error| Failure::Input(format!("--arbiter: {error}")))
 }
 
 /// That real machines can follow a plan: some faults are the simulator's only.
@@ -489,10 +514,16 @@ fn summary(
     out.push_str(&reprotect::told(outcome));
     out.push_str(&latency::told(options, measured, outcome.replies));
     out.push_str(&soak.map(Soak::told).unwrap_or_default());
+    if let Some(silent) = &outcome.arbiter_was_silent {
+        let _ = writeln!(out, "arbiter      {silent}");
+    }
     let grows = soak.and_then(Soak::problem);
     let _ = match &outcome.violation {
         None if let Some(problem) = grows => writeln!(out, "verdict      VIOLATED: {problem}"),
         None => writeln!(out, "verdict      holds: nothing that a client saw was lost or contradicted"),
+        Some(violation @ RunViolation::ArbiterSilent { .. }) => {
+            writeln!(out, "verdict      incomplete: {violation}")
+        }
         Some(violation) if outcome.claimed => writeln!(out, "verdict      VIOLATED: {violation}"),
         Some(violation) => writeln!(out, "verdict      violated, but not claimed: {violation}"),
     };
@@ -557,7 +588,13 @@ pub(crate) fn document(options: &RunOptions, outcome: &RunOutcome) -> Value {
         "comparison": comparison::document(options, outcome),
         "violation": outcome.violation.as_ref().map(ToString::to_string),
         "claimed": outcome.claimed,
-        "verdict": if outcome.violation.is_some() { "violated" } else { "holds" },
+        "arbiter": options.arbiter.as_ref().map(ToString::to_string),
+        "arbiter_was_silent": outcome.arbiter_was_silent,
+        "verdict": match outcome.violation {
+            None => "holds",
+            Some(RunViolation::ArbiterSilent { .. }) => "incomplete",
+            Some(_) => "violated",
+        },
     });
     if options.workload.disk_blocks > 0 {
         let DiskFigures { writes, reads, errors, replicated_bytes } = outcome.disk;

@@ -1,7 +1,7 @@
 //! The COLO core on two KVM virtual machines, in two processes that really die.
 //!
 //! ```text
-//!   pair      the harness: starts both processes; is the clients, the manager or the arbiter; carries out a plan's faults
+//!   pair      the harness: starts both processes; is the clients and the manager; carries out a plan's faults
 //!   arbiter   who gives the right to serve alone: in memory, on shared storage, in etcd
 //!   control   what harness and nodes tell each other
 //!   node      a node's process: the core, a VM, an end of the link
