@@ -13,7 +13,9 @@ use common::kvm_or_skip;
 use common::pair::{assert_one_failover, be_a_node_if_asked, events, options as small, run, run_into};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// A point at which both nodes are in the middle of a checkpoint.
 const AT: &str = "primary checkpoint 3 during effect send-ram";
@@ -101,7 +103,6 @@ fn each_pair_of_a_service_is_claimed_anew() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let cut = || Plan::new(vec![Fault { at: AT.parse().unwrap(), action: FaultAction::Cut }]);
     let options = options(ArbiterAddress::File(directory.path().to_owned()));
     let outcome =
         run(&RunOptions { plan: cut(), replacements: vec![cut(), cut(), Plan::default()], ..options });
@@ -112,22 +113,50 @@ fn each_pair_of_a_service_is_claimed_anew() {
     assert_eq!(generations, [0, 1, 2]);
 }
 
-/// Runs a pair into a cut while the arbiter's directory is elsewhere; for a while, or for good.
-fn run_without(away_for: Option<Duration>) -> (RunOutcome, PathBuf, tempfile::TempDir) {
-    let around = tempfile::tempdir().unwrap();
-    let (here, away) = (around.path().join("shared"), around.path().join("away"));
-    fs::create_dir(&away).unwrap();
-    let options = options(ArbiterAddress::File(here.clone()));
-    let comes_back = away_for.map(|after| {
-        let (here, away) = (here.clone(), away.clone());
-        std::thread::spawn(move || {
-            std::thread::sleep(after);
-            fs::rename(away, here).unwrap();
-        })
-    });
-    let outcome = run_into(&options, AT, FaultAction::Cut);
-    comes_back.into_iter().for_each(|thread| thread.join().unwrap());
-    (outcome, here, around)
+/// A directory that is somewhere else when it is asked for.
+struct Storage {
+    here: PathBuf,
+    away: PathBuf,
+    _around: TempDir,
+}
+
+impl Storage {
+    fn that_is_gone() -> Self {
+        let around = tempfile::tempdir().unwrap();
+        let (here, away) = (around.path().join("shared"), around.path().join("away"));
+        fs::create_dir(&away).unwrap();
+        Self { here, away, _around: around }
+    }
+
+    fn arbiter(&self) -> ArbiterAddress {
+        ArbiterAddress::File(self.here.clone())
+    }
+
+    fn comes_back(&self) {
+        fs::rename(&self.away, &self.here).unwrap();
+    }
+}
+
+/// Runs, and has the arbiter come back a while after it was said that it is silent.
+fn run_until_it_comes_back(
+    options: &RunOptions,
+    said: &AtomicBool,
+    come_back: impl FnOnce() + Send,
+) -> RunOutcome {
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !said.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            std::thread::sleep(Duration::from_secs(1));
+            come_back();
+        });
+        run(options).unwrap()
+    })
+}
+
+fn cut() -> Plan {
+    Plan::new(vec![Fault { at: AT.parse().unwrap(), action: FaultAction::Cut }])
 }
 
 #[test]
@@ -135,9 +164,13 @@ fn while_the_storage_is_gone_nobody_serves_and_when_it_is_back_one_does() {
     if !kvm_or_skip("while_the_storage_is_gone_nobody_serves_and_when_it_is_back_one_does") {
         return;
     }
-    let (outcome, directory, _around) = run_without(Some(Duration::from_secs(3)));
+    static SAID: AtomicBool = AtomicBool::new(false);
+    let storage = Storage::that_is_gone();
+    let warn = |_: &str| SAID.store(true, Ordering::Relaxed);
+    let options = RunOptions { plan: cut(), warn, ..options(storage.arbiter()) };
+    let outcome = run_until_it_comes_back(&options, &SAID, || storage.comes_back());
     let winner = assert_one_serves(&outcome, "storage that comes back");
-    assert_eq!(claims(&directory), [(0, winner.to_string())]);
+    assert_eq!(claims(&storage.here), [(0, winner.to_string())]);
     let said = outcome.arbiter_was_silent.unwrap();
     assert!(said.starts_with("the arbiter (file:") && said.contains("No such file or directory"), "{said}");
     assert!(said.ends_with("; nobody takes over until it does"), "{said}");
@@ -155,7 +188,8 @@ fn a_run_that_ends_without_an_arbiter_blames_nobody_else() {
     if !kvm_or_skip("a_run_that_ends_without_an_arbiter_blames_nobody_else") {
         return;
     }
-    let (outcome, _, _around) = run_without(None);
+    let storage = Storage::that_is_gone();
+    let outcome = run_into(&options(storage.arbiter()), AT, FaultAction::Cut);
     assert_eq!((took_over(&outcome), outcome.failovers, outcome.claimed), (None, 0, false));
     let violation = outcome.violation.unwrap();
     assert!(matches!(violation, RunViolation::ArbiterSilent { .. }) && violation.is_loss(), "{violation}");
@@ -169,26 +203,41 @@ fn a_node_that_dies_while_it_waits_is_granted_nothing() {
     if !kvm_or_skip("a_node_that_dies_while_it_waits_is_granted_nothing") {
         return;
     }
-    let around = tempfile::tempdir().unwrap();
-    let (here, away) = (around.path().join("shared"), around.path().join("away"));
-    fs::create_dir(&away).unwrap();
+    static SAID: AtomicBool = AtomicBool::new(false);
     let faults = [
         (AT, FaultAction::PeerSilent { node: NodeName::Primary }),
         ("primary checkpoint 3 during effect ask-arbiter", FaultAction::Crash { node: NodeName::Primary }),
     ];
     let plan = faults.map(|(at, action)| Fault { at: at.parse().unwrap(), action });
-    let options =
-        RunOptions { plan: Plan::new(plan.to_vec()), ..options(ArbiterAddress::File(here.clone())) };
-    let comes_back = {
-        let here = here.clone();
-        std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_secs(2));
-            fs::rename(away, here).unwrap();
-        })
-    };
-    let outcome = run(&options).unwrap();
-    comes_back.join().unwrap();
+    let storage = Storage::that_is_gone();
+    let warn = |_: &str| SAID.store(true, Ordering::Relaxed);
+    let options = RunOptions { plan: Plan::new(plan.to_vec()), warn, ..options(storage.arbiter()) };
+    let outcome = run_until_it_comes_back(&options, &SAID, || storage.comes_back());
     assert_eq!(outcome.unreached, []);
     assert_one_failover(&outcome, NodeName::Secondary, "the primary died");
-    assert_eq!(claims(&here), [(0, "secondary".to_owned())]);
+    assert_eq!(claims(&storage.here), [(0, "secondary".to_owned())]);
+}
+
+/// etcd is killed before anybody suspects anything, and is back when both have asked it for a while.
+#[cfg(feature = "etcd")]
+#[test]
+fn while_etcd_is_dead_nobody_serves_and_when_it_is_back_one_does() {
+    use common::etcd::{Etcd, etcd_or_skip};
+    static SAID: AtomicBool = AtomicBool::new(false);
+    let name = "while_etcd_is_dead_nobody_serves_and_when_it_is_back_one_does";
+    if !kvm_or_skip(name) || !etcd_or_skip(name) {
+        return;
+    }
+    let mut etcd = Etcd::start();
+    assert_one_serves(&run_into(&options(etcd.arbiter()), AT, FaultAction::Cut), "etcd");
+    etcd.kill();
+    let warn = |_: &str| SAID.store(true, Ordering::Relaxed);
+    let options = RunOptions { plan: cut(), warn, ..options(etcd.arbiter()) };
+    let outcome = run_until_it_comes_back(&options, &SAID, || etcd.restart());
+    assert_one_serves(&outcome, "etcd that comes back");
+    let said = outcome.arbiter_was_silent.unwrap();
+    assert!(
+        said.starts_with("the arbiter (etcd:127.0.0.1:") && said.contains("no answer from http://"),
+        "{said}"
+    );
 }
