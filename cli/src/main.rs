@@ -26,6 +26,7 @@ mod rules;
 mod run;
 mod sim;
 mod stories;
+mod suspicions;
 mod verify;
 
 use clap::{Parser, Subcommand};

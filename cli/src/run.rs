@@ -13,7 +13,8 @@ use crate::interrupt;
 use crate::replay::left_over;
 use crate::report::{Exit, Failure, counted, grouped, print, print_json, quoted, unwritable};
 use crate::sim::progress_bar;
-use colo_protocol::{Fencing, Mode, NodeName, PRESETS, Preset};
+use crate::suspicions::{expect_arbiter, suspect_often};
+use colo_protocol::{Mode, NodeName};
 use colo_real::arbiter::ArbiterAddress;
 use colo_real::{
     CheckpointFigures, DiskFigures, LinkKind, Measured, NodeCommand, RunError, RunOptions, RunOutcome,
@@ -75,6 +76,18 @@ pub(crate) struct Arguments {
     /// service through all failovers, instead of a fresh pair for each.
     #[arg(long, conflicts_with = "unprotected")]
     reprotect: bool,
+    /// Have a node that lives taken for dead so many times, in one way and at one protocol point after the other, a fresh
+    /// pair each time.
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u64).range(1..=1_000_000),
+        conflicts_with_all = ["plan", "crash_points", "reprotect", "unprotected", "trace", "soak", "load", "checkpoints"],
+    )]
+    suspicions: Option<u64>,
+    /// With --suspicions: pairs that run side by side; most of the time they wait for somebody's patience.
+    #[arg(long, requires = "suspicions", default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: u16,
     /// Who gives the right to serve alone, under rules that ask for it: file:DIRECTORY, on storage that both nodes share, or
     /// etcd:HOST:PORT; without, this command does, in its memory.
     #[arg(long, value_name = "ARBITER", conflicts_with = "unprotected")]
@@ -205,6 +218,9 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
         }
         return run_crash_points(&options, arguments);
     }
+    if let Some(suspicions) = arguments.suspicions {
+        return run_suspicions(&options, suspicions, arguments);
+    }
     let options = arguments.with_replacements(options)?;
     // What cannot be written in the end is known before the run.
     let create = |file: &PathBuf| File::create(file).map_err(|error| unwritable(file, &error));
@@ -278,7 +294,7 @@ fn run_crash_points(options: &RunOptions, arguments: &Arguments) -> Result<Exit,
     } else {
         print(&tally.table())?;
     }
-    for again in tally.keep(&arguments.rules, &arguments.again()) {
+    for again in tally.keep(&arguments.rules, &arguments.again(CHECKPOINTS)) {
         eprintln!("again      {again}");
     }
     Ok(match (tally.wrong(), tally.interrupted) {
@@ -288,10 +304,33 @@ fn run_crash_points(options: &RunOptions, arguments: &Arguments) -> Result<Exit,
     })
 }
 
+fn run_suspicions(options: &RunOptions, suspicions: u64, arguments: &Arguments) -> Result<Exit, Unfinished> {
+    let enough = interrupt::watch();
+    let bar = progress_bar(suspicions, "suspecting the living");
+    let suspicions = usize::try_from(suspicions).unwrap_or(usize::MAX);
+    let tally = suspect_often(options, (suspicions, arguments.jobs.into()), (enough, &bar))?;
+    if arguments.json {
+        tally.documents(options).iter().try_for_each(print_json)?;
+    } else {
+        print(&tally.table(options))?;
+    }
+    for again in tally.keep(&arguments.rules, &arguments.again(crate::suspicions::CHECKPOINTS)) {
+        eprintln!("again      {again}");
+    }
+    Ok(match tally.wrong() {
+        1.. => Exit::Violated,
+        0 if tally.is_incomplete() => Exit::Incomplete,
+        0 => Exit::Holds,
+    })
+}
+
 impl Arguments {
-    /// The flags of one of the runs with a crash.
-    fn again(&self) -> String {
-        let mut flags = format!(" --checkpoints {CHECKPOINTS} --memory-mib {}", self.memory_mib);
+    /// The flags of one of the runs of a campaign.
+    fn again(&self, checkpoints: u64) -> String {
+        let mut flags = format!(" --checkpoints {checkpoints} --memory-mib {}", self.memory_mib);
+        if let Some(arbiter) = &self.arbiter {
+            let _ = write!(flags, " --arbiter {}", quoted(&arbiter.to_string()));
+        }
         if let Some(mode) = self.mode {
             let _ = write!(flags, " --mode {}", mode.mode().name());
         }
@@ -359,14 +398,7 @@ impl Arguments {
 
 /// That somebody will ask this arbiter, and that it is there, as far as can be seen.
 fn expect_use_for(arbiter: &ArbiterAddress, rules: &NamedRules) -> Result<(), Failure> {
-    if rules.rules.fencing != Fencing::Arbiter {
-        let asks = |preset: &&Preset| preset.rules.fencing == Fencing::Arbiter;
-        let names: Vec<_> = PRESETS.iter().filter(asks).map(|preset| preset.name).collect();
-        let (name, names) = (&rules.name, names.join(", "));
-        return Err(Failure::Input(format!(
-            "--arbiter: nobody asks one under {name}, expected rules with fencing = \"arbiter\", as {names} has it"
-        )));
-    }
+    expect_arbiter("--arbiter", rules)?;
     arbiter.expect_there().map_err(|error| Failure::Input(format!("--arbiter: {error}")))
 }
 

@@ -48,7 +48,7 @@ pub use error::{Error, Result};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use link::LinkKind;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub use node::{NodeError, run_node};
+pub use node::{NodeError, patience_with_peer, run_node};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use pair::{
     ComparisonOutcome, FailoverTimes, Latencies, Load, Measured, NodeCommand, Opinion, RunError, RunOptions,
