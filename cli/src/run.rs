@@ -13,7 +13,7 @@ use crate::interrupt;
 use crate::replay::left_over;
 use crate::report::{Exit, Failure, counted, grouped, print, print_json, quoted, unwritable};
 use crate::sim::progress_bar;
-use crate::suspicions::{expect_arbiter, suspect_often};
+use crate::suspicions::{expect_arbiter, expect_suspicions, suspect_often};
 use colo_protocol::{Mode, NodeName};
 use colo_real::arbiter::ArbiterAddress;
 use colo_real::{
@@ -198,6 +198,9 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
         rules = NamedRules { name: format!("{name} ({})", mode.name()), rules: usual.in_mode(mode) };
     }
     arguments.work.check(&rules)?;
+    if arguments.suspicions.is_some() {
+        expect_suspicions(&rules)?;
+    }
     if let Some(arbiter) = &arguments.arbiter {
         expect_use_for(arbiter, &rules)?;
     }

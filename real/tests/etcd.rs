@@ -41,6 +41,27 @@ fn who_asks_first_has_it_for_whoever_asks_however_often() {
     }
 }
 
+/// What is asked of an etcd that has been stopped is outstanding for certain when it is killed.
+#[test]
+fn a_claim_that_is_outstanding_when_etcd_is_killed_is_made_when_it_is_back() {
+    if !etcd_or_skip("a_claim_that_is_outstanding_when_etcd_is_killed_is_made_when_it_is_back") {
+        return;
+    }
+    let (mut etcd, run) = (Etcd::start(), RunId::drawn().unwrap());
+    let (tell, told) = channel();
+    let asking = Asking::start(etcd.arbiter().arbiter(), move |it| tell.send(it).unwrap());
+    etcd.stop();
+    asking.ask(claim(&run, 0, NodeName::Secondary));
+    let Told { answer, .. } = told.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert!(answer.unwrap_err().to_string().contains("timeout"));
+    asking.ask(claim(&run, 0, NodeName::Primary));
+    std::thread::sleep(Duration::from_millis(100));
+    etcd.kill();
+    etcd.restart();
+    let [primary, secondary] = answers(&told);
+    assert!(primary != secondary);
+}
+
 /// Both nodes ask, from two hosts, and etcd is killed at some moment of it: before, between, or after their claims.
 #[test]
 fn whenever_etcd_is_killed_one_wins_and_still_has_it_when_etcd_is_back() {

@@ -7,7 +7,7 @@ mod common;
 
 use colo_protocol::{NodeName, Rules};
 use colo_real::arbiter::ArbiterAddress;
-use colo_real::{RunOptions, RunOutcome, RunViolation};
+use colo_real::{RunOptions, RunOutcome};
 use colo_trace::{Fault, FaultAction, Kind, Plan};
 use common::kvm_or_skip;
 use common::pair::{assert_one_failover, be_a_node_if_asked, events, options as small, run, run_into};
@@ -181,20 +181,6 @@ fn while_the_storage_is_gone_nobody_serves_and_when_it_is_back_one_does() {
 fn notes(records: &[colo_trace::Record]) -> Vec<String> {
     let notes = records.iter().filter(|record| record.kind == Kind::Note && record.node.is_none());
     notes.map(|record| record.name.clone()).collect()
-}
-
-#[test]
-fn a_run_that_ends_without_an_arbiter_blames_nobody_else() {
-    if !kvm_or_skip("a_run_that_ends_without_an_arbiter_blames_nobody_else") {
-        return;
-    }
-    let storage = Storage::that_is_gone();
-    let outcome = run_into(&options(storage.arbiter()), AT, FaultAction::Cut);
-    assert_eq!((took_over(&outcome), outcome.failovers, outcome.claimed), (None, 0, false));
-    let violation = outcome.violation.unwrap();
-    assert!(matches!(violation, RunViolation::ArbiterSilent { .. }) && violation.is_loss(), "{violation}");
-    let said = violation.to_string();
-    assert!(said.contains("the arbiter (file:") && said.contains("does not answer: cannot "), "{said}");
 }
 
 /// A node dies while it waits for the arbiter: what it has asked for is its peer's, when there is an answer.

@@ -43,6 +43,11 @@ pub(crate) fn expect_arbiter(flag: &str, rules: &NamedRules) -> Result<(), Failu
     )))
 }
 
+/// That these rules have nodes that suspect each other, and an arbiter.
+pub(crate) fn expect_suspicions(rules: &NamedRules) -> Result<(), Failure> {
+    ways(rules).map(drop)
+}
+
 /// The ways in which a node that lives comes to be taken for dead under these rules, each as what goes wrong at a point.
 fn ways(rules: &NamedRules) -> Result<Vec<Vec<FaultAction>>, Failure> {
     expect_arbiter("--suspicions", rules)?;

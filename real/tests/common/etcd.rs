@@ -1,6 +1,7 @@
 //! An etcd of a test's own: on free ports of the loopback, its data in a directory that outlives its process.
 
 use colo_real::arbiter::ArbiterAddress;
+use rustix::process::{Pid, Signal, kill_process};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -44,6 +45,12 @@ impl Etcd {
 
     pub(crate) fn arbiter(&self) -> ArbiterAddress {
         format!("etcd:{}", self.client).parse().unwrap()
+    }
+
+    /// Stops it with SIGSTOP: what it is asked waits, and nobody is answered.
+    pub(crate) fn stop(&self) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).unwrap();
+        kill_process(pid, Signal::STOP).unwrap();
     }
 
     /// Kills it with SIGKILL.
