@@ -29,6 +29,7 @@ mod rules;
 mod run;
 mod sim;
 mod stories;
+mod suspicions;
 mod verify;
 
 use clap::{Parser, Subcommand};

@@ -14,10 +14,12 @@ use crate::interrupt;
 use crate::replay::left_over;
 use crate::report::{Exit, Failure, counted, grouped, print, print_json, quoted, unwritable};
 use crate::sim::progress_bar;
+use crate::suspicions::{expect_arbiter, expect_suspicions, suspect_often};
 use colo_protocol::{Mode, NodeName};
+use colo_real::arbiter::ArbiterAddress;
 use colo_real::{
     CheckpointFigures, DiskFigures, LinkKind, Measured, NodeCommand, RunError, RunOptions, RunOutcome,
-    can_strike, kvm_usable, measure_pair, run_alone, run_node,
+    RunViolation, can_strike, kvm_usable, measure_pair, run_alone, run_node,
 };
 use colo_trace::{NamedRules, Plan, PlanFile, load_rules, write_trace};
 use hdrhistogram::Histogram;
@@ -79,6 +81,22 @@ pub(crate) struct Arguments {
     /// service through all failovers, instead of a fresh pair for each.
     #[arg(long, conflicts_with = "unprotected")]
     reprotect: bool,
+    /// Have a node that lives taken for dead so many times, in one way and at one protocol point after the other, a fresh
+    /// pair each time.
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u64).range(1..=1_000_000),
+        conflicts_with_all = ["plan", "crash_points", "reprotect", "unprotected", "trace", "soak", "load", "checkpoints"],
+    )]
+    suspicions: Option<u64>,
+    /// With --suspicions: pairs that run side by side; most of the time they wait for somebody's patience.
+    #[arg(long, requires = "suspicions", default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: u16,
+    /// Who gives the right to serve alone, under rules that ask for it: file:DIRECTORY, on storage that both nodes share, or
+    /// etcd:HOST:PORT; without, this command does, in its memory.
+    #[arg(long, value_name = "ARBITER", conflicts_with = "unprotected")]
+    arbiter: Option<ArbiterAddress>,
     /// Write a record of every event.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -186,6 +204,12 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
     }
     arguments.work.check(&rules)?;
     let name = arguments.side.name()?;
+    if arguments.suspicions.is_some() {
+        expect_suspicions(&rules)?;
+    }
+    if let Some(arbiter) = &arguments.arbiter {
+        expect_use_for(arbiter, &rules)?;
+    }
     let options = arguments.options(rules)?;
     if let Some(name) = name {
         return side::run(arguments, &options, name);
@@ -202,6 +226,9 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
             return Err(Failure::Input(problem).into());
         }
         return run_crash_points(&options, arguments);
+    }
+    if let Some(suspicions) = arguments.suspicions {
+        return run_suspicions(&options, suspicions, arguments);
     }
     let options = arguments.with_replacements(options)?;
     // What cannot be written in the end is known before the run.
@@ -258,6 +285,8 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
     }
     let finished = outcome.unreached.is_empty() && outcome.closed.is_empty() && !interrupted;
     Ok(match (&outcome.violation, finished) {
+        // What the rules are worth cannot be seen without it.
+        (Some(RunViolation::ArbiterSilent { .. }), _) => Exit::Incomplete,
         (Some(_), _) if outcome.claimed => Exit::Violated,
         (_, true) => Exit::Holds,
         _ => Exit::Incomplete,
@@ -276,7 +305,7 @@ fn run_crash_points(options: &RunOptions, arguments: &Arguments) -> Result<Exit,
     } else {
         print(&tally.table())?;
     }
-    for again in tally.keep(&arguments.rules, &arguments.again()) {
+    for again in tally.keep(&arguments.rules, &arguments.again(CHECKPOINTS)) {
         eprintln!("again      {again}");
     }
     Ok(match (tally.wrong(), tally.interrupted) {
@@ -286,10 +315,33 @@ fn run_crash_points(options: &RunOptions, arguments: &Arguments) -> Result<Exit,
     })
 }
 
+fn run_suspicions(options: &RunOptions, suspicions: u64, arguments: &Arguments) -> Result<Exit, Unfinished> {
+    let enough = interrupt::watch();
+    let bar = progress_bar(suspicions, "suspecting the living");
+    let suspicions = usize::try_from(suspicions).unwrap_or(usize::MAX);
+    let tally = suspect_often(options, (suspicions, arguments.jobs.into()), (enough, &bar))?;
+    if arguments.json {
+        tally.documents(options).iter().try_for_each(print_json)?;
+    } else {
+        print(&tally.table(options))?;
+    }
+    for again in tally.keep(&arguments.rules, &arguments.again(crate::suspicions::CHECKPOINTS)) {
+        eprintln!("again      {again}");
+    }
+    Ok(match tally.wrong() {
+        1.. => Exit::Violated,
+        0 if tally.is_incomplete() => Exit::Incomplete,
+        0 => Exit::Holds,
+    })
+}
+
 impl Arguments {
-    /// The flags of one of the runs with a crash.
-    fn again(&self) -> String {
-        let mut flags = format!(" --checkpoints {CHECKPOINTS} --memory-mib {}", self.memory_mib);
+    /// The flags of one of the runs of a campaign.
+    fn again(&self, checkpoints: u64) -> String {
+        let mut flags = format!(" --checkpoints {checkpoints} --memory-mib {}", self.memory_mib);
+        if let Some(arbiter) = &self.arbiter {
+            let _ = write!(flags, " --arbiter {}", quoted(&arbiter.to_string()));
+        }
         if let Some(mode) = self.mode {
             let _ = write!(flags, " --mode {}", mode.mode().name());
         }
@@ -346,11 +398,19 @@ impl Arguments {
             load: self.work.load(),
             lasts: self.work.lasts(),
             stop: None,
+            arbiter: self.arbiter.clone(),
+            warn: |text| eprintln!("colo: {text}"),
             record: self.trace.is_some(),
             disk_directory: self.work.disk_dir.clone(),
             node: node_command()?,
         })
     }
+}
+
+/// That somebody will ask this arbiter, and that it is there, as far as can be seen.
+fn expect_use_for(arbiter: &ArbiterAddress, rules: &NamedRules) -> Result<(), Failure> {
+    expect_arbiter("--arbiter", rules)?;
+    arbiter.expect_there().map_err(|error| Failure::Input(format!("--arbiter: {error}")))
 }
 
 /// That real machines can follow a plan: some faults are the simulator's only.
@@ -500,10 +560,16 @@ fn summary(
     out.push_str(&reprotect::told(outcome));
     out.push_str(&latency::told(options, measured, outcome.replies));
     out.push_str(&soak.map(Soak::told).unwrap_or_default());
+    if let Some(silent) = &outcome.arbiter_was_silent {
+        let _ = writeln!(out, "arbiter      {silent}");
+    }
     let grows = soak.and_then(Soak::problem);
     let _ = match &outcome.violation {
         None if let Some(problem) = grows => writeln!(out, "verdict      VIOLATED: {problem}"),
         None => writeln!(out, "verdict      holds: nothing that a client saw was lost or contradicted"),
+        Some(violation @ RunViolation::ArbiterSilent { .. }) => {
+            writeln!(out, "verdict      incomplete: {violation}")
+        }
         Some(violation) if outcome.claimed => writeln!(out, "verdict      VIOLATED: {violation}"),
         Some(violation) => writeln!(out, "verdict      violated, but not claimed: {violation}"),
     };
@@ -574,7 +640,13 @@ pub(crate) fn document(options: &RunOptions, outcome: &RunOutcome) -> Value {
         "comparison": comparison::document(options, outcome),
         "violation": outcome.violation.as_ref().map(ToString::to_string),
         "claimed": outcome.claimed,
-        "verdict": if outcome.violation.is_some() { "violated" } else { "holds" },
+        "arbiter": options.arbiter.as_ref().map(ToString::to_string),
+        "arbiter_was_silent": outcome.arbiter_was_silent,
+        "verdict": match outcome.violation {
+            None => "holds",
+            Some(RunViolation::ArbiterSilent { .. }) => "incomplete",
+            Some(_) => "violated",
+        },
     });
     if options.workload.disk_blocks > 0 {
         let DiskFigures { writes, reads, errors, replicated_bytes } = outcome.disk;

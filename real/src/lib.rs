@@ -1,7 +1,8 @@
 //! The COLO core on two KVM virtual machines, in two processes that really die.
 //!
 //! ```text
-//!   pair      the harness: starts both processes; is the clients, the manager or the arbiter; carries out a plan's faults
+//!   pair      the harness: starts both processes; is the clients and the manager; carries out a plan's faults
+//!   arbiter   who gives the right to serve alone: in memory, on shared storage, in etcd
 //!   control   what harness and nodes tell each other
 //!   host      one side of a pair whose other side is on another host, and the clients of such a pair
 //!   node      a node's process: the core, a VM, an end of the link
@@ -24,6 +25,8 @@ pub mod misdeed;
 #[path = "../guest/record.rs"]
 pub mod record;
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod arbiter;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod control;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -51,7 +54,7 @@ pub use error::{Error, Result};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use link::LinkKind;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub use node::{NodeError, run_node};
+pub use node::{NodeError, patience_with_peer, run_node};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use pair::{
     ComparisonOutcome, FailoverTimes, Latencies, Load, Measured, NodeCommand, Opinion, RunError, RunOptions,

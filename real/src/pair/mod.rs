@@ -1,9 +1,10 @@
 //! The harness of a real pair: two processes, clients, and the faults of a plan, carried out for real.
 //!
 //! It stands for the world around the protocol and takes no decision of it. Rules that need a manager find one here;
-//! those that need an arbiter find one too, which gives the right to serve alone to whoever asks first, for ever.
+//! those that need an arbiter find one too: in the memory of this, if the options do not name another.
 
 mod alone;
+mod arbitration;
 pub(crate) mod clients;
 #[cfg(test)]
 mod delay_tests;
@@ -28,6 +29,7 @@ use crate::control::{CheckpointFigures, ComparisonFigures, FromNode, ToNode};
 use crate::link::Connections;
 use crate::node::monotonic_us;
 pub use alone::run_alone;
+use arbitration::Arbitration;
 use clients::Clients;
 use colo_protocol::{InputKind, Liveness, NodeName, Property};
 use colo_trace::{Event, FaultKind, Gate, Header, Kind, Point, Record, SCHEMA, Trace, Way};
@@ -104,8 +106,10 @@ struct Circumstances {
 struct Course {
     /// Whether each node waits at a point until its peer hears nothing over the link.
     waits_for_silence: [bool; 2],
-    /// To whom the arbiter has given the right to serve alone.
-    granted: Option<NodeName>,
+    /// Who has asked the arbiter and has no answer.
+    asks: [bool; 2],
+    /// Why there is none, if that is known.
+    arbiter_is_silent: Option<String>,
     /// Who has been promoted: it serves, of whatever use its VM is.
     took_over: [bool; 2],
     /// A node has stopped for good.
@@ -145,6 +149,7 @@ struct Pair<'a> {
     /// When the latest failover was, and how many replies had been seen by then.
     latest_failover: Option<(Instant, u64)>,
     manager: Manager,
+    arbitration: Arbitration,
     /// What has become of this pair.
     course: Course,
     /// Pairs that there were before this one.
@@ -177,6 +182,7 @@ impl<'a> Pair<'a> {
             options,
             processes,
             heard,
+            arbitration: Arbitration::of(options, sender.clone())?,
             sender,
             clients: Clients::nobody(),
             serving: NodeName::Primary,
@@ -254,7 +260,7 @@ impl<'a> Pair<'a> {
                 return Err(RunError::NotReady);
             }
             if last_reply.1.elapsed() > patience {
-                self.violate(RunViolation::Silence { seconds: patience.as_secs() });
+                self.violate(self.silence(patience.as_secs()));
             }
         }
         Ok(())
@@ -350,6 +356,7 @@ impl<'a> Pair<'a> {
             Heard::Gone(number) => self.gone(self.role(number))?,
             Heard::Garbled(number, error) => return Err(garbled(self.role(number), &error)),
             Heard::Message(number, message) => self.told(self.role(number), message, progress)?,
+            Heard::Arbiter(told) => self.arbiter_says(told),
         }
         Ok(())
     }
@@ -521,12 +528,6 @@ impl<'a> Pair<'a> {
         self.process(node).tell(&ToNode::LostHeartbeat { planned });
     }
 
-    /// The arbiter's test-and-set.
-    fn arbitrate(&mut self, asker: NodeName) {
-        let granted = *self.course.granted.get_or_insert(asker) == asker;
-        self.process(asker).tell(&ToNode::ArbiterAnswer(granted));
-    }
-
     fn note(&mut self, node: Option<NodeName>, kind: Kind, text: String) {
         if self.options.record {
             self.records.push(Record::other(monotonic_us(), node, 0, kind, text));
@@ -544,7 +545,7 @@ impl<'a> Pair<'a> {
         while living.contains(&true) {
             match self.heard.recv_timeout(SETTLES_WITHIN) {
                 Ok(Heard::Message(_, FromNode::Record(record))) => self.records.push(record),
-                Ok(Heard::Message(..)) => {}
+                Ok(Heard::Message(..) | Heard::Arbiter(_)) => {}
                 Ok(Heard::Gone(number) | Heard::Garbled(number, _)) => {
                     living[self.role(number) as usize] = false;
                 }
@@ -585,6 +586,10 @@ impl<'a> Pair<'a> {
         let rules = &self.options.rules.rules;
         if matches!(violation, RunViolation::LeftOn { .. }) {
             return rules.claims_liveness(Liveness::Shutdown, self.course.circumstances.link_is_silent);
+        }
+        if matches!(violation, RunViolation::ArbiterSilent { .. }) {
+            // They stand for nothing where the arbiter does not answer.
+            return false;
         }
         if matches!(violation, RunViolation::Silence { .. }) && self.course.circumstances.link_is_silent {
             let told = self.course.told_to_serve;

@@ -5,6 +5,7 @@ use super::demand::Load;
 use super::disks::Disks;
 use super::process::NodeCommand;
 use super::violation::RunViolation;
+use crate::arbiter::ArbiterAddress;
 use crate::control::{CheckpointFigures, ComparisonFigures, EntryFigures, NodeConfig};
 use crate::disk::DiskFigures;
 use crate::link::LinkKind;
@@ -47,6 +48,10 @@ pub struct RunOptions {
     pub lasts: Option<Duration>,
     /// Set by whoever wants the run to end early, as if it had done enough.
     pub stop: Option<&'static AtomicBool>,
+    /// Who gives the right to serve alone, where the rules ask for it; without, the harness does, in its memory.
+    pub arbiter: Option<ArbiterAddress>,
+    /// Hears, while the run goes on, of what somebody has to see to outside of it.
+    pub warn: fn(&str),
     /// Whether to record every event.
     pub record: bool,
     /// Where the disks' files are made and left, if the machine has a disk; without, they are gone with the run.
@@ -134,6 +139,8 @@ pub struct RunOutcome {
     pub powered_off: [bool; 2],
     /// Promotions.
     pub failovers: u64,
+    /// That the arbiter did not answer when it was asked, and why, the first time that it did not.
+    pub arbiter_was_silent: Option<String>,
     /// How many times a survivor was protected again.
     pub protected_again: u64,
     /// What that took, but for survivors that died before they could tell.
@@ -164,6 +171,7 @@ impl RunOutcome {
             comparison: ComparisonOutcome::NOTHING_YET,
             powered_off: [false; 2],
             failovers: 0,
+            arbiter_was_silent: None,
             protected_again: 0,
             entries: Vec::new(),
             replies: 0,
@@ -260,6 +268,8 @@ mod tests {
             load: None,
             lasts: None,
             stop: None,
+            arbiter: None,
+            warn: |_| {},
             record: false,
             disk_directory: None,
             node: NodeCommand { program: "none".into(), arguments: Vec::new() },

@@ -1,6 +1,7 @@
 //! A node's process as the harness sees it: started, told, listened to, and killed for real.
 
 use super::options::PATIENCE;
+use crate::arbiter::Told;
 use crate::control::{FromNode, NodeConfig, ToNode, receive, send, send_with};
 use crate::link::Connections;
 use colo_protocol::NodeName;
@@ -36,6 +37,8 @@ pub(crate) enum Heard {
     Gone(Number),
     /// A node says something that nobody understands.
     Garbled(Number, io::Error),
+    /// The arbiter's answer to what a node has asked.
+    Arbiter(Told),
 }
 
 /// The command that starts a node; the harness adds the control channel's path and the node's name.
