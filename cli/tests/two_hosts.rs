@@ -136,7 +136,7 @@ fn a_guest_that_is_told_to_power_off_ends_both_sides() {
     secondary.happens("COLO_STARTED");
     assert_eq!(primary.ctl(&["shutdown"]).status.code(), Some(0));
     for side in [&mut primary, &mut secondary] {
-        side.happens("COLO_HALTED");
+        side.happens("SHUTDOWN");
         assert_eq!(side.telling.code(), Some(0));
     }
 }

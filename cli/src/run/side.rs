@@ -3,7 +3,7 @@
 use super::{Arguments, COLUMNS, Percentiles, Unfinished, live::Live};
 use crate::interrupt;
 use crate::report::{Exit, Failure, counted, grouped, print, print_json, quoted, unwritable};
-use colo_protocol::NodeName;
+use colo_protocol::{Fencing, NodeName};
 use colo_real::host::{Door, End, Meeting, SideError, SideEvent, SideOptions, SideOutcome, run_side};
 use colo_real::peer::{Address, Keys, Listener, PeerError};
 use colo_real::{RunError, RunOptions, kvm_usable};
@@ -88,6 +88,13 @@ fn of_peer(error: &PeerError) -> Failure {
 /// Runs one side until it is asked to end.
 pub(super) fn run(arguments: &Arguments, options: &RunOptions, name: NodeName) -> Result<Exit, Unfinished> {
     let flags = &arguments.side;
+    if options.rules.rules.fencing == Fencing::Arbiter && options.arbiter.is_none() {
+        let rules = &options.rules.name;
+        return Err(Failure::Input(format!(
+            "{rules} leaves it to an arbiter who serves alone, and both sides have to know the same: expected --arbiter file:DIRECTORY or etcd:HOST:PORT"
+        ))
+        .into());
+    }
     kvm_usable().map_err(|error| Failure::Environment(error.to_string()))?;
     let stop = interrupt::watch();
     let create = |file: &PathBuf| File::create(file).map_err(|error| unwritable(file, &error));
@@ -156,7 +163,13 @@ fn tell(event: &SideEvent, name: NodeName, flags: &SideFlags, json: bool) -> Res
         SideEvent::NotInColo => "x-colo-lost-heartbeat: refused, the node is not in COLO".to_owned(),
         SideEvent::AsksArbiter => "asks the arbiter for the right to serve alone".to_owned(),
         SideEvent::TookOver => format!("the {name} serves alone"),
+        SideEvent::ArbiterSilent(problem) => {
+            format!("nobody takes over until the arbiter answers: {problem}")
+        }
+        SideEvent::ArbiterAnswers(true) => format!("the {name} may serve alone"),
+        SideEvent::ArbiterAnswers(false) => format!("the {} serves alone", name.peer()),
         SideEvent::Halted => "has stopped for good".to_owned(),
+        SideEvent::PoweredOff => "the machine is off, as its guest wanted".to_owned(),
         SideEvent::Checkpoint(_) => return Ok(()),
     };
     print(&format!("{:<17} {text}\n", event.name()))
@@ -181,6 +194,7 @@ fn summary(outcome: &SideOutcome) -> String {
     let end = match outcome.end {
         End::Asked => "as it was asked to",
         End::Halted => "because its node has stopped for good",
+        End::PoweredOff => "because its guest has powered off",
     };
     let _ = writeln!(out, "ended        {end}");
     out
@@ -199,6 +213,7 @@ fn document(options: &RunOptions, name: NodeName, outcome: &SideOutcome) -> Valu
         "end": match outcome.end {
             End::Asked => "asked",
             End::Halted => "halted",
+            End::PoweredOff => "powered-off",
         },
     });
     for (name, _, column) in COLUMNS {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   side      the loop: what the node says, what is asked of it, who serves
+//!   arbitration  the arbiter as a side knows it
 //!   monitor   what is said over the control socket, in the shape of QEMU's machine protocol (QMP)
 //!   lines     sockets at which others speak in lines
 //!   service   what clients and a side tell each other
@@ -11,6 +12,7 @@
 //!
 //! No decision of the protocol is taken here: a manager's command is passed on, and the core says what becomes of it.
 
+mod arbitration;
 mod lines;
 mod monitor;
 mod relay;

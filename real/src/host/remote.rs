@@ -163,7 +163,7 @@ impl Remote<'_> {
             Heard::Said(number, FromService::Rests) => self.rests(number),
             Heard::Said(_, FromService::Output(first, units)) => drop(self.clients.output(first, &units)?),
             Heard::Said(_, FromService::EarlyOutput(place, unit)) => {
-                self.clients.early_output(place, unit)?
+                self.clients.early_output(place, unit)?;
             }
             Heard::Gone(number, problem) => {
                 if let Some(gone) = self.gone.get_mut(number) {

@@ -1,22 +1,24 @@
 //! The loop of one side: what the node says, what is asked of it over the control socket, and the clients of its service.
 
+use super::arbitration::Arbitration;
 use super::lines::{Connection, Door, LineEvent, Writer, Writers, serve};
 use super::monitor::{Asked, Command, event, greeting};
 use super::service::{FromService, ToService};
+use crate::arbiter::Told;
 use crate::control::{CheckpointFigures, FromNode, ToNode};
 use crate::node::monotonic_us;
 use crate::pair::disks::Disks;
 use crate::pair::process::{Heard, Process};
 use crate::pair::{RunError, RunOptions};
+use crate::peer::{Address, Keys, Listener, Met, PeerError, Terms, Tunnel, connect};
 use crate::vm::Button;
-use crate::peer::{Address, Keys, Listener, Met, PeerError, Terms, connect};
 use colo_protocol::NodeName;
 use colo_trace::{Header, Record, SCHEMA, Trace, Way};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use thiserror::Error;
 
 /// How often the side looks whether it is to end.
@@ -84,10 +86,16 @@ pub enum SideEvent {
     NotInColo,
     /// The node asks the arbiter.
     AsksArbiter,
+    /// The arbiter does not answer: why.
+    ArbiterSilent(String),
+    /// The arbiter has answered: whether the node may serve alone.
+    ArbiterAnswers(bool),
     /// The node was promoted: it serves alone.
     TookOver,
     /// The node has stopped for good.
     Halted,
+    /// The machine is off, as its guest wanted.
+    PoweredOff,
 }
 
 impl SideEvent {
@@ -101,8 +109,11 @@ impl SideEvent {
             Self::Exit(_) => "COLO_EXIT",
             Self::NotInColo => "COLO_NOT_IN_COLO",
             Self::AsksArbiter => "COLO_ASKS_ARBITER",
+            Self::ArbiterSilent(_) => "COLO_ARBITER_SILENT",
+            Self::ArbiterAnswers(_) => "COLO_ARBITER_ANSWERS",
             Self::TookOver => "COLO_TOOK_OVER",
             Self::Halted => "COLO_HALTED",
+            Self::PoweredOff => "SHUTDOWN",
         }
     }
 
@@ -114,6 +125,9 @@ impl SideEvent {
             Self::Met(peer) => json!({ "mode": mode, "peer": peer }),
             Self::Checkpoint(figures) => json!({ "mode": mode, "figures": figures }),
             Self::Exit(reason) => json!({ "mode": mode, "reason": reason }),
+            Self::ArbiterSilent(problem) => json!({ "mode": mode, "problem": problem }),
+            Self::ArbiterAnswers(granted) => json!({ "mode": mode, "granted": granted }),
+            Self::PoweredOff => json!({ "mode": mode, "guest": true, "reason": "guest-shutdown" }),
             Self::Started | Self::NotInColo | Self::AsksArbiter | Self::TookOver | Self::Halted => {
                 json!({ "mode": mode })
             }
@@ -128,8 +142,10 @@ impl SideEvent {
 pub enum End {
     /// It was asked to.
     Asked,
-    /// Its node has stopped for good: the peer serves, or the guest has powered off.
+    /// Its node has stopped for good: the peer serves.
     Halted,
+    /// Its machine is off, as the guest wanted.
+    PoweredOff,
 }
 
 /// What a side came to.
@@ -175,9 +191,13 @@ struct Side<'a> {
     name: NodeName,
     process: Process,
     disks: Option<Disks>,
+    /// What carries the node's bytes, where there are keys.
+    tunnels: Vec<Tunnel>,
     events: Receiver<Event>,
     control: Writers,
     clients: Writers,
+    /// The arbiter, where the rules have one, when it is known of which service this is a side.
+    arbitration: Arbitration,
     serves: bool,
     status: Status,
     /// Commands that the node has been told, by the numbers by which it tells that it has taken them in.
@@ -214,16 +234,19 @@ pub fn run_side(
         workload: options.workload,
     };
     let process = Process::start(name, &options.node, directory, sender.clone()).map_err(RunError::from)?;
+    let arbitration = Arbitration::of(options.arbiter.as_ref(), &sender);
     std::thread::spawn(move || {
         let met = meet(meeting, &terms, &sender);
         // It fails when the side has ended.
         let _ = sender.send(Event::Met(met));
     });
     let mut side = Side {
+        arbitration,
         options,
         name,
         disks: Disks::of(options, directory)?,
         process,
+        tunnels: Vec::new(),
         events,
         control: Writers::default(),
         clients: Writers::default(),
@@ -284,7 +307,11 @@ impl Side<'_> {
     fn met(&mut self, met: Met, tell: &mut dyn FnMut(&SideEvent)) {
         let config = self.options.node_config(self.name, self.disks.as_ref());
         self.process.configure(config, Some(&met.connections));
-        self.happens(&SideEvent::Met(met.peer), tell);
+        self.arbitration.belongs_to(&met.run);
+        // What the node has been handed is not to be open here, too: its end would not be seen.
+        let Met { peer, tunnels, .. } = met;
+        self.tunnels = tunnels;
+        self.happens(&SideEvent::Met(peer), tell);
     }
 
     fn happens(&mut self, event: &SideEvent, tell: &mut dyn FnMut(&SideEvent)) {
@@ -298,6 +325,10 @@ impl Side<'_> {
         match heard {
             Heard::Message(_, message) => self.told(message, tell),
             Heard::Gone(_) => Err(RunError::Node(self.name, self.process.ended())),
+            Heard::Arbiter(told) => {
+                self.arbiter_says(&told, tell);
+                Ok(())
+            }
             Heard::Garbled(_, error) => Err(crate::pair::garbled(self.name, &error)),
         }
     }
@@ -338,13 +369,12 @@ impl Side<'_> {
                 self.refused = true;
                 SideEvent::NotInColo
             }
-            FromNode::AskArbiter => SideEvent::AsksArbiter,
-            FromNode::Halted => {
-                self.status.last_mode = self.status.mode.take();
-                self.serve(false);
-                self.end = Some(End::Halted);
-                SideEvent::Halted
+            FromNode::AskArbiter => {
+                self.arbitration.ask(self.name);
+                SideEvent::AsksArbiter
             }
+            FromNode::Halted => self.stops(End::Halted, SideEvent::Halted),
+            FromNode::PoweredOff => self.stops(End::PoweredOff, SideEvent::PoweredOff),
             FromNode::Said(number) => {
                 self.answered(number);
                 return Ok(());
@@ -359,6 +389,25 @@ impl Side<'_> {
         };
         self.happens(&happened, tell);
         Ok(())
+    }
+
+    /// The node has stopped for good, and with it the side.
+    fn stops(&mut self, end: End, event: SideEvent) -> SideEvent {
+        self.status.last_mode = self.status.mode.take();
+        self.serve(false);
+        self.end = Some(end);
+        event
+    }
+
+    fn arbiter_says(&mut self, told: &Told, tell: &mut dyn FnMut(&SideEvent)) {
+        let event = match &told.answer {
+            Ok(granted) => {
+                self.process.tell(&ToNode::ArbiterAnswer(*granted));
+                SideEvent::ArbiterAnswers(*granted)
+            }
+            Err(error) => SideEvent::ArbiterSilent(error.to_string()),
+        };
+        self.happens(&event, tell);
     }
 
     fn serve(&mut self, serves: bool) {
@@ -469,6 +518,11 @@ impl Side<'_> {
                 Event::Node(Heard::Gone(_) | Heard::Garbled(..)) => break,
                 _ => {}
             }
+        }
+        // What the node has said last is to come to the peer.
+        let until = Instant::now() + HEARD_WITHIN;
+        while !self.tunnels.iter().all(Tunnel::is_over) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
         }
         let trace = self.options.record.then(|| self.trace());
         SideOutcome { end: self.end.unwrap_or(End::Asked), trace, ..self.outcome }

@@ -92,8 +92,8 @@ impl Channel {
         match self {
             Self::Plain(socket) => Ok((Link::handed(socket), None)),
             Self::Secure(secure) => {
-                let [node, end] = Link::pair(LinkKind::Unix)?;
-                Ok((node, Some(Tunnel::begin(end.into(), *secure)?)))
+                let [node, end] = Link::sockets(LinkKind::Unix)?;
+                Ok((Link::handed(node), Some(Tunnel::begin(end, *secure)?)))
             }
         }
     }

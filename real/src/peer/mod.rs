@@ -48,7 +48,7 @@ pub use terms::Terms;
 use crate::link::Connections;
 use channel::Channel;
 use terms::Connection;
-use tunnel::Tunnel;
+pub(crate) use tunnel::Tunnel;
 use words::Identity;
 
 /// What came of a meeting.
@@ -87,6 +87,7 @@ impl Met {
         })
     }
 
+    #[cfg(test)]
     /// Whether the tunnels have carried all that they had to, and ended.
     pub(crate) fn is_over(&self) -> bool {
         self.tunnels.iter().all(Tunnel::is_over)

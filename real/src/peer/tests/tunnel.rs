@@ -24,7 +24,7 @@ fn tunnels(kind: LinkKind) -> [(Link, Tunnel); 2] {
 /// The same before there is a tunnel at either end.
 fn secured(kind: LinkKind) -> [Secure; 2] {
     let [ours, theirs] = configs();
-    let [here, there] = Link::pair(kind).unwrap().map(OwnedFd::from);
+    let [here, there] = Link::sockets(kind).unwrap();
     let mut both =
         [Secure::new(here, ours.connecting().unwrap()), Secure::new(there, theirs.listening().unwrap())];
     while both.iter().any(|one| one.tls.is_handshaking()) {
