@@ -1,13 +1,15 @@
 //! `colo ctl`: what a manager asks of a side that runs, over its control socket. The names there are QEMU's, so that a QEMU
 //! can be asked, too.
 
+mod keys;
+
 use crate::report::{Exit, Failure, print, print_json};
 use colo_real::host::{Command, MonitorError, execute};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::PathBuf;
 
-/// Ask something of a side of a pair on two hosts, or of a QEMU, over its control socket.
+/// Manage the sides of a pair on two hosts: their keys, and what is asked of them, or of a QEMU, over a control socket.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -16,6 +18,8 @@ pub(crate) struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Action {
+    /// Make the keys by which the two sides of a pair know each other that run on different hosts.
+    Keys(keys::Arguments),
     /// How it stands with COLO (query-colo-status).
     Status(Socket),
     /// Take the peer for dead, and go on alone (x-colo-lost-heartbeat). Whoever asks for that has to be sure.
@@ -47,6 +51,7 @@ struct Socket {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let (command, socket) = match &arguments.action {
+        Action::Keys(arguments) => return keys::run(arguments),
         Action::Status(socket) => (Command::Status, socket),
         Action::Failover(socket) => (Command::Failover, socket),
         Action::Checkpoint(socket) => (Command::Checkpoint, socket),

@@ -57,7 +57,7 @@ enum Command {
     /// Say whether recorded runs are behaviours of the protocol: traces, or what a QEMU pair has sent.
     #[command(allow_negative_numbers = true)]
     Conform(conform::Arguments),
-    /// Ask something of a side of a pair on two hosts, or of a QEMU, over its control socket.
+    /// Manage the sides of a pair on two hosts: keys, status, failover, checkpoint, delay, shutdown.
     Ctl(ctl::Arguments),
     /// Decode a captured migration stream, message by message.
     #[command(allow_negative_numbers = true)]

@@ -9,9 +9,8 @@ mod common;
 use common::no_kvm;
 use common::side::{PATIENCE, Side, Telling, colo};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -58,7 +57,7 @@ const SUSPICIONS_OF: [Suspicion; 7] = [
 
 /// Whether this user may make namespaces; it is a failure not to, where it was possible before.
 fn no_namespaces() -> bool {
-    let name = format!("colo-try-{}", std::process::id());
+    let name = format!("colo-try-{}-{}", std::process::id(), HOSTS.fetch_add(1, Ordering::Relaxed));
     let made = ip(&["netns", "add", &name]);
     if made {
         ip(&["netns", "del", &name]);
@@ -110,7 +109,9 @@ impl Hosts {
 
 impl Drop for Hosts {
     fn drop(&mut self) {
-        self.0.iter().for_each(|name| drop(ip(&["netns", "del", name])));
+        for name in &self.0 {
+            ip(&["netns", "del", name]);
+        }
     }
 }
 
@@ -211,8 +212,11 @@ impl Pair {
 
     fn suspect(&mut self, suspicion: Suspicion) {
         let stopped = |processes: Vec<Pid>| {
-            let signal =
-                |signal| processes.iter().for_each(|process| kill_process(*process, signal).unwrap());
+            let signal = |signal| {
+                processes.iter().for_each(|process| {
+                    let _ = kill_process(*process, signal);
+                })
+            };
             signal(Signal::STOP);
             std::thread::sleep(TOO_LONG);
             signal(Signal::CONT);

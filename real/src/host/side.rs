@@ -12,8 +12,8 @@ use crate::pair::process::{Heard, Process};
 use crate::pair::{RunError, RunOptions};
 use crate::peer::{Address, Keys, Listener, Met, PeerError, Terms, Tunnel, connect};
 use crate::vm::Button;
-use colo_protocol::NodeName;
-use colo_trace::{Header, Record, SCHEMA, Trace, Way};
+use colo_protocol::{Input, NodeName};
+use colo_trace::{Header, Kind, Record, SCHEMA, Trace, Way};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -380,7 +380,7 @@ impl Side<'_> {
                 return Ok(());
             }
             FromNode::Record(record) => {
-                self.records.push(record);
+                self.record(record);
                 return Ok(());
             }
             FromNode::Failed(problem) => return Err(RunError::Node(self.name, problem)),
@@ -514,7 +514,7 @@ impl Side<'_> {
         self.process.kill();
         while let Ok(event) = self.events.recv_timeout(HEARD_WITHIN) {
             match event {
-                Event::Node(Heard::Message(_, FromNode::Record(record))) => self.records.push(record),
+                Event::Node(Heard::Message(_, FromNode::Record(record))) => self.record(record),
                 Event::Node(Heard::Gone(_) | Heard::Garbled(..)) => break,
                 _ => {}
             }
@@ -526,6 +526,20 @@ impl Side<'_> {
         }
         let trace = self.options.record.then(|| self.trace());
         SideOutcome { end: self.end.unwrap_or(End::Asked), trace, ..self.outcome }
+    }
+
+    /// What befell the pair is not known here but by what the node is told of it: that stands in the record before it.
+    fn record(&mut self, record: Record) {
+        let befell = match record.as_input() {
+            Some(Input::LinkDown) => Some("cut of the link, or end of the peer"),
+            Some(Input::PeerSilent) => Some("silence of the peer"),
+            Some(Input::LostHeartbeat) => Some("x-colo-lost-heartbeat, over the control socket"),
+            _ => None,
+        };
+        if let Some(befell) = befell {
+            self.records.push(Record::other(record.time_us, None, 0, Kind::Fault, befell));
+        }
+        self.records.push(record);
     }
 
     fn trace(&mut self) -> Trace {
