@@ -13,6 +13,22 @@ const CHECKPOINT: CheckpointNumber = CheckpointNumber(2);
 /// Checkpoints of a run without a crash: there is one behind that in which the crashes happen.
 pub(crate) const CHECKPOINTS: u64 = CHECKPOINT.0 + 2;
 
+/// Checkpoints of a pair in which a crash may happen whose point need not come in each.
+const CHANCES: u64 = 16;
+
+/// Checkpoints of such a run.
+pub(crate) const CHECKPOINTS_WITH_CHANCES: u64 = CHECKPOINTS + CHANCES;
+
+/// A crash that happens in its checkpoint, or in one of those behind it. When an input comes is not the same in every run: what
+/// does not come in one checkpoint comes in one of the next.
+pub(crate) fn with_chances(fault: Fault) -> Plan {
+    let later = |more| {
+        let checkpoint = CheckpointNumber(fault.at.checkpoint.0 + more);
+        Fault { at: Point { checkpoint, ..fault.at }, ..fault }
+    };
+    Plan::new((0..CHANCES).map(later).collect())
+}
+
 /// The crashes to try: at each point of either node, of the primary and then of the secondary.
 pub(crate) fn crashes(options: &RunOptions) -> Result<Vec<Fault>, Unfinished> {
     let undisturbed =
@@ -76,14 +92,19 @@ pub(crate) fn crash(
     fault: Fault,
     predicted: &Survivors,
 ) -> Result<Crashed, Unfinished> {
-    let options = RunOptions {
-        plan: Plan::new(vec![fault]),
-        checkpoints: CHECKPOINTS,
-        record: true,
-        ..options.clone()
+    let may_miss = may_diverge(options);
+    let (plan, checkpoints) = if may_miss {
+        (with_chances(fault), CHECKPOINTS_WITH_CHANCES)
+    } else {
+        (Plan::new(vec![fault]), CHECKPOINTS)
     };
+    let options = RunOptions { plan, checkpoints, record: true, ..options.clone() };
     match run_once(&options, &mut |_| {}) {
-        Ok(outcome) => {
+        Ok(mut outcome) => {
+            if may_miss && !outcome.struck.is_empty() {
+                // There were several chances, and one was enough.
+                outcome.unreached.clear();
+            }
             let survivors = outcome.trace.as_ref().map(survivors_of).unwrap_or_default();
             let problem = problem(&outcome, &survivors, predicted);
             Ok(Crashed { outcome: Some(outcome), survivors, problem })

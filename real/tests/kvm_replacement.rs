@@ -6,7 +6,7 @@
 mod common;
 
 use colo_protocol::{Dialect, Execution, NodeName, Rules};
-use colo_real::{RunOptions, RunOutcome};
+use colo_real::{Guest, RunOptions, RunOutcome, Workload};
 use colo_trace::{Fault, FaultAction, Plan};
 use common::kvm_or_skip;
 use common::pair::{be_a_node_if_asked, dirty, options as small};
@@ -19,6 +19,12 @@ fn node_process() {
 
 fn options(rules: Rules) -> RunOptions {
     RunOptions { checkpoints: 4, workload: dirty(8), ..small("rules", rules) }
+}
+
+fn with_guest(guest: Guest, rules: Rules) -> RunOptions {
+    let usual = options(rules);
+    let disk_blocks = if guest == Guest::Journal { 64 } else { 0 };
+    RunOptions { workload: Workload { guest, disk_blocks, ..usual.workload }, ..usual }
 }
 
 fn hybrid() -> Rules {
@@ -67,10 +73,10 @@ fn a_replacement_that_dies_before_it_holds_anything_is_followed_by_another() {
         "primary checkpoint 0 during effect send-ram",
         "primary checkpoint 0 before effect send-device-state",
     ];
-    for at in early {
+    for (at, guest) in early.into_iter().flat_map(|at| [(at, Guest::Kv), (at, Guest::Journal)]) {
         let plans = vec![crash(at, NodeName::Secondary), Plan::default()];
         let first = crash("primary checkpoint 2 during effect send-ram", NodeName::Primary);
-        let outcome = run(&RunOptions { plan: first, replacements: plans, ..options(Rules::V12) });
+        let outcome = run(&RunOptions { plan: first, replacements: plans, ..with_guest(guest, Rules::V12) });
         assert_eq!((&outcome.violation, &outcome.unreached[..]), (&None, &[][..]), "{at}");
         assert_eq!(outcome.protected_again, 1, "{at}: only the second holds anything");
         assert!(outcome.checkpoints.len() >= 4, "{at}");
@@ -89,11 +95,15 @@ fn a_link_to_a_replacement_that_is_lost_leaves_the_survivor() {
         "secondary checkpoint 0 before input ram-received",
         "secondary checkpoint 0 before input device-state-received",
     ];
-    for (rules, at) in [Rules::V12, Rules::STRICT].into_iter().flat_map(|rules| early.map(|at| (rules, at))) {
+    let pairs = [(Rules::V12, Guest::Kv), (Rules::STRICT, Guest::Kv), (Rules::V12, Guest::Journal)];
+    for ((rules, guest), at) in pairs.into_iter().flat_map(|pair| early.map(|at| (pair, at))) {
         let cut = Plan::new(vec![Fault { at: at.parse().unwrap(), action: FaultAction::Cut }]);
         let first = crash("primary checkpoint 2 during effect send-ram", NodeName::Primary);
-        let outcome =
-            run(&RunOptions { plan: first, replacements: vec![cut, Plan::default()], ..options(rules) });
+        let outcome = run(&RunOptions {
+            plan: first,
+            replacements: vec![cut, Plan::default()],
+            ..with_guest(guest, rules)
+        });
         assert_eq!((&outcome.violation, &outcome.unreached[..]), (&None, &[][..]), "{at}");
         // What has come whole by then is loaded all the same, and may be what goes on.
         assert!((1..=2).contains(&outcome.protected_again), "{at}: {}", outcome.protected_again);

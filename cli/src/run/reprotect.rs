@@ -1,40 +1,26 @@
 //! `colo run --reprotect`: one service that fails over again and again, and is protected again each time.
 
-use crate::crash_points::{CHECKPOINTS, crash_of_turn, deviation};
+use crate::crash_points::{CHECKPOINTS_WITH_CHANCES, crash_of_turn, deviation, with_chances};
 use crate::report::{counted, grouped};
 use crate::run::Percentiles;
-use colo_protocol::CheckpointNumber;
 use colo_real::{EntryFigures, RunOptions, RunOutcome};
-use colo_trace::{Fault, Plan, Point};
+use colo_trace::{Fault, Plan};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
 /// Failovers of a run that goes on for a time: more than fit in it.
 pub(super) const ENDLESS: usize = 1 << 15;
 
-/// Checkpoints of a pair in which its crash may happen.
-const CHANCES: u64 = 16;
-
 /// The run in which so many of the crashes happen, one in each pair. The last survivor is protected, too.
 pub(super) fn again_and_again(options: &RunOptions, crashes: &[Fault], failovers: usize) -> RunOptions {
-    // When an input comes is not the same in every run: what does not come in one checkpoint comes in one of the next.
-    let crash = |turn| {
-        let fault = crashes[crash_of_turn(turn, failovers, crashes.len())];
-        let later =
-            |more| Fault { at: Point { checkpoint: later(fault.at.checkpoint, more), ..fault.at }, ..fault };
-        Plan::new((0..CHANCES).map(later).collect())
-    };
+    let crash = |turn| with_chances(crashes[crash_of_turn(turn, failovers, crashes.len())]);
     RunOptions {
         plan: crash(0),
         replacements: (1..failovers).map(crash).chain([Plan::default()]).collect(),
-        checkpoints: CHECKPOINTS + CHANCES,
+        checkpoints: CHECKPOINTS_WITH_CHANCES,
         record: options.record || options.lasts.is_none(),
         ..options.clone()
     }
-}
-
-fn later(checkpoint: CheckpointNumber, more: u64) -> CheckpointNumber {
-    CheckpointNumber(checkpoint.0 + more)
 }
 
 /// What is wrong with such a run besides what clients saw, if anything is.

@@ -66,6 +66,17 @@ enum Stage {
     Over,
 }
 
+/// What the copier has to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum ToCopy {
+    /// To wait.
+    Nothing,
+    /// To come back soon.
+    Unreadable,
+    /// To send this block, which has been read.
+    Block(u64),
+}
+
 #[derive(Debug)]
 struct Store {
     image: Image,
@@ -152,16 +163,16 @@ impl NodeDisk {
     pub(super) fn copy_one(&self) {
         let mut store = lock(&self.store);
         let mut content = [0; size_of::<Block>()];
-        let block = loop {
-            match store.take_to_copy(&mut content) {
-                Some(block) => break block,
-                None => store = self.copies.wait(store).unwrap_or_else(PoisonError::into_inner),
-            }
-        };
+        let mut next = store.take_to_copy(&mut content);
+        while next == ToCopy::Nothing {
+            store = self.copies.wait(store).unwrap_or_else(PoisonError::into_inner);
+            next = store.take_to_copy(&mut content);
+        }
         drop(store);
-        match block {
-            Some(block) => self.ask(Request::Copy { block, content: &content }),
-            None => std::thread::sleep(READS_AGAIN_AFTER),
+        if let ToCopy::Block(block) = next {
+            self.ask(Request::Copy { block, content: &content });
+        } else {
+            std::thread::sleep(READS_AGAIN_AFTER);
         }
         if let Stage::Copies(copy) = &mut lock(&self.store).stage {
             copy.arrived();
@@ -229,16 +240,15 @@ impl NodeDisk {
 }
 
 impl Store {
-    /// Whether there is something to be copied: a block, with what it holds, unless it cannot be read now and has its turn
-    /// again.
-    fn take_to_copy(&mut self, content: &mut Block) -> Option<Option<u64>> {
-        let Self { image, stage: Stage::Copies(copy), .. } = self else { return None };
-        let block = copy.take()?;
+    /// What is to be copied now. A block that cannot be read has its turn again.
+    fn take_to_copy(&mut self, content: &mut Block) -> ToCopy {
+        let Self { image, stage: Stage::Copies(copy), .. } = self else { return ToCopy::Nothing };
+        let Some(block) = copy.take() else { return ToCopy::Nothing };
         if image.read(block, content).is_ok() {
-            return Some(Some(block));
+            return ToCopy::Block(block);
         }
         copy.is_stale(block);
-        Some(None)
+        ToCopy::Unreadable
     }
 
     fn perform(&mut self, effect: Effect) -> io::Result<()> {

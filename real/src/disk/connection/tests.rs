@@ -92,6 +92,45 @@ fn a_write_is_done_when_the_secondary_has_it_and_seen_when_a_checkpoint_covers_i
     [control, primary.control.clone()].iter().for_each(Control::close);
 }
 
+/// A survivor's guest waits for nobody while its replacement is given the disk, and in the end that has the same.
+#[test]
+fn a_disk_is_copied_while_its_guest_writes_on() {
+    let primary = Primary::new();
+    primary.control.close();
+    primary.disk.perform(Effect::FailOverDisk).unwrap();
+    super::super::start_copier(&primary.disk);
+    primary.disk.write(1, &[1; 4096]).unwrap();
+    assert_eq!(primary.disk.left_to_copy(), 0, "there is nobody to have it");
+    let ([connection, other_end], [link, other_link]) = (linked(), linked());
+    primary.disk.begin_to_copy(Sender::new(connection, &link).unwrap());
+    // Nobody answers yet.
+    (2..200).for_each(|byte| primary.disk.write(u64::from(byte) % 4, &[byte; 4096]).unwrap());
+    assert!(primary.disk.left_to_copy() >= 4, "all of them, one perhaps on its way");
+    let directory = tempfile::tempdir().unwrap();
+    let replacement = Arc::new(NodeDisk::create(&config(&directory), NodeName::Secondary, None).unwrap());
+    let receiver = Receiver::new(other_end, &other_link).unwrap();
+    let controls = receiver.control();
+    receiver.start(Arc::clone(&replacement));
+    (200..250).for_each(|byte| primary.disk.write(u64::from(byte) % 4, &[byte; 4096]).unwrap());
+    let begun = Instant::now();
+    while primary.disk.left_to_copy() > 0 {
+        assert!(begun.elapsed() < LONG);
+        std::thread::yield_now();
+    }
+    replacement.perform(Effect::StartReplication).unwrap();
+    primary.disk.perform(Effect::StartReplication).unwrap();
+    let same = || {
+        let [here, there] = [&primary.directory, &directory];
+        recover(here.path(), NodeName::Primary).unwrap()
+            == recover(there.path(), NodeName::Secondary).unwrap()
+    };
+    assert!(same());
+    primary.disk.write(3, &[77; 4096]).unwrap();
+    replacement.perform(Effect::CheckpointDisk(CheckpointNumber(1))).unwrap();
+    assert!(same(), "and from here on what is written is replicated");
+    controls.close();
+}
+
 /// The secondary says so when it is next asked for a checkpoint, and the primary's guest goes on meanwhile.
 #[test]
 fn a_write_that_the_secondary_cannot_have_fails_its_next_checkpoint() {
