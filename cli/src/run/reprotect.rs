@@ -12,25 +12,34 @@ use std::fmt::Write;
 /// Failovers of a run that goes on for a time: more than fit in it.
 pub(super) const ENDLESS: usize = 1 << 15;
 
-/// Checkpoints of a pair in which its crash may happen.
+/// Checkpoints of a pair in which its faults may strike.
 const CHANCES: u64 = 16;
 
-/// The run in which so many of the crashes happen, one in each pair. The last survivor is protected, too.
-pub(super) fn again_and_again(options: &RunOptions, crashes: &[Fault], failovers: usize) -> RunOptions {
-    // When an input comes is not the same in every run: what does not come in one checkpoint comes in one of the next.
-    let crash = |turn| {
-        let fault = crashes[crash_of_turn(turn, failovers, crashes.len())];
-        let later =
-            |more| Fault { at: Point { checkpoint: later(fault.at.checkpoint, more), ..fault.at }, ..fault };
-        Plan::new((0..CHANCES).map(later).collect())
-    };
+/// So many of the crashes, a plan each.
+pub(super) fn plans_of(crashes: &[Fault], failovers: usize) -> Vec<Plan> {
+    let crash = |turn| crashes[crash_of_turn(turn, failovers, crashes.len())];
+    (0..failovers).map(|turn| Plan::new(vec![crash(turn)])).collect()
+}
+
+/// The run in which these plans are carried out, one in each pair. The last survivor is protected, too.
+pub(super) fn again_and_again(options: &RunOptions, plans: &[Plan]) -> RunOptions {
+    let mut plans = plans.iter().map(with_chances).chain([Plan::default()]);
     RunOptions {
-        plan: crash(0),
-        replacements: (1..failovers).map(crash).chain([Plan::default()]).collect(),
+        plan: plans.next().unwrap_or_default(),
+        replacements: plans.collect(),
         checkpoints: CHECKPOINTS + CHANCES,
         record: options.record || options.lasts.is_none(),
         ..options.clone()
     }
+}
+
+/// When an input comes is not the same in every run: what does not come in one checkpoint comes in one of the next.
+fn with_chances(plan: &Plan) -> Plan {
+    let later = |more| {
+        let at = move |fault: &Fault| Point { checkpoint: later(fault.at.checkpoint, more), ..fault.at };
+        plan.faults.iter().map(move |fault| Fault { at: at(fault), ..*fault })
+    };
+    Plan::new((0..CHANCES).flat_map(later).collect())
 }
 
 fn later(checkpoint: CheckpointNumber, more: u64) -> CheckpointNumber {
