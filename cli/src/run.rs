@@ -88,8 +88,8 @@ pub(crate) struct Arguments {
     /// With --suspicions: pairs that run side by side; most of the time they wait for somebody's patience.
     #[arg(long, requires = "suspicions", default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: u16,
-    /// Who gives the right to serve alone, under rules that ask for it: file:DIRECTORY, on storage that both nodes share, or
-    /// etcd:HOST:PORT; without, this command does, in its memory.
+    /// Who gives the right to serve alone, under rules that ask for it: `file:DIRECTORY`, on storage that both nodes share, or
+    /// `etcd:HOST:PORT`; without, this command does, in its memory.
     #[arg(long, value_name = "ARBITER", conflicts_with = "unprotected")]
     arbiter: Option<ArbiterAddress>,
     /// Write a record of every event.

@@ -126,13 +126,11 @@ pub(crate) fn suspect_often(
     };
     std::thread::scope(|scope| (0..jobs).for_each(|_| drop(scope.spawn(work))));
     bar.finish_and_clear();
-    match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(problem) => Err(problem),
-        None => {
-            let rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
-            Ok(Tally::of(rows, (suspicions, jobs), begun.elapsed()))
-        }
+    if let Some(problem) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(problem);
     }
+    let rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(Tally::of(rows, (suspicions, jobs), begun.elapsed()))
 }
 
 /// What another thread has panicked over is whole all the same: each change is one.
