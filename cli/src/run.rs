@@ -14,7 +14,7 @@ use crate::interrupt;
 use crate::replay::left_over;
 use crate::report::{Exit, Failure, counted, grouped, print, print_json, quoted, unwritable};
 use crate::sim::progress_bar;
-use crate::suspicions::{expect_arbiter, expect_suspicions, suspect_often};
+use crate::suspicions::{expect_arbiter, expect_suspicions, plans, suspect_often};
 use colo_protocol::{Mode, NodeName};
 use colo_real::arbiter::ArbiterAddress;
 use colo_real::{
@@ -78,7 +78,7 @@ pub(crate) struct Arguments {
     #[arg(long, requires = "crash_points", value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     failovers: Option<u64>,
     /// Whoever serves alone is given a replacement, to which its state is sent while it serves. With --crash-points: one
-    /// service through all failovers, instead of a fresh pair for each.
+    /// service through all failovers, instead of a fresh pair for each; with --suspicions likewise.
     #[arg(long, conflicts_with = "unprotected")]
     reprotect: bool,
     /// Have a node that lives taken for dead so many times, in one way and at one protocol point after the other, a fresh
@@ -87,14 +87,14 @@ pub(crate) struct Arguments {
         long,
         value_name = "N",
         value_parser = clap::value_parser!(u64).range(1..=1_000_000),
-        conflicts_with_all = ["plan", "crash_points", "reprotect", "unprotected", "trace", "soak", "load", "checkpoints"],
+        conflicts_with_all = ["plan", "crash_points", "unprotected", "soak", "checkpoints"],
     )]
     suspicions: Option<u64>,
     /// With --suspicions: pairs that run side by side; most of the time they wait for somebody's patience.
     #[arg(long, requires = "suspicions", default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: u16,
-    /// Who gives the right to serve alone, under rules that ask for it: file:DIRECTORY, on storage that both nodes share, or
-    /// etcd:HOST:PORT; without, this command does, in its memory.
+    /// Who gives the right to serve alone, under rules that ask for it: `file:DIRECTORY`, on storage that both nodes share, or
+    /// `etcd:HOST:PORT`; without, this command does, in its memory.
     #[arg(long, value_name = "ARBITER", conflicts_with = "unprotected")]
     arbiter: Option<ArbiterAddress>,
     /// Write a record of every event.
@@ -215,20 +215,12 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
         return side::run(arguments, &options, name);
     }
     kvm_usable().map_err(|error| Failure::Environment(error.to_string()))?;
-    if arguments.crash_points.is_some() && !arguments.reprotect {
-        let one_service = [
-            ("--soak", options.lasts.is_some()),
-            ("--load", options.load.is_some()),
-            ("--trace", arguments.trace.is_some()),
-        ];
-        if let Some((flag, _)) = one_service.into_iter().find(|(_, is_given)| *is_given) {
-            let problem = format!("{flag} with --crash-points is for one service: expected --reprotect, too");
-            return Err(Failure::Input(problem).into());
-        }
-        return run_crash_points(&options, arguments);
-    }
-    if let Some(suspicions) = arguments.suspicions {
-        return run_suspicions(&options, suspicions, arguments);
+    if !arguments.reprotect && arguments.is_campaign() {
+        arguments.expect_fresh_pairs(&options)?;
+        return match arguments.suspicions {
+            Some(suspicions) => run_suspicions(&options, suspicions, arguments),
+            None => run_crash_points(&options, arguments),
+        };
     }
     let options = arguments.with_replacements(options)?;
     // What cannot be written in the end is known before the run.
@@ -245,8 +237,8 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
         Soak::of(&measured, of_replacements)
     });
     let interrupted = enough.load(Ordering::Relaxed);
-    let problem = arguments.crash_points.and_then(|_| reprotect::problem(&options, &outcome));
-    if arguments.crash_points.is_some() && problem.is_none() {
+    let problem = reprotect::problem(&options, &outcome).filter(|_| arguments.is_campaign());
+    if arguments.is_campaign() && problem.is_none() {
         // Each pair had several chances, and one was enough.
         outcome.unreached.clear();
     }
@@ -336,6 +328,27 @@ fn run_suspicions(options: &RunOptions, suspicions: u64, arguments: &Arguments) 
 }
 
 impl Arguments {
+    /// Whether something goes wrong again and again: in a fresh pair each time, or in one service.
+    const fn is_campaign(&self) -> bool {
+        self.crash_points.is_some() || self.suspicions.is_some()
+    }
+
+    /// That nothing is asked of fresh pairs that only one service can do.
+    fn expect_fresh_pairs(&self, options: &RunOptions) -> Result<(), Failure> {
+        let of_one_service = [
+            ("--soak", options.lasts.is_some()),
+            ("--load", options.load.is_some()),
+            ("--trace", self.trace.is_some()),
+        ];
+        let campaign = if self.suspicions.is_some() { "--suspicions" } else { "--crash-points" };
+        let given = of_one_service.into_iter().find(|(_, is_given)| *is_given);
+        given.map_or(Ok(()), |(flag, _)| {
+            Err(Failure::Input(format!(
+                "{flag} with {campaign} is for one service: expected --reprotect, too"
+            )))
+        })
+    }
+
     /// The flags of one of the runs of a campaign.
     fn again(&self, checkpoints: u64) -> String {
         let mut flags = format!(" --checkpoints {checkpoints} --memory-mib {}", self.memory_mib);
@@ -363,13 +376,17 @@ impl Arguments {
         if !self.reprotect {
             return Ok(options);
         }
+        if let Some(suspicions) = self.suspicions {
+            let suspicions = usize::try_from(suspicions).unwrap_or(usize::MAX);
+            return Ok(reprotect::again_and_again(&options, &plans(&options, suspicions)?));
+        }
         if self.crash_points.is_none() {
             return Ok(RunOptions { replacements: vec![Plan::default()], ..options });
         }
         let crashes = crashes(&RunOptions { lasts: None, load: None, ..options.clone() })?;
         let all = if options.lasts.is_some() { reprotect::ENDLESS } else { crashes.len() };
         let failovers = self.failovers.map_or(all, |count| usize::try_from(count).unwrap_or(usize::MAX));
-        Ok(reprotect::again_and_again(&options, &crashes, failovers))
+        Ok(reprotect::again_and_again(&options, &reprotect::plans_of(&crashes, failovers)))
     }
 
     fn options(&self, rules: NamedRules) -> Result<RunOptions, Failure> {

@@ -43,6 +43,7 @@ fn whoever_has_no_use_for_an_arbiter_or_names_none_is_told_what_is_expected() {
         (&["strict", "--arbiter", "etcd:here"], "\"here\" is no endpoint of etcd, expected HOST:PORT"),
         (&["strict", "--suspicions", "0"], "invalid value '0' for '--suspicions <N>'"),
         (&["strict", "--jobs", "2"], "--suspicions <N>"),
+        (&["strict", "--suspicions", "3", "--trace", "t"], "--trace with --suspicions is for one service"),
     ] {
         let (code, _, stderr) = texts(colo(arguments, directory.path()).output().unwrap());
         assert_eq!(code, Some(2), "{arguments:?}: {stderr}");
@@ -72,8 +73,33 @@ fn of_a_pair_in_which_the_living_is_taken_for_dead_one_serves_each_time() {
     assert_eq!((&summary["verdict"], &summary["runs"]), (&"holds".into(), &20.into()));
     assert!(summary["points"].as_u64().unwrap() > 10, "{summary}");
     // A claim a run, and nothing else.
-    let claims = std::fs::read_dir(directory.path()).unwrap();
-    assert_eq!(claims.filter(|it| it.as_ref().unwrap().path().extension().unwrap() == "claim").count(), 20);
+    assert_eq!(generations(directory.path()), [0; 20]);
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 20);
+}
+
+/// The names of the claims in a directory, without the run's: the generations, in order.
+fn generations(directory: &Path) -> Vec<u64> {
+    let names =
+        std::fs::read_dir(directory).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap());
+    let generation =
+        |name: String| name.strip_suffix(".claim").and_then(|it| it.rsplit('-').next()?.parse().ok());
+    let mut generations: Vec<_> = names.filter_map(generation).collect();
+    generations.sort_unstable();
+    generations
+}
+
+#[test]
+fn one_service_goes_through_wrong_suspicions_and_claims_each_generation_once() {
+    if no_kvm() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let arguments = ["strict", "--suspicions", "5", "--reprotect", "--arbiter", "file:.", "--json"];
+    let (code, stdout, stderr) = texts(colo(&arguments, directory.path()).output().unwrap());
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    let document: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((&document["failovers"], &document["protected_again"]), (&5.into(), &5.into()));
+    assert_eq!(generations(directory.path()), [0, 1, 2, 3, 4]);
 }
 
 /// Rules that let output out too early: an arbiter does not help them, and a wrong suspicion shows it.
@@ -86,7 +112,7 @@ fn a_suspicion_that_went_wrong_can_be_had_again() {
     let rules = "base = \"strict\"\nrelease = \"at-suspend\"\n";
     std::fs::write(directory.path().join("early.toml"), rules).unwrap();
     let (code, stdout, stderr) =
-        texts(colo(&["early.toml", "--suspicions", "100"], directory.path()).output().unwrap());
+        texts(colo(&["early.toml", "--suspicions", "40"], directory.path()).output().unwrap());
     assert_eq!(code, Some(1), "{stdout}{stderr}");
     assert!(stdout.contains(" first: contradicted: "), "{stdout}");
     let agains: Vec<_> =

@@ -18,7 +18,7 @@ fn claim(run: &RunId, generation: u64, claimant: NodeName) -> Claim {
 fn answers(told: &Receiver<Told>) -> [bool; 2] {
     let mut answers = [None; 2];
     while answers.contains(&None) {
-        let Told { claim, answer } = told.recv_timeout(Duration::from_secs(60)).unwrap();
+        let Told { claim, answer } = told.recv_timeout(Duration::from_mins(1)).unwrap();
         if let Ok(granted) = answer {
             answers[claim.claimant as usize] = Some(granted);
         }
@@ -52,7 +52,7 @@ fn a_claim_that_is_outstanding_when_etcd_is_killed_is_made_when_it_is_back() {
     let asking = Asking::start(etcd.arbiter().arbiter(), move |it| tell.send(it).unwrap());
     etcd.stop();
     asking.ask(claim(&run, 0, NodeName::Secondary));
-    let Told { answer, .. } = told.recv_timeout(Duration::from_secs(60)).unwrap();
+    let Told { answer, .. } = told.recv_timeout(Duration::from_mins(1)).unwrap();
     assert!(answer.unwrap_err().to_string().contains("timeout"));
     asking.ask(claim(&run, 0, NodeName::Primary));
     std::thread::sleep(Duration::from_millis(100));

@@ -161,10 +161,10 @@ fn cut() -> Plan {
 
 #[test]
 fn while_the_storage_is_gone_nobody_serves_and_when_it_is_back_one_does() {
+    static SAID: AtomicBool = AtomicBool::new(false);
     if !kvm_or_skip("while_the_storage_is_gone_nobody_serves_and_when_it_is_back_one_does") {
         return;
     }
-    static SAID: AtomicBool = AtomicBool::new(false);
     let storage = Storage::that_is_gone();
     let warn = |_: &str| SAID.store(true, Ordering::Relaxed);
     let options = RunOptions { plan: cut(), warn, ..options(storage.arbiter()) };
@@ -186,10 +186,10 @@ fn notes(records: &[colo_trace::Record]) -> Vec<String> {
 /// A node dies while it waits for the arbiter: what it has asked for is its peer's, when there is an answer.
 #[test]
 fn a_node_that_dies_while_it_waits_is_granted_nothing() {
+    static SAID: AtomicBool = AtomicBool::new(false);
     if !kvm_or_skip("a_node_that_dies_while_it_waits_is_granted_nothing") {
         return;
     }
-    static SAID: AtomicBool = AtomicBool::new(false);
     let faults = [
         (AT, FaultAction::PeerSilent { node: NodeName::Primary }),
         ("primary checkpoint 3 during effect ask-arbiter", FaultAction::Crash { node: NodeName::Primary }),

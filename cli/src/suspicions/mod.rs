@@ -82,15 +82,31 @@ const fn place_of_turn(turn: usize, turns: usize, ways: usize, points: usize) ->
     (way, (step + way * points / ways) % points)
 }
 
+/// The ways, and the points at which they are gone: all of a checkpoint of an undisturbed run.
+fn ways_and_points(options: &RunOptions) -> Result<(Vec<Vec<FaultAction>>, Vec<Point>), Unfinished> {
+    let ways = ways(&options.rules)?;
+    let mut points: Vec<_> = crashes(options)?.into_iter().map(|crash| crash.at).collect();
+    points.dedup();
+    Ok((ways, points))
+}
+
+/// So many suspicions, a plan each.
+pub(crate) fn plans(options: &RunOptions, suspicions: usize) -> Result<Vec<Plan>, Unfinished> {
+    let (ways, points) = ways_and_points(options)?;
+    let of_turn = |turn| {
+        let (way, point) = place_of_turn(turn, suspicions, ways.len(), points.len());
+        plan(&ways[way], points[point])
+    };
+    Ok((0..suspicions).map(of_turn).collect())
+}
+
 /// Runs so many fresh pairs, `jobs` of them side by side, or until somebody asks for what there is.
 pub(crate) fn suspect_often(
     options: &RunOptions,
     (suspicions, jobs): (usize, usize),
     (enough, bar): (&AtomicBool, &ProgressBar),
 ) -> Result<Tally, Unfinished> {
-    let ways = ways(&options.rules)?;
-    let mut points: Vec<_> = crashes(options)?.into_iter().map(|crash| crash.at).collect();
-    points.dedup();
+    let (ways, points) = ways_and_points(options)?;
     let begun = Instant::now();
     let rows = Mutex::new(ways.iter().cloned().map(Row::new).collect::<Vec<_>>());
     let (next, failure) = (AtomicUsize::new(0), Mutex::new(None));
@@ -110,13 +126,11 @@ pub(crate) fn suspect_often(
     };
     std::thread::scope(|scope| (0..jobs).for_each(|_| drop(scope.spawn(work))));
     bar.finish_and_clear();
-    match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(problem) => Err(problem),
-        None => {
-            let rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
-            Ok(Tally::of(rows, (suspicions, jobs), begun.elapsed()))
-        }
+    if let Some(problem) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(problem);
     }
+    let rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(Tally::of(rows, (suspicions, jobs), begun.elapsed()))
 }
 
 /// What another thread has panicked over is whole all the same: each change is one.

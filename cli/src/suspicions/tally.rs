@@ -164,7 +164,7 @@ impl Tally {
             for (figure, width) in figures.iter().zip(&widths[1..]) {
                 let _ = write!(out, "  {figure:>width$}");
             }
-            let _ = writeln!(out, "  {}", outcome);
+            let _ = writeln!(out, "  {outcome}");
         }
         out = out.lines().fold(String::new(), |all, line| all + line.trim_end() + "\n");
         out + &self.verdict(options)

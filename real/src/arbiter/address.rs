@@ -53,7 +53,7 @@ impl FromStr for ArbiterAddress {
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         match text.split_once(':') {
-            Some(("file", "")) | Some(("etcd", "")) | None => Err(AddressError(EXPECTED.to_owned())),
+            Some(("file" | "etcd", "")) | None => Err(AddressError(EXPECTED.to_owned())),
             Some(("file", directory)) => Ok(Self::File(directory.into())),
             Some(("etcd", endpoint)) => etcd(endpoint),
             Some((other, _)) => Err(AddressError(format!("there is no arbiter \"{other}\", {EXPECTED}"))),

@@ -53,6 +53,17 @@ impl FileArbiter {
         }
     }
 
+    /// Who holds it after a claim was made, as far as is known. Whatever was said of that: what counts is what is there now.
+    fn holder_after(
+        &self,
+        made: Result<(), ArbiterError>,
+        claim: &Claim,
+        place: &Path,
+    ) -> Result<NodeName, ArbiterError> {
+        let missing = || made.err().unwrap_or_else(|| storage("find", place, ErrorKind::NotFound.into()));
+        self.holder(claim, place)?.ok_or_else(missing)
+    }
+
     /// Until the directory is on the disk the storage may forget the name that has just been made in it.
     fn keep(&self) -> Result<(), ArbiterError> {
         let kept = File::open(&self.directory).and_then(|directory| directory.sync_all());
@@ -65,16 +76,7 @@ impl Arbiter for FileArbiter {
         let place = self.directory.join(format!("{}.claim", claim.name()));
         let holder = match self.holder(claim, &place)? {
             Some(holder) => holder,
-            None => {
-                let made = self.make(claim, &place);
-                // Whatever was said: what counts is what is there now.
-                let Some(holder) = self.holder(claim, &place)? else {
-                    return Err(made
-                        .err()
-                        .unwrap_or_else(|| storage("find", &place, ErrorKind::NotFound.into())));
-                };
-                holder
-            }
+            None => self.holder_after(self.make(claim, &place), claim, &place)?,
         };
         // Also of a claim that was there already: who made it may have been cut off before it had done this.
         self.keep()?;

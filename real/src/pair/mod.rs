@@ -312,7 +312,8 @@ impl<'a> Pair<'a> {
         }
         if let Some((at, replies)) = self.latest_failover {
             // A failover behind the end finds nobody who asks anything new: that what was asked is answered has to do.
-            let settled = self.is_settled(self.serving.peer()) || at.elapsed() > SETTLES_WITHIN;
+            let peer = self.serving.peer();
+            let settled = self.is_settled(peer) || at.elapsed() > self.settles_within(peer);
             return settled
                 && lasted.unwrap_or(true)
                 && (self.clients.seen >= replies + REPLIES_AFTER_FAILOVER || self.clients.are_draining());
@@ -328,6 +329,11 @@ impl<'a> Pair<'a> {
         let alive = self.processes[node as usize].is_alive();
         let took_over = self.course.took_over == [true; 2];
         !alive || !self.manager.is_usable(node) || self.course.halted || took_over
+    }
+
+    /// How long it may take to do that: what waits for the arbiter takes as long as that does.
+    const fn settles_within(&self, node: NodeName) -> Duration {
+        if self.course.asks[node as usize] { PATIENCE } else { SETTLES_WITHIN }
     }
 
     fn is_done(&self) -> bool {
