@@ -13,6 +13,7 @@ mod compare;
 mod conform;
 mod coverage;
 mod crash_points;
+mod ctl;
 mod decode;
 mod explore;
 mod failovers;
@@ -51,6 +52,8 @@ enum Command {
     /// Say whether recorded runs are behaviours of the protocol: traces, or what a QEMU pair has sent.
     #[command(allow_negative_numbers = true)]
     Conform(conform::Arguments),
+    /// What a pair needs beside its runs: keys.
+    Ctl(ctl::Arguments),
     /// Decode a captured migration stream, message by message.
     #[command(allow_negative_numbers = true)]
     Decode(decode::Arguments),
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         Some(Command::Check(arguments)) => check::run(&arguments),
         Some(Command::Compare(arguments)) => compare::run(&arguments),
         Some(Command::Conform(arguments)) => conform::run(&arguments),
+        Some(Command::Ctl(arguments)) => ctl::run(&arguments),
         Some(Command::Decode(arguments)) => decode::run(&arguments),
         Some(Command::Explore(arguments)) => explore::run(&arguments),
         Some(Command::Replay(arguments)) => replay::run(&arguments),
