@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -88,8 +88,8 @@ impl Hosts {
         let hosts = Self(names);
         let [a, b] = &hosts.0;
         // At most 15 characters.
-        let [end, other_end] = ["a", "b"]
-            .map(|side| format!("co{}{side}", std::process::id() % 100_000 * 10 + (number as u32 % 10)));
+        let [end, other_end] =
+            ["a", "b"].map(|side| format!("co{}{side}", u64::from(std::process::id()) * 10 + number % 10));
         let done = hosts.0.iter().all(|name| ip(&["netns", "add", name]))
             && ip(&["link", "add", &end, "type", "veth", "peer", "name", &other_end])
             && ip(&["link", "set", &end, "netns", a])
@@ -197,7 +197,9 @@ impl Pair {
             start("primary", b, ["--connect", &at(host_b, 0)], &services[0]),
             start("secondary", a, ["--listen", &at(host_a, 1)], &services[1]),
         ];
-        sides.iter_mut().for_each(|side| drop(side.happens("COLO_STARTED")));
+        for side in &mut sides {
+            side.happens("COLO_STARTED");
+        }
         let clients = Telling::start(colo(
             Some(b),
             &["clients", &services[0], &services[1], "--time", "10m", "--json"],
@@ -213,9 +215,10 @@ impl Pair {
     fn suspect(&mut self, suspicion: Suspicion) {
         let stopped = |processes: Vec<Pid>| {
             let signal = |signal| {
-                processes.iter().for_each(|process| {
+                for process in &processes {
+                    // It may have ended.
                     let _ = kill_process(*process, signal);
-                })
+                }
             };
             signal(Signal::STOP);
             std::thread::sleep(TOO_LONG);
@@ -287,8 +290,8 @@ fn suspicions() -> usize {
     std::env::var("COLO_SUSPICIONS").ok().map_or(SUSPICIONS, |count| count.parse().unwrap())
 }
 
-/// So many wrong suspicions, some at the same time; `meanwhile` is done now and then.
-fn campaign(arbiter: &str, place: &Place, meanwhile: impl Fn(usize) + Sync) {
+/// So many wrong suspicions, some at the same time.
+fn campaign(arbiter: &str, place: &Place) {
     let (next, count) = (AtomicUsize::new(0), suspicions());
     let survivors = [AtomicUsize::new(0), AtomicUsize::new(0)];
     std::thread::scope(|scope| {
@@ -301,7 +304,6 @@ fn campaign(arbiter: &str, place: &Place, meanwhile: impl Fn(usize) + Sync) {
                     }
                     let suspicion = SUSPICIONS_OF[number % SUSPICIONS_OF.len()];
                     let mut pair = Pair::serving(place, number, arbiter);
-                    meanwhile(number);
                     pair.suspect(suspicion);
                     let survivor = pair.settled(suspicion);
                     survivors[survivor].fetch_add(1, Ordering::Relaxed);
@@ -324,7 +326,91 @@ fn under_the_arbiter_of_shared_storage_there_are_never_two_servers() {
     let place = Place::new();
     let shared = place.directory.path().join("arbiter");
     std::fs::create_dir(&shared).unwrap();
-    campaign(&format!("file:{}", shared.display()), &place, |_| {});
+    campaign(&format!("file:{}", shared.display()), &place);
+}
+
+/// An etcd on one of the hosts.
+struct Etcd(Child);
+
+impl Etcd {
+    const CLIENT: &'static str = "10.77.0.1:2379";
+
+    fn start(place: &Place) -> Self {
+        let (client, peer) = (format!("http://{}", Self::CLIENT), "http://10.77.0.1:2380");
+        let mut command = Command::new("ip");
+        command
+            .args(["netns", "exec", &place.hosts.0[0], "etcd", "--name", "one", "--log-level", "error"])
+            .arg("--data-dir")
+            .arg(place.directory.path().join("etcd"))
+            .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
+            .args(["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer])
+            .args(["--initial-cluster", &format!("one={peer}")])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        Self(command.spawn().unwrap())
+    }
+
+    /// It dies, is away for a while, and comes back with what it has on its disk.
+    fn die_and_come_back(&mut self, place: &Place) {
+        self.kill();
+        std::thread::sleep(Duration::from_millis(700));
+        *self = Self::start(place);
+    }
+
+    fn kill(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Whether there is no etcd; where there has to be one, that is a failure.
+fn no_etcd() -> bool {
+    let version = Command::new("etcd").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if version.is_ok_and(|status| status.success()) {
+        return false;
+    }
+    assert!(
+        std::env::var("COLO_REQUIRE_ETCD").as_deref() != Ok("1"),
+        "COLO_REQUIRE_ETCD=1, and there is no etcd"
+    );
+    eprintln!("SKIPPED, there is no etcd");
+    true
+}
+
+#[test]
+fn under_an_etcd_that_dies_again_and_again_there_are_never_two_servers() {
+    if no_kvm() || no_namespaces() || no_etcd() {
+        return;
+    }
+    let place = Place::new();
+    let mut etcd = Etcd::start(&place);
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_secs(3));
+                etcd.die_and_come_back(&place);
+            }
+        });
+        let ends = Ends(&over);
+        campaign(&format!("etcd:{}", Etcd::CLIENT), &place);
+        drop(ends);
+    });
+}
+
+/// Says that it is over, however it ends.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]
@@ -339,7 +425,9 @@ fn while_the_arbiter_is_away_nobody_serves_alone_and_one_does_when_it_is_back() 
     let mut pair = Pair::serving(&place, 0, &format!("file:{}", shared.display()));
     std::fs::rename(&shared, &away).unwrap();
     pair.suspect(Suspicion::Cut);
-    pair.sides.iter_mut().for_each(|side| drop(side.happens("COLO_ARBITER_SILENT")));
+    for side in &mut pair.sides {
+        side.happens("COLO_ARBITER_SILENT");
+    }
     std::thread::sleep(Duration::from_secs(1));
     for side in &mut pair.sides {
         assert!(!side.happened("COLO_TOOK_OVER") && !side.happened("COLO_HALTED"));

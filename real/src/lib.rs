@@ -62,6 +62,9 @@ pub use pair::{
 };
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use peer::{Address, AddressError, Keys, KeysError, Listener, PeerError, Stranger, Terms, make_keys};
+#[doc(hidden)]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub use peer::{Heard, hear_hello};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use vm::{Divergence, Guest, Pattern, Workload, kvm_usable};
 

@@ -7,6 +7,9 @@ use std::io;
 use std::time::Duration;
 use thiserror::Error;
 
+/// How much of anything that the peer has is told, characters.
+const TOLD_CHARS_MAX: usize = 200;
+
 /// Why two sides did not meet.
 #[derive(Debug, Error)]
 pub enum PeerError {
@@ -46,7 +49,7 @@ pub enum PeerError {
         last: String,
     },
     /// The two sides are not of one mind.
-    #[error("{name} differs: this side has {ours:?}, the peer has {theirs:?}")]
+    #[error("{} differs: this side has {ours:?}, the peer has {theirs:?}", name.escape_debug())]
     Differs {
         /// What differs.
         name: String,
@@ -107,7 +110,8 @@ const THE_PEER_HAS_NONE: &str = "has no keys, and this side has: give both sides
 impl PeerError {
     /// That the two sides are not of one mind about this.
     pub(super) fn differs(name: &str, ours: &str, theirs: &str) -> Self {
-        Self::Differs { name: name.to_owned(), ours: ours.to_owned(), theirs: theirs.to_owned() }
+        let told = |text: &str| text.chars().take(TOLD_CHARS_MAX).collect();
+        Self::Differs { name: told(name), ours: told(ours), theirs: told(theirs) }
     }
 
     /// Whether this side was told something that cannot be; otherwise what is around it lacks something.

@@ -13,6 +13,7 @@
 //!   tls         TLS with them: who is the peer, and what is told of who is not
 //!   secure      a socket with TLS on it
 //!   tunnel      from such a socket to a node, which knows nothing of it
+//!   bare        the decoder without a connection, for fuzzing
 //!   error       why two sides did not meet
 //! ```
 //!
@@ -20,6 +21,7 @@
 //! of a pair on one host.
 
 mod address;
+mod bare;
 mod channel;
 mod connecting;
 mod error;
@@ -36,6 +38,8 @@ mod tunnel;
 mod words;
 
 pub use address::{Address, AddressError};
+#[doc(hidden)]
+pub use bare::{Heard, hear_hello};
 pub(crate) use connecting::connect;
 pub use error::PeerError;
 pub use keys::{Keys, KeysError};

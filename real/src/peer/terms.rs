@@ -176,8 +176,11 @@ pub(super) mod tests {
     #[test]
     fn what_a_peer_tells_cannot_steer_a_terminal() {
         let ours = terms(NodeName::Primary).told();
-        let theirs = Told(vec![("version".to_owned(), "\u{1b}[2J".to_owned())]);
+        let theirs =
+            Told(vec![("version".to_owned(), "\u{1b}[2J".to_owned()), ("\u{7}".to_owned(), String::new())]);
         let error = ours.agree(&theirs).unwrap_err().to_string();
-        assert!(error.contains("\\u{1b}[2J") && !error.contains('\u{1b}'), "{error}");
+        assert!(error.contains("\\u{1b}[2J") && !error.contains(char::is_control), "{error}");
+        let error = Told(Vec::new()).agree(&Told(theirs.0[1..].to_vec())).unwrap_err().to_string();
+        assert!(error.contains("\\u{7} differs") && !error.contains(char::is_control), "{error}");
     }
 }
