@@ -8,6 +8,8 @@ use common::no_kvm;
 use common::side::{Side, Telling, colo};
 use rustix::process::Signal;
 use serde_json::Value;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Output;
 use std::time::{Duration, Instant};
@@ -34,6 +36,13 @@ fn clients(directory: &Path) -> Telling {
         None,
         &["clients", &service("primary"), &service("secondary"), "--time", "10m", "--json"],
     ))
+}
+
+/// The same, who have asked for so long when this returns.
+fn clients_for(directory: &Path, time: Duration) -> Telling {
+    let clients = clients(directory);
+    std::thread::sleep(time);
+    clients
 }
 
 /// What the clients say when they have heard all that they asked for.
@@ -139,6 +148,30 @@ fn a_guest_that_is_told_to_power_off_ends_both_sides() {
         side.happens("SHUTDOWN");
         assert_eq!(side.telling.code(), Some(0));
     }
+}
+
+#[test]
+fn who_speaks_nonsense_to_a_side_is_answered_or_not_heard_any_more() {
+    if no_kvm() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let [mut primary, _secondary] = sides("v12", &["--interval-ms", "20"], directory.path());
+    primary.happens("COLO_STARTED");
+    let mut stream = UnixStream::connect(directory.path().join("primary.control")).unwrap();
+    stream
+        .write_all(b"\x00\n{}\n{\"execute\":\"eject\"}\n{\"execute\":\"query-colo-status\",\"id\":1}\n")
+        .unwrap();
+    let lines =
+        BufReader::new(stream).lines().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    let answers: Vec<Value> = lines.filter(|line| line.get("event").is_none()).take(5).collect();
+    assert!(
+        answers[0].get("QMP").is_some() && answers[1..4].iter().all(|answer| answer.get("error").is_some())
+    );
+    assert_eq!((&answers[4]["id"], &answers[4]["return"]["mode"]), (&1.into(), &"primary".into()));
+    let mut stream = UnixStream::connect(directory.path().join("primary.service")).unwrap();
+    stream.write_all(b"GET / HTTP/1.0\n\n").unwrap();
+    assert_eq!(judged(clients_for(directory.path(), Duration::from_millis(300)))["moves"], 0);
 }
 
 #[test]

@@ -223,6 +223,21 @@ mod tests {
     }
 
     #[test]
+    fn who_comes_beyond_the_most_is_turned_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("door");
+        let (sender, events) = channel();
+        serve(Door::open(&Address::Unix(path.clone())).unwrap(), sender, |event| event);
+        let connect = || UnixStream::connect(&path).unwrap();
+        let inside: Vec<_> = (0..MOST_CONNECTIONS).map(|_| connect()).collect();
+        let came = events.iter().take(MOST_CONNECTIONS);
+        let _writers: Vec<_> =
+            came.map(|event| matches!(event, LineEvent::Opened(..)).then_some(event)).collect();
+        assert_eq!(connect().read(&mut [0]).unwrap(), 0, "nobody stays beyond");
+        drop(inside);
+    }
+
+    #[test]
     fn a_line_that_never_ends_is_no_line() {
         let endless = vec![b'x'; MAX_LINE_BYTES + 10];
         assert!(read_line(&mut endless.as_slice()).unwrap_err().to_string().contains("longer than is read"));

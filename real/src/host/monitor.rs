@@ -220,6 +220,7 @@ fn in_words(error: &io::Error) -> String {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
+    use proptest::{prop_assert, proptest};
 
     #[test]
     fn every_command_is_understood_as_it_is_said() {
@@ -247,6 +248,16 @@ mod tests {
         ] {
             let answer = Asked::parse(line).unwrap_err().to_string();
             assert!(answer.contains(told) && answer.contains("error"), "{line}: {answer}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_is_too_strange_to_be_answered(line in ".*|\\{\"execute\": ?\"[a-z_-]*\"(, ?\"(id|arguments)\": ?[0-9{}\\[\\]\"a-z:]*)?\\}") {
+            match Asked::parse(&line) {
+                Ok(asked) => prop_assert!(asked.answer(Ok(json!({}))).get("return").is_some()),
+                Err(answer) => prop_assert!(answer.get("error").is_some()),
+            }
         }
     }
 }
