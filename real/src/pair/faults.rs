@@ -118,5 +118,9 @@ impl Pair<'_> {
         self.process(node).kill();
         self.course.failover.died(killed);
         self.is_deaf(node);
+        // Nobody presses anything there any more.
+        while self.course.strikes.iter().any(|strike| strike.pressed == node) {
+            self.strike_on(node);
+        }
     }
 }
