@@ -40,6 +40,8 @@ mod link;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod node;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod pace;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod pair;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod peer;

@@ -8,6 +8,7 @@
 use super::device::NodeDisk;
 use super::frame::{self, ANSWER_BYTES, REQUEST_MAX, Request};
 use crate::link::{Link, Moved};
+use crate::pace::Pace;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
@@ -140,6 +141,22 @@ impl Control {
         }
     }
 
+    /// Waits until then, or until the node has closed its end.
+    fn wait_until(&self, then: Instant) -> Waited {
+        loop {
+            let left = then.saturating_duration_since(Instant::now());
+            match self.is_closed() {
+                true => return Waited::Closed,
+                false if left.is_zero() => return Waited::Ready,
+                false => {}
+            }
+            let mut polled = [PollFd::from_borrowed_fd(self.shared.changed.as_fd(), PollFlags::IN)];
+            // A signal may end it early: then it looks again.
+            let _ = poll(&mut polled, Some(&timespec(left)));
+            let _ = rustix::io::read(&self.shared.changed, &mut [0; 8]);
+        }
+    }
+
     /// Waits until the node closes its end: over this one nothing can come any more.
     fn wait_for_the_end(&self) {
         self.change(|state| (state.deaf, state.unheard) = (true, true));
@@ -180,13 +197,28 @@ pub(crate) struct Sender {
     connection: Link,
     control: Control,
     sequence: u64,
+    /// How fast it takes what is sent, if it is slow.
+    pace: Option<Pace>,
 }
 
 impl Sender {
-    /// The end of a connection that goes with this link.
-    pub(crate) fn new(connection: Link, link: &Link) -> io::Result<Self> {
+    /// The end of a connection that goes with this link; it takes so many bytes a second, if it is slow.
+    pub(crate) fn new(connection: Link, link: &Link, rate: Option<u64>) -> io::Result<Self> {
         let control = Control::new(&connection, link)?;
-        Ok(Self { connection, control, sequence: 0 })
+        let pace = rate.map(|rate| Pace::new(rate, Instant::now()));
+        Ok(Self { connection, control, sequence: 0, pace })
+    }
+
+    /// Waits until so many bytes may leave; false when the node has closed its end.
+    fn keeps_pace(&mut self, bytes: usize) -> bool {
+        let Some(pace) = &mut self.pace else { return true };
+        while pace.room(Instant::now()) == 0 {
+            if self.control.wait_until(pace.room_at()) == Waited::Closed {
+                return false;
+            }
+        }
+        pace.take(bytes);
+        true
     }
 
     pub(crate) fn control(&self) -> Control {
@@ -198,10 +230,10 @@ impl Sender {
     pub(super) fn ask(&mut self, request: Request<'_>) -> usize {
         self.sequence += 1;
         let bytes = frame::encode(self.sequence, request);
-        let Self { connection, control, sequence } = self;
-        if control.is_closed() {
+        if self.control.is_closed() || !self.keeps_pace(bytes.len()) {
             return 0;
         }
+        let Self { connection, control, sequence, .. } = self;
         if !carry(control, PollFlags::OUT, bytes.len(), |from| {
             connection.write(&[IoSlice::new(&bytes[from..])])
         }) {

@@ -39,7 +39,7 @@ pub(super) fn of_pair(
     let create = |sender| NodeDisk::create(files, config.name, sender).map(Arc::new);
     let (files, connection) = match config.name {
         NodeName::Primary => {
-            let sender = Sender::new(replication, link).map_err(NodeError::Disk)?;
+            let sender = Sender::new(replication, link, config.link_rate).map_err(NodeError::Disk)?;
             let connection = sender.control();
             (create(Some(sender)).map_err(NodeError::Disk)?, connection)
         }
@@ -77,8 +77,8 @@ impl Disk {
     }
 
     /// A replacement, at the other end of this, is to have all that is there.
-    fn begin_to_copy(&mut self, replication: Link, link: &Link) -> Result<(), NodeError> {
-        let sender = Sender::new(replication, link).map_err(NodeError::Disk)?;
+    fn begin_to_copy(&mut self, replication: Link, link: &Link, rate: Option<u64>) -> Result<(), NodeError> {
+        let sender = Sender::new(replication, link, rate).map_err(NodeError::Disk)?;
         self.connection = Some(sender.control());
         self.files.begin_to_copy(sender);
         Ok(())
@@ -127,7 +127,7 @@ impl Driver {
     /// There is a replacement at the other end of these.
     pub(super) fn begin_to_copy(&mut self, replication: Option<Link>, link: &Link) -> Result<(), NodeError> {
         match (&mut self.disk, replication) {
-            (Some(disk), Some(replication)) => disk.begin_to_copy(replication, link),
+            (Some(disk), Some(replication)) => disk.begin_to_copy(replication, link, self.config.link_rate),
             _ => Ok(()),
         }
     }

@@ -11,7 +11,6 @@ use super::inbox::{Inbox, MOST_KEPT};
 use super::introduction::{Entry, Introduction};
 use super::mirror::Mirror;
 use super::outgoing::Outgoing;
-use super::pace::Pace;
 use super::ram_cache::RamCache;
 use super::saved::Saved;
 use super::silence::Silence;
@@ -21,6 +20,7 @@ use super::{Control, NodeError, wait_for};
 use crate::abi::{Reply, Request, Slot};
 use crate::control::{FromNode, NodeConfig, ToNode};
 use crate::link::{Connections, Link};
+use crate::pace::Pace;
 use crate::vm::{BLOB_BYTES_MAX, Button, Machine, RunningMemory};
 use colo_protocol::wire::{BlockName, DEFAULT_RAM_SECTION_ID, Decoder, Encoder};
 use colo_protocol::{

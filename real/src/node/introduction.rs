@@ -9,10 +9,10 @@
 use super::comparison::Comparison;
 use super::driver::{Driver, Fails, LinkEnd, Times};
 use super::mirror::Mirror;
-use super::pace::Pace;
 use super::{Control, NodeError};
 use crate::control::{EntryFigures, FromNode, NodeConfig};
 use crate::link::Connections;
+use crate::pace::Pace;
 use colo_protocol::wire::{DEFAULT_RAM_SECTION_ID, Decoder, Encoder};
 use colo_protocol::{Input, Message, NodeName};
 use colo_trace::{Kind, Plan, Record, new_pair};

@@ -17,7 +17,6 @@
 //!     |-- disk        the machine's disk, and its connection to the peer's
 //!     |-- introduction  a survivor's memory on its way to a replacement
 //!     |-- saved       the state that has been captured, on its way into the link's format
-//!     |-- pace        a slow link
 //!     |-- silence     patience with the peer
 //!     `-- staging     the checkpoint that is coming in
 //!   alone         a machine without all of that
@@ -40,7 +39,6 @@ mod introduction;
 mod mirror;
 mod operations;
 mod outgoing;
-mod pace;
 mod ram_cache;
 mod saved;
 mod silence;

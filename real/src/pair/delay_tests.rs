@@ -61,17 +61,21 @@ fn a_changed_delay_takes_effect_at_once() {
         };
         let directory = tempfile::tempdir().unwrap();
         let mut pair = Pair::start(&options, directory.path()).unwrap();
-        pair.serve_for(Duration::from_millis(300), 1);
-        assert!(!pair.clients.are_nobody(), "{name}: it has not begun");
+        let begun = Instant::now();
+        while pair.clients.are_nobody() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{name}: it does not begin");
+            pair.serve_for(Duration::from_millis(10), 1);
+        }
+        pair.serve_for(Duration::from_millis(200), 1);
         assert_eq!(pair.outcome.checkpoints, [], "{name}: none for 20 s");
         pair.set_delay(20);
-        pair.serve_for(Duration::from_secs(4), 5);
-        assert_eq!(pair.outcome.checkpoints.len(), 5, "{name}: 20 ms");
+        pair.serve_for(Duration::from_secs(10), 5);
+        assert_eq!(pair.outcome.checkpoints.len(), 5, "{name}: every 20 ms");
         pair.set_delay(LONG_MS);
-        // That which is under way, and the one with which the new delay begins.
-        pair.serve_for(Duration::from_millis(300), usize::MAX);
+        // What is under way, and the one with which the new delay begins.
+        pair.serve_for(Duration::from_millis(700), usize::MAX);
         let until_then = pair.outcome.checkpoints.len();
-        assert!((6..=7).contains(&until_then), "{name}: {until_then}");
+        assert!(until_then > 5, "{name}: it begins at once");
         // The secondary, too, waits for longer than it would have: patience is 1 s more than the delay.
         pair.serve_for(Duration::from_millis(1_300), until_then + 1);
         assert_eq!((pair.outcome.checkpoints.len(), pair.outcome.failovers), (until_then, 0), "{name}");

@@ -119,5 +119,9 @@ impl Pair<'_> {
         self.stop_asking(node);
         self.course.failover.died(killed);
         self.is_deaf(node);
+        // Nobody presses anything there any more.
+        while self.course.strikes.iter().any(|strike| strike.pressed == node) {
+            self.strike_on(node);
+        }
     }
 }

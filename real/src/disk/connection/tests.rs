@@ -34,7 +34,7 @@ impl Primary {
         let directory = tempfile::tempdir().unwrap();
         let [connection, other_end] = linked();
         let [link, other_link] = linked();
-        let sender = Sender::new(connection, &link).unwrap();
+        let sender = Sender::new(connection, &link, None).unwrap();
         let control = sender.control();
         let disk = NodeDisk::create(&config(&directory), NodeName::Primary, Some(sender)).unwrap();
         disk.perform(Effect::StartReplication).unwrap();
@@ -102,7 +102,7 @@ fn a_disk_is_copied_while_its_guest_writes_on() {
     primary.disk.write(1, &[1; 4096]).unwrap();
     assert_eq!(primary.disk.left_to_copy(), 0, "there is nobody to have it");
     let ([connection, other_end], [link, other_link]) = (linked(), linked());
-    primary.disk.begin_to_copy(Sender::new(connection, &link).unwrap());
+    primary.disk.begin_to_copy(Sender::new(connection, &link, None).unwrap());
     // Nobody answers yet.
     (2..200).for_each(|byte| primary.disk.write(u64::from(byte) % 4, &[byte; 4096]).unwrap());
     assert!(primary.disk.left_to_copy() >= 4, "all of them, one perhaps on its way");
@@ -129,6 +129,28 @@ fn a_disk_is_copied_while_its_guest_writes_on() {
     replacement.perform(Effect::CheckpointDisk(CheckpointNumber(1))).unwrap();
     assert!(same(), "and from here on what is written is replicated");
     controls.close();
+}
+
+/// A slow link is slow for the disk's writes, too; who closes it does not wait for its turn.
+#[test]
+fn a_slow_connection_takes_no_more_than_its_rate() {
+    let (slow, directory) = (40_960, tempfile::tempdir().unwrap());
+    let ([connection, other_end], [link, other_link]) = (linked(), linked());
+    let sender = Sender::new(connection, &link, Some(slow)).unwrap();
+    let control = sender.control();
+    let disk = NodeDisk::create(&config(&directory), NodeName::Primary, Some(sender)).unwrap();
+    disk.perform(Effect::StartReplication).unwrap();
+    let primary =
+        Primary { disk: Arc::new(disk), control, connection: other_end, link: other_link, directory };
+    let (disk, receiver) = secondary(&primary);
+    disk.perform(Effect::StartReplication).unwrap();
+    let begun = Instant::now();
+    (0..6).for_each(|_| primary.disk.write(1, &[1; 4096]).unwrap());
+    assert!(begun.elapsed() > Duration::from_millis(450), "{:?}", begun.elapsed());
+    primary.control.close();
+    (0..600).for_each(|_| primary.disk.write(1, &[1; 4096]).unwrap());
+    assert!(begun.elapsed() < LONG, "a minute of them");
+    receiver.close();
 }
 
 /// The secondary says so when it is next asked for a checkpoint, and the primary's guest goes on meanwhile.

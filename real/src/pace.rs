@@ -1,4 +1,4 @@
-//! A slow link: a token bucket of bytes, from which a node takes what it writes. It knows no messages and decides nothing.
+//! A slow link: a token bucket of bytes for each connection, from which a node takes what it writes there. It knows no messages and decides nothing.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ const LEAST: u64 = 1 << 12;
 
 /// Bytes that may leave.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     per_second: u64,
     tokens: u64,
     filled_at: Instant,
@@ -18,7 +18,7 @@ pub(super) struct Pace {
 
 impl Pace {
     /// So many bytes a second, at least one; the bucket is full.
-    pub(super) fn new(per_second: u64, now: Instant) -> Self {
+    pub(crate) fn new(per_second: u64, now: Instant) -> Self {
         let mut pace = Self { per_second: per_second.max(1), tokens: 0, filled_at: now };
         pace.tokens = pace.most();
         pace
@@ -35,7 +35,7 @@ impl Pace {
     }
 
     /// How many bytes may leave now; none, or enough for a write.
-    pub(super) fn room(&mut self, now: Instant) -> usize {
+    pub(crate) fn room(&mut self, now: Instant) -> usize {
         let come = self.in_time(now.saturating_duration_since(self.filled_at));
         if come > 0 {
             self.tokens = self.tokens.saturating_add(come).min(self.most());
@@ -45,12 +45,12 @@ impl Pace {
     }
 
     /// So many have left.
-    pub(super) fn take(&mut self, bytes: usize) {
+    pub(crate) fn take(&mut self, bytes: usize) {
         self.tokens = self.tokens.saturating_sub(bytes as u64);
     }
 
     /// When there is room again.
-    pub(super) fn room_at(&self) -> Instant {
+    pub(crate) fn room_at(&self) -> Instant {
         let missing = LEAST.saturating_sub(self.tokens);
         let micros = u128::from(missing) * 1_000_000 / u128::from(self.per_second) + 1;
         self.filled_at + Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
