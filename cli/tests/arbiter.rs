@@ -40,6 +40,9 @@ fn whoever_has_no_use_for_an_arbiter_or_names_none_is_told_what_is_expected() {
             "file:missing: there is no such directory, expected one that",
         ),
         (&["strict", "--arbiter", "floppy:a"], "there is no arbiter \"floppy\", expected file:DIRECTORY"),
+        #[cfg(not(feature = "etcd"))]
+        (&["strict", "--arbiter", "etcd:here:1"], "--features etcd makes one with it"),
+        #[cfg(feature = "etcd")]
         (&["strict", "--arbiter", "etcd:here"], "\"here\" is no endpoint of etcd, expected HOST:PORT"),
         (&["strict", "--suspicions", "0"], "invalid value '0' for '--suspicions <N>'"),
         (&["strict", "--jobs", "2"], "--suspicions <N>"),

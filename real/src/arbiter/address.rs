@@ -39,12 +39,14 @@ impl ArbiterAddress {
     /// # Errors
     /// It is not.
     pub fn expect_there(&self) -> Result<(), AddressError> {
-        match self {
-            Self::File(directory) if !directory.is_dir() => {
-                Err(AddressError(format!("{self}: there is no such directory, expected one that exists")))
-            }
-            _ => Ok(()),
-        }
+        let is_there = match self {
+            Self::File(directory) => directory.is_dir(),
+            #[cfg(feature = "etcd")]
+            Self::Etcd(_) => true,
+        };
+        let missing =
+            || AddressError(format!("{self}: there is no such directory, expected one that exists"));
+        is_there.then_some(()).ok_or_else(missing)
     }
 }
 

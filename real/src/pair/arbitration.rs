@@ -34,7 +34,7 @@ impl Arbitration {
         Ok(Self { run: RunId::drawn()?, asking: Asking::start(arbiter, tell) })
     }
 
-    /// A node's claim to serve alone in so many-eth pair of the service.
+    /// A node's claim to serve alone in this pair of the service.
     fn claim(&self, pair: usize, claimant: NodeName) -> Claim {
         Claim { run: self.run.clone(), generation: pair as u64, claimant }
     }

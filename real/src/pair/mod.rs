@@ -328,7 +328,8 @@ impl<'a> Pair<'a> {
     fn is_settled(&self, node: NodeName) -> bool {
         let alive = self.processes[node as usize].is_alive();
         let took_over = self.course.took_over == [true; 2];
-        !alive || !self.manager.is_usable(node) || self.course.halted || took_over
+        let waits = self.course.asks[node as usize];
+        !alive || !waits && (!self.manager.is_usable(node) || self.course.halted || took_over)
     }
 
     /// How long it may take to do that: what waits for the arbiter takes as long as that does.
@@ -348,7 +349,10 @@ impl<'a> Pair<'a> {
     fn is_lost(&self) -> bool {
         let alive = self.alive();
 
-        let could = |node| self.manager.is_usable(node) || self.course.took_over[node as usize];
+        let could = |node| {
+            let Course { asks, took_over, .. } = &self.course;
+            self.manager.is_usable(node) || asks[node as usize] || took_over[node as usize]
+        };
         !NodeName::ALL.into_iter().any(|node| alive[node as usize] && could(node))
     }
 
