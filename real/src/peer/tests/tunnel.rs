@@ -240,7 +240,7 @@ fn who_does_not_read_stops_who_writes_and_loses_nothing() {
             Moved::WouldBlock => thread::sleep(Duration::from_millis(1)),
             Moved::Gone => panic!("it is gone"),
         }
-        assert!(written < 8 << 20, "more than 8 MiB are held");
+        assert!(written < 3 << 20, "more than 3 MiB are held by two tunnels and six sockets");
     }
     near.shut_down(Shutdown::Write);
     assert_eq!(read_to_end(&mut far), written);
@@ -305,7 +305,7 @@ fn figures_of_a_tunnel() {
         let [mut near, mut far] = pair();
         let [near_poll, far_poll] = [&near, &far].map(|link| link.another().unwrap());
         let bytes = 4_usize << 30;
-        let since = Instant::now();
+        let (since, before) = (Instant::now(), processor_time());
         thread::scope(|scope| {
             scope.spawn(|| {
                 let portion = vec![7; 1 << 20];
@@ -323,6 +323,7 @@ fn figures_of_a_tunnel() {
             }
         });
         let rate = bytes as u128 / since.elapsed().as_micros();
+        let taken = processor_time().checked_sub(before).unwrap() / 4;
         let mut trips = Vec::new();
         let [mut near, mut far] = pair();
         let [near_poll, far_poll] = [&near, &far].map(|link| link.another().unwrap());
@@ -342,6 +343,9 @@ fn figures_of_a_tunnel() {
             }
         });
         trips.sort();
-        println!("{name}: {rate} MB/s, a round trip {:?} (p50), {:?} (p99)", trips[10_000], trips[19_800]);
+        println!(
+            "{name}: {rate} MB/s, {taken:?} of a processor for each GiB, a round trip {:?} (p50), {:?} (p99)",
+            trips[10_000], trips[19_800]
+        );
     }
 }
