@@ -88,14 +88,14 @@ mod tests {
     #[test]
     fn patience_follows_the_delay_at_once() {
         let start = Instant::now();
-        let mut silence = Silence::new(Some(DELAY), start);
+        let mut silence = Silence::new(&RULES, start);
         silence.delay_is(DELAY * 100, start);
         assert!(!silence.has_lasted(start + PATIENCE_WITH_PEER + DELAY * 99));
         silence.delay_is(DELAY, start);
         assert!(silence.has_lasted(start + PATIENCE_WITH_PEER + DELAY));
         silence.delay_is(DELAY * 100, start);
         assert_eq!(silence.deadline(), None, "a silence is noticed once");
-        let mut nobody_asks = Silence::new(None, start);
+        let mut nobody_asks = Silence::new(&Rules::V12, start);
         nobody_asks.delay_is(DELAY, start);
         assert_eq!(nobody_asks.deadline(), None);
     }

@@ -103,6 +103,15 @@ pub(super) enum Place {
     Unix(PathBuf),
 }
 
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
+
 impl Place {
     /// Whether nobody outside of this host can be there.
     fn is_within_host(&self) -> bool {

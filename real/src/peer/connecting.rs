@@ -10,13 +10,16 @@ use super::{Met, PeerError};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 /// How long to wait before the next attempt.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a place may take to be connected with: an address may mean others, too.
+const PATIENCE_WITH_A_PLACE: Duration = Duration::from_secs(3);
 
 /// Meets the listener at this address: tries until it is there, for so long.
 pub(crate) fn connect(
@@ -111,7 +114,11 @@ impl Attempt<'_> {
     /// A socket that is connected with this place.
     fn connected(&self, place: &Place) -> io::Result<OwnedFd> {
         let socket = begin_to_connect(place)?;
-        wait(&mut [PollFd::new(&socket, PollFlags::OUT)], self.left())?;
+        let mut writable = [PollFd::new(&socket, PollFlags::OUT)];
+        wait(&mut writable, self.left().min(PATIENCE_WITH_A_PLACE))?;
+        if writable[0].revents().is_empty() {
+            return Err(io::Error::new(ErrorKind::TimedOut, format!("nobody answers at {place}")));
+        }
         sockopt::socket_error(&socket)?.map_err(io::Error::from)?;
         if let Place::Tcp(_) = place {
             sockopt::set_tcp_nodelay(&socket, true)?;

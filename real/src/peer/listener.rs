@@ -88,12 +88,18 @@ impl Listener {
 
 /// Whether it is nothing that stays: nobody is there, or who was has gone again.
 fn is_passing(error: &io::Error) -> bool {
-    use ErrorKind::{
-        ConnectionAborted, ConnectionReset, Interrupted, InvalidInput, NotConnected, WouldBlock,
-    };
+    use ErrorKind as K;
     matches!(
         error.kind(),
-        WouldBlock | Interrupted | ConnectionAborted | ConnectionReset | NotConnected | InvalidInput
+        K::WouldBlock
+            | K::Interrupted
+            | K::ConnectionAborted
+            | K::ConnectionReset
+            | K::NotConnected
+            | K::InvalidInput
+            | K::NetworkDown
+            | K::NetworkUnreachable
+            | K::HostUnreachable
     )
 }
 

@@ -59,12 +59,16 @@ impl Secure {
     /// Reads what is there; 0 at an end that the peer has told, an error of kind `UnexpectedEof` at any other.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            self.flush()?;
+            // Who cannot be told anything any more may have said why.
+            let told = self.flush();
             match self.tls.reader().read(buffer) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => (),
                 read => return read,
             }
-            self.take_from_socket()?;
+            match self.take_from_socket() {
+                Err(error) if is_early(&error) => return told.and(Err(error)),
+                taken => taken?,
+            }
         }
     }
 

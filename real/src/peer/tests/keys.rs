@@ -94,10 +94,14 @@ fn speak(one: &mut Met, other: &mut Met) {
 
 #[test]
 fn the_two_sides_of_a_pair_meet_by_their_keys_whichever_of_them_listens() {
-    for listening_side in NodeName::ALL {
+    let directory = tempfile::tempdir().unwrap();
+    let unix = format!("unix:{}", directory.path().join("socket").display());
+    let ways =
+        ["127.0.0.1:0", &unix].into_iter().flat_map(|address| NodeName::ALL.map(|side| (address, side)));
+    for (address, listening_side) in ways {
         let keys = keys();
         let of = |side| keys[usize::from(side == Secondary)].clone();
-        let listener = listener(of(listening_side));
+        let listener = Listener::bind(&address.parse().unwrap(), Some(of(listening_side))).unwrap();
         let [mut here, mut there] = std::thread::scope(|scope| {
             let listening = scope.spawn(|| listener.accept(&terms(listening_side), || false, |_| ()));
             let side = listening_side.peer();

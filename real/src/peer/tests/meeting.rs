@@ -5,6 +5,7 @@ use crate::peer::terms::tests::terms;
 use crate::peer::{Address, Listener, Met, PeerError, Stranger, Terms, connect};
 use colo_protocol::{NodeName, Rules};
 use std::io::IoSlice;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -153,4 +154,40 @@ fn a_stranger_is_noted_and_the_peer_comes_through_beside_it() {
         let notes = notes.into_inner().unwrap();
         assert!(notes[0].to_string().contains("turned away: its first bytes are GET "), "{notes:?}");
     }
+}
+
+#[test]
+fn a_path_is_taken_over_from_who_was_killed_and_from_nobody_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let address = Address::Unix(path.clone());
+    // A socket that nobody listens at any more: its owner had no time to take it away.
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let listener = Listener::bind(&address, None).unwrap();
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "nobody but its owner can connect");
+    let error = Listener::bind(&address, None).unwrap_err();
+    assert!(matches!(error, PeerError::Listen { .. }), "{error}");
+    drop(listener);
+    std::fs::write(&path, "mine").unwrap();
+    let error = Listener::bind(&address, None).unwrap_err();
+    assert!(error.to_string().contains("Address already in use"), "{error}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+}
+
+#[test]
+fn a_last_word_that_does_not_come_is_not_waited_for() {
+    let (listener, _directory) = listeners().remove(0);
+    let [primary, secondary] = NodeName::ALL.map(terms);
+    let notes: Mutex<Vec<Stranger>> = Mutex::default();
+    let note = |stranger| notes.lock().unwrap().push(stranger);
+    thread::scope(|scope| {
+        let listening = scope.spawn(|| listener.accept(&secondary, || false, note));
+        let mut silent = super::dialled(listener.local_address());
+        std::io::Write::write_all(&mut silent, &super::hello()).unwrap();
+        super::eventually(|| !notes.lock().unwrap().is_empty());
+        connect(listener.local_address(), None, &primary, PATIENCE).unwrap();
+        listening.join().unwrap().unwrap();
+    });
+    assert!(notes.into_inner().unwrap()[0].why.contains("its last word has not come in time"));
 }

@@ -8,6 +8,7 @@ mod strangers;
 mod tunnel;
 
 use super::tls::Configs;
+use super::words::{Hello, Identity, framed};
 use super::{Address, Keys, make_keys};
 use colo_protocol::NodeName;
 use std::io::{Read, Write};
@@ -52,4 +53,17 @@ fn configs() -> [Configs; 2] {
     let [primary, secondary] = keys();
     [(primary, NodeName::Primary), (secondary, NodeName::Secondary)]
         .map(|(keys, side)| keys.configs(side).unwrap().clone())
+}
+
+/// A hello that would be the peer's.
+fn hello() -> Vec<u8> {
+    let identity = || Identity::random().unwrap();
+    framed(&Hello {
+        connection: super::terms::Connection::Link,
+        run: identity(),
+        pairing: identity(),
+        side: NodeName::Primary,
+        terms: super::terms::tests::terms(NodeName::Primary).told(),
+    })
+    .unwrap()
 }

@@ -1,6 +1,6 @@
 //! Strangers at a listener: none of them holds it up, none ends it, and each is noted.
 
-use super::{dialled, eventually, keys};
+use super::{dialled, eventually, hello, keys};
 use crate::peer::terms::tests::terms;
 use crate::peer::words::{Hello, Identity, framed};
 use crate::peer::{Address, Keys, Listener, PeerError, Stranger, connect};
@@ -32,19 +32,6 @@ fn with_strangers(
         took
     });
     (notes.into_inner().unwrap(), took)
-}
-
-/// A hello that would be the peer's.
-fn hello() -> Vec<u8> {
-    let identity = || Identity::random().unwrap();
-    framed(&Hello {
-        connection: crate::peer::terms::Connection::Link,
-        run: identity(),
-        pairing: identity(),
-        side: Primary,
-        terms: terms(Primary).told(),
-    })
-    .unwrap()
 }
 
 #[test]

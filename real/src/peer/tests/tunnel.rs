@@ -116,7 +116,7 @@ proptest! {
         let [(near, near_tunnel), (far, far_tunnel)] = tunnels(kind);
         let counts = thread::scope(|scope| {
             let ends = [(&near, here), (&far, there)].map(|(end, deeds)| {
-                let [mut writing, mut reading] = [end.another().unwrap(), end.another().unwrap()];
+                let [mut writing, mut reading] = [end.another(), end.another()];
                 let written = scope.spawn(move || carry_out(&mut writing, &deeds));
                 (written, scope.spawn(move || read_to_end(&mut reading)))
             });
@@ -146,7 +146,7 @@ fn what_a_node_has_said_last_arrives_though_it_has_gone_and_hears_nothing() {
     for _ in 0..8 {
         let [(mut near, near_tunnel), (mut far, far_tunnel)] = tunnels(LinkKind::Tcp);
         thread::scope(|scope| {
-            let mut sending = far.another().unwrap();
+            let mut sending = far.another();
             // It stops when the node that reads nothing has gone.
             scope.spawn(move || while write(&mut sending, 0, 1 << 16) > 0 {});
             assert_eq!(write(&mut near, 0, 3_000_000), 3_000_000);
@@ -240,7 +240,7 @@ fn who_does_not_read_stops_who_writes_and_loses_nothing() {
             Moved::WouldBlock => thread::sleep(Duration::from_millis(1)),
             Moved::Gone => panic!("it is gone"),
         }
-        assert!(written < 8 << 20, "more than 8 MiB are held");
+        assert!(written < 3 << 20, "more than 3 MiB are held by two tunnels and six sockets");
     }
     near.shut_down(Shutdown::Write);
     assert_eq!(read_to_end(&mut far), written);
@@ -303,9 +303,9 @@ fn figures_of_a_tunnel() {
     let secure = || tunnels(LinkKind::Tcp).map(|(link, _)| link);
     for (name, pair) in [("plain", &plain as &dyn Fn() -> [Link; 2]), ("tunnel", &secure)] {
         let [mut near, mut far] = pair();
-        let [near_poll, far_poll] = [&near, &far].map(|link| link.another().unwrap());
+        let [near_poll, far_poll] = [&near, &far].map(|link| link.another());
         let bytes = 4_usize << 30;
-        let since = Instant::now();
+        let (since, before) = (Instant::now(), processor_time());
         thread::scope(|scope| {
             scope.spawn(|| {
                 let portion = vec![7; 1 << 20];
@@ -323,9 +323,10 @@ fn figures_of_a_tunnel() {
             }
         });
         let rate = bytes as u128 / since.elapsed().as_micros();
+        let taken = processor_time().checked_sub(before).unwrap() / 4;
         let mut trips = Vec::new();
         let [mut near, mut far] = pair();
-        let [near_poll, far_poll] = [&near, &far].map(|link| link.another().unwrap());
+        let [near_poll, far_poll] = [&near, &far].map(|link| link.another());
         thread::scope(|scope| {
             scope.spawn(|| {
                 for _ in 0..20_000 {
@@ -342,6 +343,9 @@ fn figures_of_a_tunnel() {
             }
         });
         trips.sort();
-        println!("{name}: {rate} MB/s, a round trip {:?} (p50), {:?} (p99)", trips[10_000], trips[19_800]);
+        println!(
+            "{name}: {rate} MB/s, {taken:?} of a processor for each GiB, a round trip {:?} (p50), {:?} (p99)",
+            trips[10_000], trips[19_800]
+        );
     }
 }
