@@ -90,10 +90,4 @@ impl Met {
             tunnels,
         })
     }
-
-    #[cfg(test)]
-    /// Whether the tunnels have carried all that they had to, and ended.
-    pub(crate) fn is_over(&self) -> bool {
-        self.tunnels.iter().all(Tunnel::is_over)
-    }
 }

@@ -9,7 +9,6 @@ use proptest::prelude::*;
 use rustix::event::{PollFd, PollFlags};
 use std::io::{IoSlice, Write};
 use std::net::Shutdown;
-use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -303,7 +302,7 @@ fn figures_of_a_tunnel() {
     let secure = || tunnels(LinkKind::Tcp).map(|(link, _)| link);
     for (name, pair) in [("plain", &plain as &dyn Fn() -> [Link; 2]), ("tunnel", &secure)] {
         let [mut near, mut far] = pair();
-        let [near_poll, far_poll] = [&near, &far].map(|link| link.another());
+        let [near_poll, far_poll] = [&near, &far].map(Link::another);
         let bytes = 4_usize << 30;
         let (since, before) = (Instant::now(), processor_time());
         thread::scope(|scope| {
@@ -326,7 +325,7 @@ fn figures_of_a_tunnel() {
         let taken = processor_time().checked_sub(before).unwrap() / 4;
         let mut trips = Vec::new();
         let [mut near, mut far] = pair();
-        let [near_poll, far_poll] = [&near, &far].map(|link| link.another());
+        let [near_poll, far_poll] = [&near, &far].map(Link::another);
         thread::scope(|scope| {
             scope.spawn(|| {
                 for _ in 0..20_000 {
