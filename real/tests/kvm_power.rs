@@ -158,6 +158,31 @@ fn a_reset_is_in_a_checkpoint_or_it_has_not_been() {
     }
 }
 
+/// The guest asks in the moment in which it is being suspended: what is captured is the guest that asked, and the reset comes
+/// when it goes on, which under Remus' rules is before its memory has been sent.
+#[test]
+fn a_guest_that_is_being_suspended_is_reset_when_it_goes_on() {
+    if !kvm_or_skip("a_guest_that_is_being_suspended_is_reset_when_it_goes_on") {
+        return;
+    }
+    let reset = fault("primary checkpoint 2 before effect suspend-vm", RESET);
+    let crash = fault(
+        "primary checkpoint 2 after input vmstate-loaded",
+        FaultAction::Crash { node: NodeName::Primary },
+    );
+    for (name, rules) in [("v12", Rules::V12), ("remus", Rules::REMUS)] {
+        for plan in [vec![reset], vec![reset, crash]] {
+            let failovers = plan.len() as u64 - 1;
+            let outcome = run(&RunOptions { plan: Plan::new(plan), ..journal(name, rules) }).unwrap();
+            assert_eq!((&outcome.violation, outcome.failovers), (&None, failovers), "{name}");
+            let order = ["suspend-vm", "save-state", "reset-vm", "resume-vm"];
+            // `v12` lets the guest go on when all is loaded, and there it has died.
+            let goes_on = failovers == 0 || name == "remus";
+            assert_eq!(in_order(&outcome, NodeName::Primary, Kind::Effect, &order), goes_on, "{name}");
+        }
+    }
+}
+
 /// Where both guests execute the primary's reset is not the secondary's, until the checkpoint that is taken for it.
 #[test]
 fn where_both_execute_the_secondary_follows_a_reset_with_a_checkpoint() {
