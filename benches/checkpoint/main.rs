@@ -207,6 +207,8 @@ fn options(
         load: None,
         lasts: None,
         stop: None,
+        arbiter: None,
+        warn: |_| {},
         link_rate: None,
         record: false,
         disk_directory: None,

@@ -19,14 +19,15 @@ const CHANCES: u64 = 16;
 /// Checkpoints of such a run.
 pub(crate) const CHECKPOINTS_WITH_CHANCES: u64 = CHECKPOINTS + CHANCES;
 
-/// A crash that happens in its checkpoint, or in one of those behind it. When an input comes is not the same in every run: what
-/// does not come in one checkpoint comes in one of the next.
-pub(crate) fn with_chances(fault: Fault) -> Plan {
+/// A plan whose faults strike in their checkpoints, or in one of those behind them. When an input comes is not the same in
+/// every run: what does not come in one checkpoint comes in one of the next.
+pub(crate) fn with_chances(plan: &Plan) -> Plan {
     let later = |more| {
-        let checkpoint = CheckpointNumber(fault.at.checkpoint.0 + more);
-        Fault { at: Point { checkpoint, ..fault.at }, ..fault }
+        let checkpoint = move |fault: &Fault| CheckpointNumber(fault.at.checkpoint.0 + more);
+        let at = move |fault: &Fault| Point { checkpoint: checkpoint(fault), ..fault.at };
+        plan.faults.iter().map(move |fault| Fault { at: at(fault), ..*fault })
     };
-    Plan::new((0..CHANCES).map(later).collect())
+    Plan::new((0..CHANCES).flat_map(later).collect())
 }
 
 /// The crashes to try: at each point of either node, of the primary and then of the secondary.
@@ -94,7 +95,7 @@ pub(crate) fn crash(
 ) -> Result<Crashed, Unfinished> {
     let may_miss = may_diverge(options);
     let (plan, checkpoints) = if may_miss {
-        (with_chances(fault), CHECKPOINTS_WITH_CHANCES)
+        (with_chances(&Plan::new(vec![fault])), CHECKPOINTS_WITH_CHANCES)
     } else {
         (Plan::new(vec![fault]), CHECKPOINTS)
     };

@@ -279,6 +279,7 @@ impl Row {
             checkpoints: all().flat_map(|outcome| outcome.checkpoints.clone()).collect(),
             comparison: all()
                 .fold(ComparisonOutcome::NOTHING_YET, |sum, outcome| sum.and(&outcome.comparison)),
+            arbiter_was_silent: all().find_map(|outcome| outcome.arbiter_was_silent.clone()),
             failovers: all().map(|outcome| outcome.failovers).sum(),
             replies: all().map(|outcome| outcome.replies).sum(),
             powered_off: [false; 2],

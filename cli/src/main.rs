@@ -9,10 +9,12 @@ mod bounds_flags;
 mod chart;
 mod check;
 mod check_document;
+mod clients;
 mod compare;
 mod conform;
 mod coverage;
 mod crash_points;
+mod ctl;
 mod decode;
 mod explore;
 mod failovers;
@@ -20,12 +22,14 @@ mod interrupt;
 mod look;
 mod mutations;
 mod picture;
+mod relay;
 mod replay;
 mod report;
 mod rules;
 mod run;
 mod sim;
 mod stories;
+mod suspicions;
 mod verify;
 
 use clap::{Parser, Subcommand};
@@ -45,18 +49,24 @@ enum Command {
     /// Check a variant of the protocol in every interleaving: is it safe, does it get everything done?
     #[command(allow_negative_numbers = true)]
     Check(check::Arguments),
+    /// Be the clients of a pair on two hosts: ask whoever serves, and judge all that both sides answer.
+    Clients(clients::Arguments),
     /// Compare variants, a row each: safe, live, and what a checkpoint costs.
     #[command(allow_negative_numbers = true)]
     Compare(compare::Arguments),
     /// Say whether recorded runs are behaviours of the protocol: traces, or what a QEMU pair has sent.
     #[command(allow_negative_numbers = true)]
     Conform(conform::Arguments),
+    /// Manage the sides of a pair on two hosts: keys, status, failover, checkpoint, delay, shutdown.
+    Ctl(ctl::Arguments),
     /// Decode a captured migration stream, message by message.
     #[command(allow_negative_numbers = true)]
     Decode(decode::Arguments),
     /// Walk through a variant in the browser, step by step: Stateright's Explorer.
     #[command(allow_negative_numbers = true)]
     Explore(explore::Arguments),
+    /// Relay TCP connections between two hosts: delay, stall or cut them, as commands on stdin say.
+    Relay(relay::Arguments),
     /// Let a counterexample, or a plan, happen once more: on the model, in the simulator, or on real machines.
     Replay(replay::Arguments),
     /// Draw what runs cost their clients: latency over time, and latency against the pages that were dirty.
@@ -80,10 +90,13 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Some(Command::Check(arguments)) => check::run(&arguments),
+        Some(Command::Clients(arguments)) => clients::run(&arguments),
         Some(Command::Compare(arguments)) => compare::run(&arguments),
         Some(Command::Conform(arguments)) => conform::run(&arguments),
+        Some(Command::Ctl(arguments)) => ctl::run(&arguments),
         Some(Command::Decode(arguments)) => decode::run(&arguments),
         Some(Command::Explore(arguments)) => explore::run(&arguments),
+        Some(Command::Relay(arguments)) => relay::run(&arguments),
         Some(Command::Replay(arguments)) => replay::run(&arguments),
         Some(Command::Report(arguments)) => chart::run(&arguments),
         Some(Command::Rules(arguments)) => rules::run(&arguments),

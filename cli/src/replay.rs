@@ -307,6 +307,8 @@ fn small_pair(rules: NamedRules, plan: Plan) -> Result<RunOptions, Failure> {
         load: None,
         lasts: None,
         stop: None,
+        arbiter: None,
+        warn: |_| {},
         link_rate: None,
         record: true,
         disk_directory: None,

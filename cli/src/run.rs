@@ -4,6 +4,7 @@ mod comparison;
 mod latency;
 mod live;
 mod reprotect;
+mod side;
 mod soak;
 mod work;
 
@@ -13,15 +14,19 @@ use crate::interrupt;
 use crate::replay::left_over;
 use crate::report::{Exit, Failure, counted, grouped, print, print_json, quoted, unwritable};
 use crate::sim::progress_bar;
+use crate::suspicions::{expect_arbiter, expect_suspicions, plans, suspect_often};
 use colo_protocol::{Mode, NodeName};
+use colo_real::arbiter::ArbiterAddress;
 use colo_real::{
     CheckpointFigures, DiskFigures, LinkKind, Measured, NodeCommand, RunError, RunOptions, RunOutcome,
-    can_strike, kvm_usable, measure_pair, run_alone, run_node,
+    RunViolation, can_strike, kvm_usable, measure_pair, run_alone, run_node,
 };
 use colo_trace::{NamedRules, Plan, PlanFile, load_rules, write_trace};
 use hdrhistogram::Histogram;
+pub(crate) use latency::{document as measured_document, rows as measured_rows};
 use live::Live;
 use serde_json::{Value, json};
+use side::SideFlags;
 use soak::Soak;
 use std::fmt::Write;
 use std::fs::File;
@@ -29,8 +34,8 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use tempfile::TempDir;
-pub(crate) use work::JOURNAL_BLOCKS;
 use work::Work;
+pub(crate) use work::{JOURNAL_BLOCKS, parse_rate};
 
 /// Run a pair of real virtual machines: checkpoints, their latencies, and faults from a plan.
 #[derive(clap::Args)]
@@ -61,6 +66,8 @@ pub(crate) struct Arguments {
     clients: u32,
     #[command(flatten)]
     work: Work,
+    #[command(flatten)]
+    side: SideFlags,
     /// A plan of faults, carried out with SIGKILL and shutdown(2).
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
@@ -71,9 +78,25 @@ pub(crate) struct Arguments {
     #[arg(long, requires = "crash_points", value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     failovers: Option<u64>,
     /// Whoever serves alone is given a replacement, to which its state is sent while it serves. With --crash-points: one
-    /// service through all failovers, instead of a fresh pair for each.
+    /// service through all failovers, instead of a fresh pair for each; with --suspicions likewise.
     #[arg(long, conflicts_with = "unprotected")]
     reprotect: bool,
+    /// Have a node that lives taken for dead so many times, in one way and at one protocol point after the other, a fresh
+    /// pair each time.
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u64).range(1..=1_000_000),
+        conflicts_with_all = ["plan", "crash_points", "unprotected", "soak", "checkpoints"],
+    )]
+    suspicions: Option<u64>,
+    /// With --suspicions: pairs that run side by side; most of the time they wait for somebody's patience.
+    #[arg(long, requires = "suspicions", default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: u16,
+    /// Who gives the right to serve alone, under rules that ask for it: `file:DIRECTORY`, on storage that both nodes share, or
+    /// `etcd:HOST:PORT`; without, this command does, in its memory.
+    #[arg(long, value_name = "ARBITER", conflicts_with = "unprotected")]
+    arbiter: Option<ArbiterAddress>,
     /// Write a record of every event.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -180,19 +203,24 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
         rules = NamedRules { name: format!("{name} ({})", mode.name()), rules: usual.in_mode(mode) };
     }
     arguments.work.check(&rules)?;
+    let name = arguments.side.name()?;
+    if arguments.suspicions.is_some() {
+        expect_suspicions(&rules)?;
+    }
+    if let Some(arbiter) = &arguments.arbiter {
+        expect_use_for(arbiter, &rules)?;
+    }
     let options = arguments.options(rules)?;
+    if let Some(name) = name {
+        return side::run(arguments, &options, name);
+    }
     kvm_usable().map_err(|error| Failure::Environment(error.to_string()))?;
-    if arguments.crash_points.is_some() && !arguments.reprotect {
-        let one_service = [
-            ("--soak", options.lasts.is_some()),
-            ("--load", options.load.is_some()),
-            ("--trace", arguments.trace.is_some()),
-        ];
-        if let Some((flag, _)) = one_service.into_iter().find(|(_, is_given)| *is_given) {
-            let problem = format!("{flag} with --crash-points is for one service: expected --reprotect, too");
-            return Err(Failure::Input(problem).into());
-        }
-        return run_crash_points(&options, arguments);
+    if !arguments.reprotect && arguments.is_campaign() {
+        arguments.expect_fresh_pairs(&options)?;
+        return match arguments.suspicions {
+            Some(suspicions) => run_suspicions(&options, suspicions, arguments),
+            None => run_crash_points(&options, arguments),
+        };
     }
     let options = arguments.with_replacements(options)?;
     // What cannot be written in the end is known before the run.
@@ -209,8 +237,8 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
         Soak::of(&measured, of_replacements)
     });
     let interrupted = enough.load(Ordering::Relaxed);
-    let problem = arguments.crash_points.and_then(|_| reprotect::problem(&options, &outcome));
-    if arguments.crash_points.is_some() && problem.is_none() {
+    let problem = reprotect::problem(&options, &outcome).filter(|_| arguments.is_campaign());
+    if arguments.is_campaign() && problem.is_none() {
         // Each pair had several chances, and one was enough.
         outcome.unreached.clear();
     }
@@ -223,7 +251,9 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
         document["interrupted"] = interrupted.into();
         document["interval_ms"] = options.rules.rules.checkpoint_delay_ms.into();
         document["protected"] = (!arguments.work.unprotected).into();
-        latency::document(&options, &measured, &mut document);
+        let load = options.load.map(|load| json!({ "per_second": load.per_second, "seed": load.seed }));
+        document["load"] = load.into();
+        latency::document(&measured, &mut document);
         if let Some(soak) = &soak {
             soak.enter(&mut document);
         }
@@ -247,6 +277,8 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
     }
     let finished = outcome.unreached.is_empty() && outcome.closed.is_empty() && !interrupted;
     Ok(match (&outcome.violation, finished) {
+        // What the rules are worth cannot be seen without it.
+        (Some(RunViolation::ArbiterSilent { .. }), _) => Exit::Incomplete,
         (Some(_), _) if outcome.claimed => Exit::Violated,
         (_, true) => Exit::Holds,
         _ => Exit::Incomplete,
@@ -265,7 +297,7 @@ fn run_crash_points(options: &RunOptions, arguments: &Arguments) -> Result<Exit,
     } else {
         print(&tally.table())?;
     }
-    for again in tally.keep(&arguments.rules, &arguments.again()) {
+    for again in tally.keep(&arguments.rules, &arguments.again(CHECKPOINTS)) {
         eprintln!("again      {again}");
     }
     Ok(match (tally.wrong(), tally.interrupted) {
@@ -275,10 +307,54 @@ fn run_crash_points(options: &RunOptions, arguments: &Arguments) -> Result<Exit,
     })
 }
 
+fn run_suspicions(options: &RunOptions, suspicions: u64, arguments: &Arguments) -> Result<Exit, Unfinished> {
+    let enough = interrupt::watch();
+    let bar = progress_bar(suspicions, "suspecting the living");
+    let suspicions = usize::try_from(suspicions).unwrap_or(usize::MAX);
+    let tally = suspect_often(options, (suspicions, arguments.jobs.into()), (enough, &bar))?;
+    if arguments.json {
+        tally.documents(options).iter().try_for_each(print_json)?;
+    } else {
+        print(&tally.table(options))?;
+    }
+    for again in tally.keep(&arguments.rules, &arguments.again(crate::suspicions::CHECKPOINTS)) {
+        eprintln!("again      {again}");
+    }
+    Ok(match tally.wrong() {
+        1.. => Exit::Violated,
+        0 if tally.is_incomplete() => Exit::Incomplete,
+        0 => Exit::Holds,
+    })
+}
+
 impl Arguments {
-    /// The flags of one of the runs with a crash.
-    fn again(&self) -> String {
-        let mut flags = format!(" --checkpoints {CHECKPOINTS} --memory-mib {}", self.memory_mib);
+    /// Whether something goes wrong again and again: in a fresh pair each time, or in one service.
+    const fn is_campaign(&self) -> bool {
+        self.crash_points.is_some() || self.suspicions.is_some()
+    }
+
+    /// That nothing is asked of fresh pairs that only one service can do.
+    fn expect_fresh_pairs(&self, options: &RunOptions) -> Result<(), Failure> {
+        let of_one_service = [
+            ("--soak", options.lasts.is_some()),
+            ("--load", options.load.is_some()),
+            ("--trace", self.trace.is_some()),
+        ];
+        let campaign = if self.suspicions.is_some() { "--suspicions" } else { "--crash-points" };
+        let given = of_one_service.into_iter().find(|(_, is_given)| *is_given);
+        given.map_or(Ok(()), |(flag, _)| {
+            Err(Failure::Input(format!(
+                "{flag} with {campaign} is for one service: expected --reprotect, too"
+            )))
+        })
+    }
+
+    /// The flags of one of the runs of a campaign.
+    fn again(&self, checkpoints: u64) -> String {
+        let mut flags = format!(" --checkpoints {checkpoints} --memory-mib {}", self.memory_mib);
+        if let Some(arbiter) = &self.arbiter {
+            let _ = write!(flags, " --arbiter {}", quoted(&arbiter.to_string()));
+        }
         if let Some(mode) = self.mode {
             let _ = write!(flags, " --mode {}", mode.mode().name());
         }
@@ -300,13 +376,17 @@ impl Arguments {
         if !self.reprotect {
             return Ok(options);
         }
+        if let Some(suspicions) = self.suspicions {
+            let suspicions = usize::try_from(suspicions).unwrap_or(usize::MAX);
+            return Ok(reprotect::again_and_again(&options, &plans(&options, suspicions)?));
+        }
         if self.crash_points.is_none() {
             return Ok(RunOptions { replacements: vec![Plan::default()], ..options });
         }
         let crashes = crashes(&RunOptions { lasts: None, load: None, ..options.clone() })?;
         let all = if options.lasts.is_some() { reprotect::ENDLESS } else { crashes.len() };
         let failovers = self.failovers.map_or(all, |count| usize::try_from(count).unwrap_or(usize::MAX));
-        Ok(reprotect::again_and_again(&options, &crashes, failovers))
+        Ok(reprotect::again_and_again(&options, &reprotect::plans_of(&crashes, failovers)))
     }
 
     fn options(&self, rules: NamedRules) -> Result<RunOptions, Failure> {
@@ -335,11 +415,19 @@ impl Arguments {
             load: self.work.load(),
             lasts: self.work.lasts(),
             stop: None,
+            arbiter: self.arbiter.clone(),
+            warn: |text| eprintln!("colo: {text}"),
             record: self.trace.is_some(),
             disk_directory: self.work.disk_dir.clone(),
             node: node_command()?,
         })
     }
+}
+
+/// That somebody will ask this arbiter, and that it is there, as far as can be seen.
+fn expect_use_for(arbiter: &ArbiterAddress, rules: &NamedRules) -> Result<(), Failure> {
+    expect_arbiter("--arbiter", rules)?;
+    arbiter.expect_there().map_err(|error| Failure::Input(format!("--arbiter: {error}")))
 }
 
 /// That real machines can follow a plan: some faults are the simulator's only.
@@ -489,10 +577,16 @@ fn summary(
     out.push_str(&reprotect::told(outcome));
     out.push_str(&latency::told(options, measured, outcome.replies));
     out.push_str(&soak.map(Soak::told).unwrap_or_default());
+    if let Some(silent) = &outcome.arbiter_was_silent {
+        let _ = writeln!(out, "arbiter      {silent}");
+    }
     let grows = soak.and_then(Soak::problem);
     let _ = match &outcome.violation {
         None if let Some(problem) = grows => writeln!(out, "verdict      VIOLATED: {problem}"),
         None => writeln!(out, "verdict      holds: nothing that a client saw was lost or contradicted"),
+        Some(violation @ RunViolation::ArbiterSilent { .. }) => {
+            writeln!(out, "verdict      incomplete: {violation}")
+        }
         Some(violation) if outcome.claimed => writeln!(out, "verdict      VIOLATED: {violation}"),
         Some(violation) => writeln!(out, "verdict      violated, but not claimed: {violation}"),
     };
@@ -563,7 +657,13 @@ pub(crate) fn document(options: &RunOptions, outcome: &RunOutcome) -> Value {
         "comparison": comparison::document(options, outcome),
         "violation": outcome.violation.as_ref().map(ToString::to_string),
         "claimed": outcome.claimed,
-        "verdict": if outcome.violation.is_some() { "violated" } else { "holds" },
+        "arbiter": options.arbiter.as_ref().map(ToString::to_string),
+        "arbiter_was_silent": outcome.arbiter_was_silent,
+        "verdict": match outcome.violation {
+            None => "holds",
+            Some(RunViolation::ArbiterSilent { .. }) => "incomplete",
+            Some(_) => "violated",
+        },
     });
     if options.workload.disk_blocks > 0 {
         let DiskFigures { writes, reads, errors, replicated_bytes } = outcome.disk;

@@ -197,6 +197,8 @@ fn kill_for_real(preset: &Preset, quick: bool) -> Result<Tally, Unfinished> {
         load: None,
         lasts: None,
         stop: None,
+        arbiter: None,
+        warn: |_| {},
         link_rate: None,
         record: false,
         disk_directory: None,

@@ -82,6 +82,7 @@ fn ctrl_c_ends_a_run_with_what_there_is() {
             &["run", "v12", "--crash-points", "all", "--failovers", "100000"][..],
             ", and then Ctrl-C: nothing that a client saw was lost or contradicted",
         ),
+        (&["run", "strict", "--suspicions", "100000"], ", and then Ctrl-C: one served each time"),
         (&["run", "v12", "--checkpoints", "1000000"], "stopped      by Ctrl-C"),
         (&["run", "--unprotected", "--checkpoints", "1000000"], "stopped      by Ctrl-C"),
     ] {

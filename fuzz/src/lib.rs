@@ -6,6 +6,7 @@
 mod captures;
 #[cfg(test)]
 mod corpora;
+mod hello;
 mod machines;
 mod readers;
 mod reference;
@@ -15,6 +16,7 @@ mod stream;
 mod structured;
 
 pub use captures::conform_captures;
+pub use hello::hello;
 pub use machines::{primary, secondary};
 pub use readers::{fault_plan, rules_file, trace_reader};
 pub use reference::{primary_table, secondary_table};
@@ -27,7 +29,7 @@ pub use structured::structured_stream;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     ("stream_decoder", stream_decoder),
     ("stream_decoder_v12", stream_decoder_v12),
     ("chunks", chunks),
@@ -39,6 +41,7 @@ pub const TARGETS: [Target; 15] = [
     ("secondary_table", secondary_table),
     ("device_state", device_state),
     ("rings", rings),
+    ("hello", hello),
     ("fault_plan", fault_plan),
     ("rules_file", rules_file),
     ("trace_reader", trace_reader),

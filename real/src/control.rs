@@ -130,6 +130,8 @@ pub(crate) enum ToNode {
         /// What is to go wrong in it.
         plan: Box<Plan>,
     },
+    /// What has been told before this has been taken in: say so, with this number.
+    Say(u64),
     /// Somebody presses a button of the machine; answered with [`FromNode::Pressed`].
     Press(Button),
     /// Go on from the point at which the node waits.
@@ -196,6 +198,8 @@ pub(crate) enum FromNode {
     NotInColo,
     /// The node asks the arbiter for the right to serve alone.
     AskArbiter,
+    /// The answer to [`ToNode::Say`].
+    Said(u64),
     /// The node has stopped for good: the peer serves.
     Halted,
     /// Nothing comes over the link to the node any more: it had been told so.

@@ -1,11 +1,14 @@
 //! The COLO core on two KVM virtual machines, in two processes that really die.
 //!
 //! ```text
-//!   pair      the harness: starts both processes; is the clients, the manager or the arbiter; carries out a plan's faults
+//!   pair      the harness: starts both processes; is the clients and the manager; carries out a plan's faults
+//!   arbiter   who gives the right to serve alone: in memory, on shared storage, in etcd
 //!   control   what harness and nodes tell each other
+//!   host      one side of a pair whose other side is on another host, and the clients of such a pair
 //!   node      a node's process: the core, a VM, an end of the link
 //!   handing   descriptors that go over the control channel
 //!   link      the socket between the nodes
+//!   peer      how two sides meet that run on different hosts
 //!   disk      a node's disk: its files, replication, and what is checked of them after a run
 //!   vm        one virtual machine under /dev/kvm, and the guest's ABI
 //! ```
@@ -23,11 +26,15 @@ pub mod misdeed;
 pub mod record;
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod arbiter;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod control;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod disk;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod handing;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod host;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod link;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -36,6 +43,8 @@ mod node;
 mod pace;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod pair;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod peer;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod vm;
 
@@ -47,12 +56,17 @@ pub use error::{Error, Result};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use link::LinkKind;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub use node::{NodeError, run_node};
+pub use node::{NodeError, patience_with_peer, run_node};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use pair::{
     ComparisonOutcome, FailoverTimes, Latencies, Load, Measured, NodeCommand, Opinion, RunError, RunOptions,
     RunOutcome, RunViolation, Slice, can_strike, measure_pair, run_alone, run_pair,
 };
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub use peer::{Address, AddressError, Keys, KeysError, Listener, PeerError, Stranger, Terms, make_keys};
+#[doc(hidden)]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub use peer::{Heard, hear_hello};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use vm::{Divergence, Guest, Pattern, Workload, kvm_usable};
 

@@ -89,16 +89,19 @@ pub(crate) enum Moved {
 impl Link {
     /// Both ends of a new link.
     pub(crate) fn pair(kind: LinkKind) -> io::Result<[Self; 2]> {
-        let [one, other] = match kind {
+        Ok(Self::sockets(kind)?.map(Self::handed))
+    }
+
+    /// Both ends of what a new link is, which never block.
+    pub(crate) fn sockets(kind: LinkKind) -> io::Result<[OwnedFd; 2]> {
+        let sockets = match kind {
             LinkKind::Unix => UnixStream::pair().map(|(one, other)| [one.into(), other.into()])?,
             LinkKind::Tcp => tcp_pair()?.map(OwnedFd::from),
         };
-        Ok([Self::new(one)?, Self::new(other)?])
-    }
-
-    fn new(socket: OwnedFd) -> io::Result<Self> {
-        fcntl_setfl(&socket, fcntl_getfl(&socket)? | OFlags::NONBLOCK)?;
-        Ok(Self(Arc::new(socket)))
+        for socket in &sockets {
+            fcntl_setfl(socket, fcntl_getfl(socket)? | OFlags::NONBLOCK)?;
+        }
+        Ok(sockets)
     }
 
     /// The end that somebody who has made it hands over.

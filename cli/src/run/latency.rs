@@ -10,7 +10,7 @@ use std::time::Duration;
 const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99)];
 
 /// The rows of latencies for the table of figures.
-pub(super) fn rows(measured: &Measured) -> String {
+pub(crate) fn rows(measured: &Measured) -> String {
     let mut out = String::new();
     row(&mut out, "latency, us", &measured.latency);
     row(&mut out, "at failover, us", &measured.at_failover);
@@ -67,9 +67,7 @@ pub(super) fn told(options: &RunOptions, measured: &Measured, replies: u64) -> S
 }
 
 /// The same as JSON, to be put into the document of a run.
-pub(super) fn document(options: &RunOptions, measured: &Measured, document: &mut Value) {
-    let load = options.load.map(|load| json!({ "per_second": load.per_second, "seed": load.seed }));
-    document["load"] = load.into();
+pub(crate) fn document(measured: &Measured, document: &mut Value) {
     document["lasted_ms"] = u64::try_from(measured.lasted.as_millis()).unwrap_or(u64::MAX).into();
     document["latency_us"] = percentiles(&measured.latency);
     document["at_failover_us"] = percentiles(&measured.at_failover);

@@ -11,12 +11,18 @@ use std::fmt::Write;
 /// Failovers of a run that goes on for a time: more than fit in it.
 pub(super) const ENDLESS: usize = 1 << 15;
 
-/// The run in which so many of the crashes happen, one in each pair. The last survivor is protected, too.
-pub(super) fn again_and_again(options: &RunOptions, crashes: &[Fault], failovers: usize) -> RunOptions {
-    let crash = |turn| with_chances(crashes[crash_of_turn(turn, failovers, crashes.len())]);
+/// So many of the crashes, a plan each.
+pub(super) fn plans_of(crashes: &[Fault], failovers: usize) -> Vec<Plan> {
+    let crash = |turn| crashes[crash_of_turn(turn, failovers, crashes.len())];
+    (0..failovers).map(|turn| Plan::new(vec![crash(turn)])).collect()
+}
+
+/// The run in which these plans are carried out, one in each pair. The last survivor is protected, too.
+pub(super) fn again_and_again(options: &RunOptions, plans: &[Plan]) -> RunOptions {
+    let mut plans = plans.iter().map(with_chances).chain([Plan::default()]);
     RunOptions {
-        plan: crash(0),
-        replacements: (1..failovers).map(crash).chain([Plan::default()]).collect(),
+        plan: plans.next().unwrap_or_default(),
+        replacements: plans.collect(),
         checkpoints: CHECKPOINTS_WITH_CHANCES,
         record: options.record || options.lasts.is_none(),
         ..options.clone()

@@ -120,7 +120,7 @@ fn parse_bytes_per_second(text: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("expected bytes a second, from 1/s to {MOST_BYTES_PER_SECOND}/s"))
 }
 
-fn parse_rate(text: &str) -> Result<u32, String> {
+pub(crate) fn parse_rate(text: &str) -> Result<u32, String> {
     let number = text.strip_suffix("/s").unwrap_or(text).parse().ok();
     number
         .filter(|rate| (1..=MOST_PER_SECOND).contains(rate))

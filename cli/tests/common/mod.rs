@@ -1,5 +1,8 @@
 //! What tests of the command share.
 
+#[allow(dead_code, reason = "not every test has sides")]
+pub(crate) mod side;
+
 /// Whether to skip what needs real virtual machines; a skip is a failure where they are required.
 pub(crate) fn no_kvm() -> bool {
     let Err(error) = colo_real::kvm_usable() else { return false };

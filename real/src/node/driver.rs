@@ -194,7 +194,6 @@ impl Driver {
         let block =
             BlockName::new(RAM_BLOCK.as_bytes()).map_err(|error| NodeError::Internal(error.to_string()))?;
         let saved = Saved::nothing(machine.cpu_state());
-        let checkpoint_delay = Duration::from_millis(config.rules.checkpoint_delay_ms.into());
         let follows = name == NodeName::Secondary && config.rules.is_hybrid();
         let (kept, rate) = if follows { (MOST_KEPT, config.workload.divergence) } else { (0, None) };
         let loading = InHand { operation: Operation::LoadState, halfway: true };
@@ -242,7 +241,7 @@ impl Driver {
             introduction: None,
             entry: None,
             timer: None,
-            silence: Silence::new(config.rules.watches_silence().then_some(checkpoint_delay), Instant::now()),
+            silence: Silence::new(&config.rules, Instant::now()),
             cursor: config.cursor(),
             commands: VecDeque::new(),
             put_aside: VecDeque::new(),
@@ -383,6 +382,7 @@ impl Driver {
                 self.introduce(connections, (pair, *plan), control)?;
             }
             ToNode::ArbiterAnswer(granted) => self.arbiter_answered(granted, control)?,
+            ToNode::Say(number) => control.tell(&FromNode::Said(number))?,
             ToNode::Press(button) => self.press(button, control)?,
             ToNode::GoOn => {}
             other @ (ToNode::Start(_) | ToNode::Tick) => {

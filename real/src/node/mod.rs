@@ -53,6 +53,7 @@ use crate::vm::{Machine, MachineConfig};
 use colo_protocol::NodeName;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, set_parent_process_death_signal};
+pub use silence::patience_with_peer;
 use std::io::{self, BufReader};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;

@@ -114,7 +114,7 @@ impl Alone<'_> {
             Heard::Message(_, FromNode::Output(first, units)) => {
                 Ok(self.clients.output(first, &units).map(drop))
             }
-            Heard::Message(..) => Ok(Ok(())),
+            Heard::Message(..) | Heard::Arbiter(_) => Ok(Ok(())),
         }
     }
 }

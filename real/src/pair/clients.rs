@@ -1,7 +1,7 @@
 //! The clients of the protected service: each has at most one request open, asks again when no answer comes, and never
 //! sees anything but what was released.
 
-use super::demand::Demand;
+use super::demand::{Demand, Load};
 use super::guest_clock::GuestClock;
 use super::measured::Measured;
 use super::violation::RunViolation;
@@ -18,12 +18,15 @@ use std::time::{Duration, Instant};
 /// machine the one may be heard long after the other, though it spoke before.
 const MISSING_FOR: Duration = Duration::from_secs(2);
 
+/// After how long a client asks again that has one request after the other, whatever becomes of its output.
+const RETRY_AFTER: Duration = Duration::from_millis(20);
+
 /// Replies that the checker keeps. Behind so many none comes again: a service holds a few thousand requests at most.
 const KEPT_REPLIES: usize = 1 << 16;
 
 /// All clients of one run, and what they have seen.
 #[derive(Debug)]
-pub(super) struct Clients {
+pub(crate) struct Clients {
     demand: Demand,
     /// After how long a client asks again.
     retry_after: Duration,
@@ -45,10 +48,10 @@ pub(super) struct Clients {
     /// No new requests: the run is to drain.
     draining: bool,
     /// Replies seen, each once.
-    pub(super) seen: u64,
+    pub(crate) seen: u64,
     /// Requests that have been answered: what a service says over and over is seen, and is no answer.
-    pub(super) answered: u64,
-    pub(super) measured: Measured,
+    pub(crate) answered: u64,
+    pub(crate) measured: Measured,
 }
 
 /// A request that has been made.
@@ -65,17 +68,17 @@ struct Open {
 
 impl Clients {
     /// Nobody yet.
-    pub(super) fn nobody() -> Self {
+    pub(crate) fn nobody() -> Self {
         Self::new(0, Demand::Closed, Duration::ZERO)
     }
 
     /// Whether there is nobody.
-    pub(super) fn are_nobody(&self) -> bool {
+    pub(crate) fn are_nobody(&self) -> bool {
         self.sequences.is_empty()
     }
 
     /// So many clients, who have asked nothing yet; they begin now.
-    pub(super) fn new(count: u32, demand: Demand, retry_after: Duration) -> Self {
+    pub(crate) fn new(count: u32, demand: Demand, retry_after: Duration) -> Self {
         Self {
             demand,
             retry_after,
@@ -96,13 +99,25 @@ impl Clients {
         }
     }
 
+    /// So many clients with a request open each; or, if there is a load, as many as it takes, of a service that has a
+    /// checkpoint so often.
+    pub(crate) fn of_load(count: u32, load: Option<Load>, interval: Duration) -> Self {
+        let demand = Demand::new(load, Instant::now());
+        if load.is_none() {
+            return Self::new(count, demand, RETRY_AFTER);
+        }
+        let most = u32::try_from(CLIENTS).unwrap_or(u32::MAX);
+        // What only waits for a checkpoint is not to be asked twice.
+        Self::new(most, demand, RETRY_AFTER + 10 * interval)
+    }
+
     /// The same clients, of a guest that keeps a journal on a disk of so many blocks.
-    pub(super) fn with_disk(self, blocks: u64) -> Self {
+    pub(crate) fn with_disk(self, blocks: u64) -> Self {
         Self { acknowledged: Acknowledged::new(blocks), ..self }
     }
 
     /// One client more, if all that there are wait, and the guest keeps so many apart.
-    pub(super) fn one_more(&mut self) {
+    pub(crate) fn one_more(&mut self) {
         let count = self.sequences.len();
         if let (Ok(number), true) = (u32::try_from(count), count < CLIENTS && self.idle.is_empty()) {
             self.idle.insert(number);
@@ -111,7 +126,7 @@ impl Clients {
     }
 
     /// The requests to be sent now: new ones, and those that wait for too long.
-    pub(super) fn due(&mut self, now: Instant) -> Result<Vec<RawRequest>, RunViolation> {
+    pub(crate) fn due(&mut self, now: Instant) -> Result<Vec<RawRequest>, RunViolation> {
         let mut due = Vec::new();
         while let Some((_, client, sequence)) = self.retries.pop_front_if(|(at, ..)| *at <= now) {
             let open = self.open.get(&client).filter(|open| open.request.sequence == sequence);
@@ -127,7 +142,7 @@ impl Clients {
     }
 
     /// When the next request is to be made, if there is somebody to make it.
-    pub(super) fn next_due(&self) -> Option<Instant> {
+    pub(crate) fn next_due(&self) -> Option<Instant> {
         self.demand.due().filter(|_| !self.idle.is_empty())
     }
 
@@ -164,7 +179,7 @@ impl Clients {
 
     /// The service is somewhere else from now on. Who waits is told by the network, which has moved, and asks again. (TCP
     /// would find out by itself, after a while that has nothing to do with the pair.)
-    pub(super) fn moved(&mut self) {
+    pub(crate) fn moved(&mut self) {
         self.retries.clear();
         let now = Instant::now();
         for (client, open) in &mut self.open {
@@ -174,7 +189,7 @@ impl Clients {
     }
 
     /// Output has left the service; says how much of it is new. An error says what is wrong with it.
-    pub(super) fn output(&mut self, first: u64, units: &[RawReply]) -> Result<u64, RunViolation> {
+    pub(crate) fn output(&mut self, first: u64, units: &[RawReply]) -> Result<u64, RunViolation> {
         if first > self.receiver.next().0 {
             self.early.push((Instant::now(), first, units.to_vec()));
             return Ok(0);
@@ -188,7 +203,7 @@ impl Clients {
     }
 
     /// A unit of output has left the service past what is withheld before it, to which it still belongs.
-    pub(super) fn early_output(&mut self, place: u64, unit: RawReply) -> Result<(), RunViolation> {
+    pub(crate) fn early_output(&mut self, place: u64, unit: RawReply) -> Result<(), RunViolation> {
         let [client, sequence, serial, _, value, _] = unit;
         let client = u32::try_from(client).map_err(|_| RunViolation::UnknownClient { client })?;
         let reply = Reply { client, sequence, serial, value };
@@ -197,7 +212,7 @@ impl Clients {
     }
 
     /// Whether what is missing in front of output that has come will not come any more.
-    pub(super) fn missing(&self, now: Instant) -> Result<(), RunViolation> {
+    pub(crate) fn missing(&self, now: Instant) -> Result<(), RunViolation> {
         let late = self.early.iter().filter(|(came, ..)| now.duration_since(*came) > MISSING_FOR);
         late.map(|(_, first, _)| OutputOffset(*first))
             .min()
@@ -254,12 +269,12 @@ impl Clients {
     }
 
     /// Whether nobody asks anything new.
-    pub(super) const fn are_draining(&self) -> bool {
+    pub(crate) const fn are_draining(&self) -> bool {
         self.draining
     }
 
     /// No new requests from here on.
-    pub(super) fn drain(&mut self) {
+    pub(crate) fn drain(&mut self) {
         if self.draining {
             return;
         }
@@ -270,12 +285,12 @@ impl Clients {
     }
 
     /// Whether every request has been made and answered, and nothing is missing.
-    pub(super) fn all_answered(&self) -> bool {
+    pub(crate) fn all_answered(&self) -> bool {
         self.early.is_empty() && self.open.is_empty() && self.demand.due().is_none()
     }
 
     /// Judges the whole history of a run that was drained.
-    pub(super) fn judge(&mut self) -> Result<(), RunViolation> {
+    pub(crate) fn judge(&mut self) -> Result<(), RunViolation> {
         self.checker.drained()?;
         self.windows.judge()
     }
@@ -286,7 +301,7 @@ impl Clients {
     }
 
     /// What was measured, however the run has ended.
-    pub(super) fn into_measured(mut self) -> Measured {
+    pub(crate) fn into_measured(mut self) -> Measured {
         self.drain();
         self.measured.opinion = self.windows.opinion();
         self.measured
@@ -306,9 +321,6 @@ fn raw_request(request: Request) -> RawRequest {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-    use crate::pair::demand::Load;
-
-    const RETRY_AFTER: Duration = Duration::from_millis(20);
 
     fn units(count: u64) -> Vec<RawReply> {
         (0..count).map(|_| [0, 1, 0, STATUS_OK + 1, 0, 0]).collect()

@@ -50,6 +50,8 @@ fn a_changed_delay_takes_effect_at_once() {
             link: LinkKind::Unix,
             link_rate: None,
             plan: Plan::default(),
+            arbiter: None,
+            warn: |_| {},
             replacements: Vec::new(),
             clients: 4,
             load: None,

@@ -20,7 +20,7 @@ pub struct Load {
 
 /// When the next request is made.
 #[derive(Debug)]
-pub(super) enum Demand {
+pub(crate) enum Demand {
     /// As soon as there is somebody to make it: a client asks, waits for the answer, and asks again.
     Closed,
     /// At its time.
@@ -29,7 +29,7 @@ pub(super) enum Demand {
 
 /// Seeded times, one after the other. From one to the next it is between nothing and twice the average.
 #[derive(Debug)]
-pub(super) struct Schedule {
+pub(crate) struct Schedule {
     begun: Instant,
     rng: ChaCha8Rng,
     longest_gap_ns: u64,

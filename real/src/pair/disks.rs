@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// The disks of a run.
 #[derive(Debug)]
-pub(super) struct Disks {
+pub(crate) struct Disks {
     directory: PathBuf,
     /// Their files are nobody's after the run.
     is_temporary: bool,
@@ -33,7 +33,7 @@ struct Files {
 
 impl Disks {
     /// Those of a run in this private directory; none if the machine has no disk.
-    pub(super) fn of(options: &RunOptions, directory: &Path) -> Result<Option<Self>, RunError> {
+    pub(crate) fn of(options: &RunOptions, directory: &Path) -> Result<Option<Self>, RunError> {
         let blocks = options.workload.disk_blocks;
         if blocks == 0 {
             return Ok(None);
@@ -53,7 +53,7 @@ impl Disks {
     }
 
     /// What a node is told of its disk.
-    pub(super) fn config(&self, node: NodeName) -> DiskConfig {
+    pub(crate) fn config(&self, node: NodeName) -> DiskConfig {
         DiskConfig { directory: self.files[node as usize].directory.clone(), blocks: self.blocks }
     }
 

@@ -116,6 +116,7 @@ impl Pair<'_> {
     pub(super) fn kill(&mut self, node: NodeName) {
         let killed = Instant::now();
         self.process(node).kill();
+        self.stop_asking(node);
         self.course.failover.died(killed);
         self.is_deaf(node);
         // Nobody presses anything there any more.

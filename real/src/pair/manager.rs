@@ -128,12 +128,14 @@ impl Manager {
         }
     }
 
-    /// The one that cannot serve, the one whose peer serves already, or the primary.
+    /// The one that cannot serve, as far as it is known; else a replacement that holds nothing yet, whether or not it has said
+    /// what has become of it; the one whose peer serves already; or the primary.
     fn victim(&self) -> NodeName {
         let mut nodes = NodeName::ALL.into_iter();
         let unusable = nodes.clone().find(|node| !self.is_usable(*node));
         let relieved = nodes.find(|node| self.serves[node.peer() as usize]);
-        unusable.or(relieved).unwrap_or(NodeName::Primary)
+        let empty = self.introduces.then_some(NodeName::Secondary);
+        unusable.or(empty).or(relieved).unwrap_or(NodeName::Primary)
     }
 
     fn promotion(&mut self, node: NodeName) -> Option<Order> {
@@ -181,6 +183,15 @@ mod tests {
         manager.exited(NodeName::Secondary, true, Instant::now());
         assert_eq!(manager.look(BOTH), Some(Order::Fence(NodeName::Secondary)));
         assert_eq!(manager.look([false, true]), None);
+        assert_eq!(manager.look([true, false]), Some(Order::Promote(NodeName::Primary)));
+    }
+
+    #[test]
+    fn a_replacement_that_holds_nothing_is_not_spared_for_being_slow_to_say_so() {
+        let mut manager = manager();
+        manager.begin_pair();
+        manager.exited(NodeName::Primary, false, Instant::now());
+        assert_eq!(manager.look(BOTH), Some(Order::Fence(NodeName::Secondary)));
         assert_eq!(manager.look([true, false]), Some(Order::Promote(NodeName::Primary)));
     }
 

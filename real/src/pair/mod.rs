@@ -1,14 +1,15 @@
 //! The harness of a real pair: two processes, clients, and the faults of a plan, carried out for real.
 //!
 //! It stands for the world around the protocol and takes no decision of it. Rules that need a manager find one here;
-//! those that need an arbiter find one too, which gives the right to serve alone to whoever asks first, for ever.
+//! those that need an arbiter find one too: in the memory of this, if the options do not name another.
 
 mod alone;
-mod clients;
+mod arbitration;
+pub(crate) mod clients;
 #[cfg(test)]
 mod delay_tests;
-mod demand;
-mod disks;
+pub(crate) mod demand;
+pub(crate) mod disks;
 mod failover_times;
 mod faults;
 mod guest_clock;
@@ -19,7 +20,7 @@ mod measured;
 mod memory;
 mod options;
 mod power;
-mod process;
+pub(crate) mod process;
 mod replacement;
 mod violation;
 mod windows;
@@ -28,6 +29,7 @@ use crate::control::{CheckpointFigures, ComparisonFigures, FromNode, ToNode};
 use crate::link::Connections;
 use crate::node::monotonic_us;
 pub use alone::run_alone;
+use arbitration::Arbitration;
 use clients::Clients;
 use colo_protocol::{InputKind, Liveness, NodeName, Property};
 use colo_trace::{Event, FaultKind, Gate, Header, Kind, Point, Record, SCHEMA, Trace, Way};
@@ -104,8 +106,10 @@ struct Circumstances {
 struct Course {
     /// Whether each node waits at a point until its peer hears nothing over the link.
     waits_for_silence: [bool; 2],
-    /// To whom the arbiter has given the right to serve alone.
-    granted: Option<NodeName>,
+    /// Who has asked the arbiter and has no answer.
+    asks: [bool; 2],
+    /// Why there is none, if that is known.
+    arbiter_is_silent: Option<String>,
     /// Who has been promoted: it serves, of whatever use its VM is.
     took_over: [bool; 2],
     /// A node has stopped for good.
@@ -145,6 +149,7 @@ struct Pair<'a> {
     /// When the latest failover was, and how many replies had been seen by then.
     latest_failover: Option<(Instant, u64)>,
     manager: Manager,
+    arbitration: Arbitration,
     /// What has become of this pair.
     course: Course,
     /// Pairs that there were before this one.
@@ -177,6 +182,7 @@ impl<'a> Pair<'a> {
             options,
             processes,
             heard,
+            arbitration: Arbitration::of(options, sender.clone())?,
             sender,
             clients: Clients::nobody(),
             serving: NodeName::Primary,
@@ -254,7 +260,7 @@ impl<'a> Pair<'a> {
                 return Err(RunError::NotReady);
             }
             if last_reply.1.elapsed() > patience {
-                self.violate(RunViolation::Silence { seconds: patience.as_secs() });
+                self.violate(self.silence(patience.as_secs()));
             }
         }
         Ok(())
@@ -306,7 +312,8 @@ impl<'a> Pair<'a> {
         }
         if let Some((at, replies)) = self.latest_failover {
             // A failover behind the end finds nobody who asks anything new: that what was asked is answered has to do.
-            let settled = self.is_settled(self.serving.peer()) || at.elapsed() > SETTLES_WITHIN;
+            let peer = self.serving.peer();
+            let settled = self.is_settled(peer) || at.elapsed() > self.settles_within(peer);
             return settled
                 && lasted.unwrap_or(true)
                 && (self.clients.seen >= replies + REPLIES_AFTER_FAILOVER || self.clients.are_draining());
@@ -321,7 +328,13 @@ impl<'a> Pair<'a> {
     fn is_settled(&self, node: NodeName) -> bool {
         let alive = self.processes[node as usize].is_alive();
         let took_over = self.course.took_over == [true; 2];
-        !alive || !self.manager.is_usable(node) || self.course.halted || took_over
+        let waits = self.course.asks[node as usize];
+        !alive || !waits && (!self.manager.is_usable(node) || self.course.halted || took_over)
+    }
+
+    /// How long it may take to do that: what waits for the arbiter takes as long as that does.
+    const fn settles_within(&self, node: NodeName) -> Duration {
+        if self.course.asks[node as usize] { PATIENCE } else { SETTLES_WITHIN }
     }
 
     fn is_done(&self) -> bool {
@@ -336,7 +349,10 @@ impl<'a> Pair<'a> {
     fn is_lost(&self) -> bool {
         let alive = self.alive();
 
-        let could = |node| self.manager.is_usable(node) || self.course.took_over[node as usize];
+        let could = |node| {
+            let Course { asks, took_over, .. } = &self.course;
+            self.manager.is_usable(node) || asks[node as usize] || took_over[node as usize]
+        };
         !NodeName::ALL.into_iter().any(|node| alive[node as usize] && could(node))
     }
 
@@ -350,6 +366,7 @@ impl<'a> Pair<'a> {
             Heard::Gone(number) => self.gone(self.role(number))?,
             Heard::Garbled(number, error) => return Err(garbled(self.role(number), &error)),
             Heard::Message(number, message) => self.told(self.role(number), message, progress)?,
+            Heard::Arbiter(told) => self.arbiter_says(told),
         }
         Ok(())
     }
@@ -417,7 +434,8 @@ impl<'a> Pair<'a> {
             FromNode::Joined => self.joined(),
             FromNode::Protected(figures) => self.outcome.entries.push(figures),
             FromNode::LostReplacement => self.joins = false,
-            FromNode::Hello(_) => {}
+            // Nobody here asks for an answer.
+            FromNode::Hello(_) | FromNode::Said(_) => {}
         }
         Ok(())
     }
@@ -520,12 +538,6 @@ impl<'a> Pair<'a> {
         self.process(node).tell(&ToNode::LostHeartbeat { planned });
     }
 
-    /// The arbiter's test-and-set.
-    fn arbitrate(&mut self, asker: NodeName) {
-        let granted = *self.course.granted.get_or_insert(asker) == asker;
-        self.process(asker).tell(&ToNode::ArbiterAnswer(granted));
-    }
-
     fn note(&mut self, node: Option<NodeName>, kind: Kind, text: String) {
         if self.options.record {
             self.records.push(Record::other(monotonic_us(), node, 0, kind, text));
@@ -543,7 +555,7 @@ impl<'a> Pair<'a> {
         while living.contains(&true) {
             match self.heard.recv_timeout(SETTLES_WITHIN) {
                 Ok(Heard::Message(_, FromNode::Record(record))) => self.records.push(record),
-                Ok(Heard::Message(..)) => {}
+                Ok(Heard::Message(..) | Heard::Arbiter(_)) => {}
                 Ok(Heard::Gone(number) | Heard::Garbled(number, _)) => {
                     living[self.role(number) as usize] = false;
                 }
@@ -585,6 +597,10 @@ impl<'a> Pair<'a> {
         if matches!(violation, RunViolation::LeftOn { .. }) {
             return rules.claims_liveness(Liveness::Shutdown, self.course.circumstances.link_is_silent);
         }
+        if matches!(violation, RunViolation::ArbiterSilent { .. }) {
+            // They stand for nothing where the arbiter does not answer.
+            return false;
+        }
         if matches!(violation, RunViolation::Silence { .. }) && self.course.circumstances.link_is_silent {
             let told = self.course.told_to_serve;
             let broken = if told { Liveness::FailoverCompletes } else { Liveness::CheckpointEnds };
@@ -613,11 +629,11 @@ impl<'a> Pair<'a> {
 }
 
 /// How long to listen before clients look at their watches again.
-fn until_next(clients: &Clients) -> Duration {
+pub(crate) fn until_next(clients: &Clients) -> Duration {
     let due = clients.next_due().map(|due| due.saturating_duration_since(Instant::now()));
     due.map_or(CLIENT_TICK, |due| due.min(CLIENT_TICK))
 }
 
-fn garbled(name: NodeName, error: &std::io::Error) -> RunError {
+pub(crate) fn garbled(name: NodeName, error: &std::io::Error) -> RunError {
     RunError::Node(name, format!("what it says cannot be read: {error}"))
 }

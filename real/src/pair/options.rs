@@ -1,10 +1,11 @@
 //! What a run is given and what it comes to.
 
 use super::clients::Clients;
-use super::demand::{Demand, Load};
+use super::demand::Load;
 use super::disks::Disks;
 use super::process::NodeCommand;
 use super::violation::RunViolation;
+use crate::arbiter::ArbiterAddress;
 use crate::control::{CheckpointFigures, ComparisonFigures, EntryFigures, NodeConfig};
 use crate::disk::DiskFigures;
 use crate::link::LinkKind;
@@ -13,14 +14,11 @@ use colo_protocol::NodeName;
 use colo_trace::{Fault, FaultAction, FaultKind, Gate, NamedRules, Plan, Point, Trace};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use thiserror::Error;
 
 /// How long a pair may take to get ready, and its clients go without a reply when nothing holds it up.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
-
-/// After how long a client asks again that has one request after the other, whatever becomes of its output.
-const RETRY_AFTER: Duration = Duration::from_millis(20);
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -50,6 +48,10 @@ pub struct RunOptions {
     pub lasts: Option<Duration>,
     /// Set by whoever wants the run to end early, as if it had done enough.
     pub stop: Option<&'static AtomicBool>,
+    /// Who gives the right to serve alone, where the rules ask for it; without, the harness does, in its memory.
+    pub arbiter: Option<ArbiterAddress>,
+    /// Hears, while the run goes on, of what somebody has to see to outside of it.
+    pub warn: fn(&str),
     /// Whether to record every event.
     pub record: bool,
     /// Where the disks' files are made and left, if the machine has a disk; without, they are gone with the run.
@@ -70,7 +72,7 @@ impl RunOptions {
     }
 
     /// How a node of it runs, without a link.
-    pub(super) fn node_config(&self, name: NodeName, disks: Option<&Disks>) -> NodeConfig {
+    pub(crate) fn node_config(&self, name: NodeName, disks: Option<&Disks>) -> NodeConfig {
         NodeConfig {
             name,
             rules: self.rules.rules,
@@ -88,13 +90,7 @@ impl RunOptions {
 
     /// The clients of a run that begins now.
     pub(super) fn clients_from_now(&self) -> Clients {
-        let demand = Demand::new(self.load, Instant::now());
-        if self.load.is_none() {
-            return Clients::new(self.clients, demand, RETRY_AFTER).with_disk(self.workload.disk_blocks);
-        }
-        let most = u32::try_from(crate::abi::CLIENTS).unwrap_or(u32::MAX);
-        // What only waits for a checkpoint is not to be asked twice.
-        Clients::new(most, demand, RETRY_AFTER + 10 * self.interval()).with_disk(self.workload.disk_blocks)
+        Clients::of_load(self.clients, self.load, self.interval()).with_disk(self.workload.disk_blocks)
     }
 
     /// How long clients may go without any reply: replies leave with a checkpoint, which a delay and stalls hold up.
@@ -143,6 +139,8 @@ pub struct RunOutcome {
     pub powered_off: [bool; 2],
     /// Promotions.
     pub failovers: u64,
+    /// That the arbiter did not answer when it was asked, and why, the first time that it did not.
+    pub arbiter_was_silent: Option<String>,
     /// How many times a survivor was protected again.
     pub protected_again: u64,
     /// What that took, but for survivors that died before they could tell.
@@ -173,6 +171,7 @@ impl RunOutcome {
             comparison: ComparisonOutcome::NOTHING_YET,
             powered_off: [false; 2],
             failovers: 0,
+            arbiter_was_silent: None,
             protected_again: 0,
             entries: Vec::new(),
             replies: 0,
@@ -269,6 +268,8 @@ mod tests {
             load: None,
             lasts: None,
             stop: None,
+            arbiter: None,
+            warn: |_| {},
             record: false,
             disk_directory: None,
             node: NodeCommand { program: "none".into(), arguments: Vec::new() },

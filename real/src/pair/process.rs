@@ -1,6 +1,7 @@
 //! A node's process as the harness sees it: started, told, listened to, and killed for real.
 
 use super::options::PATIENCE;
+use crate::arbiter::Told;
 use crate::control::{FromNode, NodeConfig, ToNode, receive, send, send_with};
 use crate::link::Connections;
 use colo_protocol::NodeName;
@@ -25,17 +26,19 @@ const END_TIMEOUT: Duration = Duration::from_secs(2);
 const DEAF_FOR: Duration = PATIENCE;
 
 /// The number of a process, of those that have not been heard to their end.
-pub(super) type Number = u32;
+pub(crate) type Number = u32;
 
 /// What the harness hears.
 #[derive(Debug)]
-pub(super) enum Heard {
+pub(crate) enum Heard {
     /// A message of a node.
     Message(Number, FromNode),
     /// A node's control channel is closed: its process is gone.
     Gone(Number),
     /// A node says something that nobody understands.
     Garbled(Number, io::Error),
+    /// The arbiter's answer to what a node has asked.
+    Arbiter(Told),
 }
 
 /// The command that starts a node; the harness adds the control channel's path and the node's name.
@@ -97,7 +100,7 @@ impl Drop for Running {
 
 /// A running node. It is killed when this is dropped.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     name: NodeName,
     child: Running,
     control: Channel,
@@ -109,11 +112,11 @@ pub(super) struct Process {
 impl Process {
     /// Starts a node, which connects to a socket in `directory` that is gone then, and a thread that listens to it.
     /// The node does not outlive the thread that calls this.
-    pub(super) fn start(
+    pub(crate) fn start<E: From<Heard> + Send + 'static>(
         name: NodeName,
         command: &NodeCommand,
         directory: &Path,
-        heard: Sender<Heard>,
+        heard: Sender<E>,
     ) -> io::Result<Self> {
         let path = directory.join(name.name());
         let listener = UnixListener::bind(&path)?;
@@ -140,26 +143,26 @@ impl Process {
     }
 
     /// Tells the node something; a dead one hears nothing.
-    pub(super) fn tell(&mut self, message: &ToNode) {
+    pub(crate) fn tell(&mut self, message: &ToNode) {
         if self.alive {
             self.control.tell(message);
         }
     }
 
     /// The same, and hands it its ends of what connects it with its peer.
-    pub(super) fn hand(&mut self, message: &ToNode, connections: &Connections) {
+    pub(crate) fn hand(&mut self, message: &ToNode, connections: &Connections) {
         if self.alive {
             self.control.hand(message, connections);
         }
     }
 
     /// It is the other side of a pair from now on.
-    pub(super) const fn becomes(&mut self, name: NodeName) {
+    pub(crate) const fn becomes(&mut self, name: NodeName) {
         self.name = name;
     }
 
     /// Tells the node how to run, with its peer, if there is to be one.
-    pub(super) fn configure(&mut self, config: NodeConfig, peer: Option<&Connections>) {
+    pub(crate) fn configure(&mut self, config: NodeConfig, peer: Option<&Connections>) {
         debug_assert_eq!(config.name, self.name);
         let start = ToNode::Start(Box::new(NodeConfig { has_peer: peer.is_some(), ..config }));
         match peer {
@@ -169,18 +172,18 @@ impl Process {
     }
 
     /// Whether the harness has not killed it and has not heard of its death.
-    pub(super) const fn is_alive(&self) -> bool {
+    pub(crate) const fn is_alive(&self) -> bool {
         self.alive
     }
 
     /// Stops the process with SIGSTOP, until [`Self::wake`] is called when the time is over.
-    pub(super) fn pause(&mut self, duration: Duration) {
+    pub(crate) fn pause(&mut self, duration: Duration) {
         self.signal(Signal::STOP);
         self.paused_until = Some(Instant::now() + duration);
     }
 
     /// Waits until a pause has reached all threads of the process, or it has ended.
-    pub(super) fn wait_until_it_stands_still(&self) {
+    pub(crate) fn wait_until_it_stands_still(&self) {
         if let Some(pid) = self.pid() {
             // What is found is left for whoever waits for its end. It fails when that has been waited for.
             let options = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
@@ -189,14 +192,14 @@ impl Process {
     }
 
     /// Lets the process go on, with SIGCONT, if its pause is over.
-    pub(super) fn wake(&mut self, now: Instant) {
+    pub(crate) fn wake(&mut self, now: Instant) {
         if self.paused_until.take_if(|until| now >= *until).is_some() {
             self.signal(Signal::CONT);
         }
     }
 
     /// Whether it stands still: what is told to it may fill the channel.
-    pub(super) const fn is_paused(&self) -> bool {
+    pub(crate) const fn is_paused(&self) -> bool {
         self.paused_until.is_some()
     }
 
@@ -208,7 +211,7 @@ impl Process {
     }
 
     /// The process's number, dead or alive.
-    pub(super) fn number(&self) -> Number {
+    pub(crate) fn number(&self) -> Number {
         self.child.0.id()
     }
 
@@ -218,23 +221,23 @@ impl Process {
     }
 
     /// The process's number, while it lives.
-    pub(super) fn id(&self) -> Option<u32> {
+    pub(crate) fn id(&self) -> Option<u32> {
         self.alive.then(|| self.child.0.id())
     }
 
     /// Its name.
-    pub(super) const fn name(&self) -> NodeName {
+    pub(crate) const fn name(&self) -> NodeName {
         self.name
     }
 
     /// Kills the process with SIGKILL and waits until it is gone.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.alive = false;
         self.child.kill();
     }
 
     /// How the process has ended that closed its control channel; it is gone then.
-    pub(super) fn ended(&mut self) -> String {
+    pub(crate) fn ended(&mut self) -> String {
         let deadline = Instant::now() + END_TIMEOUT;
         while Instant::now() < deadline {
             match self.child.0.try_wait() {
@@ -249,11 +252,11 @@ impl Process {
 }
 
 /// Passes on what a node says, to its end.
-fn listen(number: Number, mut reader: BufReader<UnixStream>, heard: &Sender<Heard>) {
+fn listen<E: From<Heard>>(number: Number, mut reader: BufReader<UnixStream>, heard: &Sender<E>) {
     let last = loop {
         match receive(&mut reader) {
             Ok(Some(message)) => {
-                if heard.send(Heard::Message(number, message)).is_err() {
+                if heard.send(Heard::Message(number, message).into()).is_err() {
                     return;
                 }
             }
@@ -263,7 +266,7 @@ fn listen(number: Number, mut reader: BufReader<UnixStream>, heard: &Sender<Hear
         }
     };
     // If the harness no longer listens there is nobody to tell.
-    let _ = heard.send(last);
+    let _ = heard.send(last.into());
 }
 
 fn accept(listener: &UnixListener, child: &mut Child) -> io::Result<UnixStream> {

@@ -32,8 +32,9 @@ impl Pair<'_> {
             return Ok(());
         };
         let (survivor, peer) = (self.serving, self.serving.peer());
-        let serves =
-            self.process(survivor).is_alive() && self.clients.seen >= replies + REPLIES_AFTER_FAILOVER;
+        let serves = self.process(survivor).is_alive()
+            && !self.course.asks[survivor as usize]
+            && self.clients.seen >= replies + REPLIES_AFTER_FAILOVER;
         if !serves || !self.is_settled(peer) {
             return Ok(());
         }

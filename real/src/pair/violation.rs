@@ -88,6 +88,14 @@ pub enum RunViolation {
         /// Who goes on.
         node: NodeName,
     },
+    /// Nobody was answered for so long because the arbiter did not say who may serve.
+    #[error("unanswered: no client has heard anything for {seconds} s: {problem}")]
+    ArbiterSilent {
+        /// How long was waited.
+        seconds: u64,
+        /// Which arbiter, and what came of asking it.
+        problem: String,
+    },
     /// Nobody is left who could answer.
     #[error("unanswered: neither node can serve any more")]
     Unserved,
@@ -98,7 +106,7 @@ impl RunViolation {
     pub const fn is_loss(&self) -> bool {
         match self {
             Self::History(violation) => violation.is_loss(),
-            Self::Silence { .. } | Self::Unserved => true,
+            Self::Silence { .. } | Self::ArbiterSilent { .. } | Self::Unserved => true,
             Self::NoOrder { .. }
             | Self::LeftOn { .. }
             | Self::WrongBlock { .. }

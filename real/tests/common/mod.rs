@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+#[cfg(feature = "etcd")]
+pub(crate) mod etcd;
 pub(crate) mod pair;
 
 use colo_real::abi::{Parameters, Reply, Request};

@@ -42,6 +42,8 @@ pub(crate) fn options(name: &str, rules: Rules) -> RunOptions {
         load: None,
         lasts: None,
         stop: None,
+        arbiter: None,
+        warn: |_| {},
         link_rate: None,
         record: true,
         disk_directory: None,

@@ -95,6 +95,12 @@ impl Side {
         self.in_hand = self.in_hand.filter(|operation| !operation.needs_link());
     }
 
+    /// Whether nothing that the peer does comes here any more, by the link or by the arbiter.
+    fn is_apart(&self) -> bool {
+        let machine = self.node.machine();
+        !self.connected && (machine.is_over() || machine.failover() == Failover::Completed)
+    }
+
     fn is_over(&self) -> bool {
         self.fate != Fate::Lives || (self.node.machine().is_over() && self.node.queue().first().is_none())
     }
@@ -214,12 +220,12 @@ impl Pair {
         (self.cut, self.half_closed, self.arbiter) = (false, false, None);
     }
 
-    /// Takes off what makes no difference to a record of the link alone: all of a node whose end of the link is gone, and
-    /// how many checkpoints there have been.
+    /// Takes off what makes no difference to a record of the link alone: all of a node whose end of the link is gone, or whose
+    /// peer has nothing more to do with it, and how many checkpoints there have been.
     pub(super) fn normalise(&mut self, ground: &Ground<'_>) {
         for name in NodeName::ALL {
-            let gone = !self.side(name).connected && !ground.shows(name, Sort::Inside);
-            if gone {
+            let gone = !self.side(name).connected || self.side(name.peer()).is_apart();
+            if gone && !ground.shows(name, Sort::Inside) {
                 *self.side_mut(name) =
                     Side { fate: Fate::Dead, in_hand: None, connected: false, ..Side::new(name) };
             }
