@@ -71,6 +71,35 @@ fn a_guest_that_asked_to_be_off_in_vain_is_seen_on_real_machines() {
     assert!(code == Some(0) && printed.contains("  shut-down"), "{printed}");
 }
 
+/// A plan in which the guest is reset, and later wants to be off: the run ends with that, and is none the worse for it.
+#[test]
+fn a_guest_that_powers_off_ends_its_run() {
+    if no_kvm() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let fault = |checkpoint: u8, action: &str| {
+        let at = format!("at = \"primary checkpoint {checkpoint} after effect vmstate-size\"");
+        format!("[[fault]]\n{at}\naction = \"{action}\"\nnode = \"primary\"\n")
+    };
+    let plan = format!("schema = 1\n{}{}", fault(2, "guest-reset"), fault(4, "guest-shutdown"));
+    std::fs::write(directory.path().join("power.toml"), plan).unwrap();
+    let run =
+        "run v12 --plan power.toml --guest journal --memory-mib 16 --interval-ms 10 --json --trace run.jsonl";
+    let words: Vec<_> = run.split(' ').collect();
+    let (printed, code) = colo(&words, directory.path());
+    let document: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    let ends = [&document["verdict"], &document["powered_off"], &document["failovers"]];
+    let expected = [&"holds".into(), &serde_json::json!(["primary", "secondary"]), &0.into()];
+    assert_eq!((code, ends), (Some(0), expected), "{printed}");
+    assert!(
+        document["checkpoints"].as_u64().unwrap() < 10,
+        "not the hundred of a run that goes on: {printed}"
+    );
+    let (printed, code) = colo(&["conform", "run.jsonl"], directory.path());
+    assert_eq!(code, Some(0), "{printed}");
+}
+
 #[test]
 fn a_plan_for_disks_needs_a_guest_with_a_disk() {
     let directory = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@
 
 mod common;
 
-use colo_protocol::{Execution, InputKind, NodeName, Rules};
+use colo_protocol::{EffectKind, Execution, InputKind, NodeName, Rules};
 use colo_real::{Guest, RunOptions, RunOutcome, Workload};
 use colo_trace::{Event, Fault, FaultAction, Kind, NamedRules, Plan, Point};
 use common::kvm_or_skip;
@@ -32,8 +32,20 @@ fn journal(name: &str, rules: Rules) -> RunOptions {
 
 /// The points of checkpoint 2, however it has come to be due: by the timer, or because the guest wants to be off.
 fn points_of_a_checkpoint(options: &RunOptions, node: NodeName) -> Vec<Point> {
-    let by_timer = Event::Input(InputKind::CheckpointDue);
-    points(options, node).into_iter().filter(|point| point.event != by_timer).collect()
+    let of_the_timer =
+        [Event::Input(InputKind::CheckpointDue), Event::Effect(EffectKind::ArmCheckpointTimer)];
+    points(options, node).into_iter().filter(|point| !of_the_timer.contains(&point.event)).collect()
+}
+
+/// Of so many of those of both nodes, one; or all of them, if `COLO_POWER_POINTS` is `all`. And who dies there.
+fn one_of(options: &RunOptions, many: usize) -> Vec<(NodeName, Point)> {
+    let all = std::env::var("COLO_POWER_POINTS").as_deref() == Ok("all");
+    let points = NodeName::ALL.into_iter().flat_map(|node| points_of_a_checkpoint(options, node));
+    let points: Vec<_> = points.step_by(if all { 1 } else { many }).collect();
+    if all {
+        return points.into_iter().flat_map(|at| NodeName::ALL.map(|victim| (victim, at))).collect();
+    }
+    NodeName::ALL.into_iter().cycle().zip(points).collect()
 }
 
 /// Where these happened at a node, in this order.
@@ -76,10 +88,7 @@ fn a_power_off_is_committed_or_it_has_not_been() {
     let options = journal("v12", Rules::V12);
     let asks = fault("primary checkpoint 1 after effect arm-checkpoint-timer", POWER_OFF);
     let (mut off, mut served) = (0, 0);
-    let points: Vec<_> =
-        NodeName::ALL.into_iter().flat_map(|node| points_of_a_checkpoint(&options, node)).collect();
-    for (place, at) in points.into_iter().step_by(4).enumerate() {
-        let victim = NodeName::ALL[place % 2];
+    for (victim, at) in one_of(&options, 4) {
         let plan = Plan::new(vec![asks, Fault { at, action: FaultAction::Crash { node: victim } }]);
         let outcome = run(&RunOptions { plan, ..options.clone() }).unwrap();
         let told = format!("{victim} at {at}");
@@ -139,10 +148,7 @@ fn a_reset_is_in_a_checkpoint_or_it_has_not_been() {
     }
     let options = journal("v12", Rules::V12);
     let reset = fault("primary checkpoint 1 after effect arm-checkpoint-timer", RESET);
-    let points: Vec<_> =
-        NodeName::ALL.into_iter().flat_map(|node| points_of_a_checkpoint(&options, node)).collect();
-    for (place, at) in points.into_iter().step_by(5).enumerate() {
-        let victim = NodeName::ALL[place % 2];
+    for (victim, at) in one_of(&options, 5) {
         let plan = Plan::new(vec![reset, Fault { at, action: FaultAction::Crash { node: victim } }]);
         let outcome = run(&RunOptions { plan, ..options.clone() }).unwrap();
         let told = format!("{victim} at {at}");
@@ -150,6 +156,32 @@ fn a_reset_is_in_a_checkpoint_or_it_has_not_been() {
         assert_one_failover(&outcome, victim.peer(), &told);
         assert!(events(&outcome, NodeName::Primary, Kind::Effect).contains(&"reset-vm"), "{told}");
     }
+}
+
+/// The guest asks in the moment in which it is being suspended: what is captured is the guest that asked, and the reset comes
+/// when it goes on, which under Remus' rules is before its memory has been sent.
+#[test]
+fn a_guest_that_is_being_suspended_is_reset_when_it_goes_on() {
+    if !kvm_or_skip("a_guest_that_is_being_suspended_is_reset_when_it_goes_on") {
+        return;
+    }
+    let reset = fault("primary checkpoint 2 before effect suspend-vm", RESET);
+    let crash = fault(
+        "primary checkpoint 2 after input vmstate-loaded",
+        FaultAction::Crash { node: NodeName::Primary },
+    );
+    let mut in_time = 0;
+    for (name, rules) in [("v12", Rules::V12), ("remus", Rules::REMUS)] {
+        for plan in [vec![reset], vec![reset, crash]] {
+            let failovers = plan.len() as u64 - 1;
+            let outcome = run(&RunOptions { plan: Plan::new(plan), ..journal(name, rules) }).unwrap();
+            assert_eq!((&outcome.violation, outcome.failovers), (&None, failovers), "{name}");
+            let order = ["suspend-vm", "save-state", "reset-vm", "resume-vm"];
+            in_time += u32::from(in_order(&outcome, NodeName::Primary, Kind::Effect, &order));
+        }
+    }
+    // Of `v12` one run, where the guest goes on when all is loaded; a busy machine may be too late for another.
+    assert!(in_time >= 1, "none of them was reset when it went on");
 }
 
 /// Where both guests execute the primary's reset is not the secondary's, until the checkpoint that is taken for it.

@@ -118,12 +118,8 @@ impl Driver {
 
     /// The VM executes. What is still to be sent of its memory is copied before.
     fn resume(&mut self) -> Result<(), NodeError> {
-        let mut machine = self.vcpu.machine();
-        self.outgoing.copy_pages(&machine)?;
-        let encoder = (&mut self.encoder, &self.block);
-        self.saved.encode(usize::MAX, Source::Copied(&machine), encoder).map_err(NodeError::Internal)?;
-        machine.tick()?;
-        drop(machine);
+        self.copy_what_is_to_be_sent()?;
+        self.vcpu.machine().tick()?;
         self.vcpu.resume();
         self.times.resumed = true;
         if let Some(entry) = &mut self.entry {
@@ -132,8 +128,19 @@ impl Driver {
         Ok(())
     }
 
-    /// The VM begins anew, with its next instruction.
+    /// The memory of a VM that stands still is about to change: what is still to be sent of it is copied.
+    fn copy_what_is_to_be_sent(&mut self) -> Result<(), NodeError> {
+        let machine = self.vcpu.machine();
+        self.outgoing.copy_pages(&machine)?;
+        let encoder = (&mut self.encoder, &self.block);
+        self.saved.encode(usize::MAX, Source::Copied(&machine), encoder).map_err(NodeError::Internal)
+    }
+
+    /// The VM begins anew, with its next instruction. One that stands still was captured as it is.
     fn reset(&mut self) -> Result<(), NodeError> {
+        if !self.vcpu.is_let_run() {
+            self.copy_what_is_to_be_sent()?;
+        }
         let workload = &self.config.workload;
         let (image, parameters) = (workload.guest.image(), workload.parameters());
         self.vcpu.while_still(|machine| machine.reset(image, &parameters))?;

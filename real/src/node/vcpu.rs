@@ -181,6 +181,11 @@ impl VcpuThread {
         lock(&self.shared.switch).stands_still
     }
 
+    /// Whether the guest may execute, though perhaps it has nothing to do.
+    pub(super) fn is_let_run(&self) -> bool {
+        lock(&self.shared.switch).run
+    }
+
     /// Does something to the machine while the guest stands still: if it runs, it is stopped for so long.
     pub(super) fn while_still<T>(&self, work: impl FnOnce(&mut Machine) -> T) -> T {
         let running = lock(&self.shared.switch).run;
