@@ -48,6 +48,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         patience: arguments.patience,
         stop: interrupt::watch(),
     });
+    if !outcome.was_served {
+        let services: Vec<_> = arguments.services.iter().map(ToString::to_string).collect();
+        let problem = format!("nobody serves at {}: expected the --service of a side", services.join(" or "));
+        return Err(Failure::Environment(problem));
+    }
     let violation = outcome.violation.as_ref();
     let verdict = if violation.is_some() { "violated" } else { "holds" };
     if arguments.json {

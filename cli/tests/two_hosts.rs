@@ -8,7 +8,7 @@ use common::no_kvm;
 use common::side::{Side, Telling, colo};
 use rustix::process::Signal;
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Output;
@@ -135,6 +135,44 @@ fn an_asked_for_checkpoint_and_another_delay_come_at_once() {
 }
 
 #[test]
+fn what_a_side_cannot_do_is_refused_and_does_no_harm() {
+    if no_kvm() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let link = format!("unix:{}", directory.path().join("link").display());
+    let refused = |side: &Side, words: &[&str], why: &str| {
+        let output = side.ctl(words);
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {}", error_of(&output));
+        assert!(error_of(&output).contains(why), "{words:?}: {}", error_of(&output));
+    };
+    let listens = ["v12", "--listen", &link, "--interval-ms", "20", "--memory-mib", "16"];
+    let mut secondary = Side::start("secondary", None, &listens, directory.path());
+    until("a control socket", || secondary.ctl(&["status"]).status.success());
+    for words in [&["failover"][..], &["checkpoint"], &["set-delay", "10"], &["shutdown"]] {
+        refused(&secondary, words, "has not met its peer");
+    }
+    let connects = ["v12", "--connect", &link, "--interval-ms", "20", "--memory-mib", "16"];
+    let mut primary = Side::start("primary", None, &connects, directory.path());
+    primary.happens("COLO_STARTED");
+    secondary.happens("COLO_STARTED");
+    refused(&secondary, &["checkpoint"], "not the one that takes checkpoints");
+    refused(&secondary, &["shutdown"], "ask the other side");
+    let before = primary.status()["checkpoints"].as_u64().unwrap();
+    until("checkpoints", || primary.status()["checkpoints"].as_u64().unwrap() > before + 3);
+    assert!(!secondary.happened("COLO_EXIT") && !primary.happened("COLO_EXIT"));
+}
+
+#[test]
+fn clients_whom_nobody_serves_blame_no_protocol() {
+    let directory = tempfile::tempdir().unwrap();
+    let nobody = format!("unix:{}", directory.path().join("nobody").display());
+    let output = colo(None, &["clients", &nobody, "--patience", "200ms"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(error_of(&output).contains("expected the --service of a side"), "{}", error_of(&output));
+}
+
+#[test]
 fn a_guest_that_is_told_to_power_off_ends_both_sides() {
     if no_kvm() {
         return;
@@ -159,6 +197,7 @@ fn who_speaks_nonsense_to_a_side_is_answered_or_not_heard_any_more() {
     let [mut primary, _secondary] = sides("v12", &["--interval-ms", "20"], directory.path());
     primary.happens("COLO_STARTED");
     let mut stream = UnixStream::connect(directory.path().join("primary.control")).unwrap();
+    stream.set_read_timeout(Some(common::side::PATIENCE)).unwrap();
     stream
         .write_all(b"\x00\n{}\n{\"execute\":\"eject\"}\n{\"execute\":\"query-colo-status\",\"id\":1}\n")
         .unwrap();
@@ -171,6 +210,10 @@ fn who_speaks_nonsense_to_a_side_is_answered_or_not_heard_any_more() {
     assert_eq!((&answers[4]["id"], &answers[4]["return"]["mode"]), (&1.into(), &"primary".into()));
     let mut stream = UnixStream::connect(directory.path().join("primary.service")).unwrap();
     stream.write_all(b"GET / HTTP/1.0\n\n").unwrap();
+    stream.set_read_timeout(Some(common::side::PATIENCE)).unwrap();
+    let mut told = String::new();
+    stream.read_to_string(&mut told).unwrap();
+    assert!(told.starts_with("\"Serves\"\n"), "{told}: and then the end");
     assert_eq!(judged(clients_for(directory.path(), Duration::from_millis(300)))["moves"], 0);
 }
 
@@ -189,6 +232,7 @@ fn who_cannot_be_asked_says_why() {
         (&["--control", "x"][..], "expected --listen or --connect"),
         (&["--listen", "unix:x", "--connect", "unix:x"], "cannot be used with"),
         (&["--listen", "unix:x", "--plan", "p.toml"], "cannot be used with"),
+        (&["--listen", "unix:x", "--suspicions", "5"], "cannot be used with"),
         (&["--listen", "nowhere"], "expected HOST:PORT"),
         (&["--listen", "10.77.0.1:1"], "colo ctl keys"),
     ] {

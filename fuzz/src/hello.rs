@@ -29,7 +29,7 @@ pub fn hello(input: &[u8]) {
 
 fn heard(bytes: &[u8], portion: usize) -> Heard {
     let terms =
-        Terms { side: NodeName::Secondary, rules: Rules::V12, memory_mib: 16, workload: Workload::default() };
+        Terms { side: NodeName::Secondary, rules: Rules::V12, memory_mib: 16, workload: Workload::default(), arbiter: None };
     let heard = hear_hello(bytes, portion, &terms);
     assert!(heard.taken <= bytes.len().min(LONGEST));
     for told in heard.hello.as_ref().err().into_iter().chain(&heard.difference) {

@@ -115,6 +115,15 @@ impl Machine {
         }
     }
 
+    /// What it is to be told when somebody wants a checkpoint now: a primary that one is due. A secondary takes none (QEMU:
+    /// only the primary waits for `colo_checkpoint_event`).
+    pub const fn told_of_wanted_checkpoint(&self) -> Option<Input> {
+        match self {
+            Self::Primary(_) => Some(Input::CheckpointDue),
+            Self::Secondary(_) => None,
+        }
+    }
+
     /// What it is to be told when the delay between checkpoints is changed, under rules that have the new one: a primary that
     /// a checkpoint is due (QEMU: `colo_checkpoint_delay_set`), at whose end the timer is armed with the new delay. A
     /// secondary is told when one comes.

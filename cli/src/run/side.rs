@@ -1,12 +1,12 @@
 //! `colo run --listen` and `--connect`: one side of a pair whose other side is on another host.
 
-use super::{Arguments, COLUMNS, Percentiles, Unfinished, live::Live};
+use super::{Arguments, COLUMNS, Unfinished, live::Live};
 use crate::interrupt;
 use crate::report::{Exit, Failure, counted, grouped, print, print_json, quoted, unwritable};
 use colo_protocol::{Fencing, NodeName};
 use colo_real::host::{Door, End, Meeting, SideError, SideEvent, SideOptions, SideOutcome, run_side};
 use colo_real::peer::{Address, Keys, Listener, PeerError};
-use colo_real::{RunError, RunOptions, kvm_usable};
+use colo_real::{CheckpointFigures, Latencies, RunError, RunOptions, kvm_usable};
 use colo_trace::write_trace;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -110,9 +110,13 @@ pub(super) fn run(arguments: &Arguments, options: &RunOptions, name: NodeName) -
         .map_err(|error| Failure::Environment(format!("no directory for the sockets: {error}")))?;
     let side = SideOptions { run: &options, name, meeting, control, service };
     let mut live = Live::new();
+    let mut figures_of_all = Figures::default();
     let mut unsaid = None;
     let outcome = run_side(side, directory.path(), &mut |event| match event {
-        SideEvent::Checkpoint(figures) => live.show(figures),
+        SideEvent::Checkpoint(figures) => {
+            live.show(figures);
+            figures_of_all.add(figures);
+        }
         event => {
             let said = tell(event, name, flags, arguments.json);
             unsaid = unsaid.take().or(said.err());
@@ -130,9 +134,9 @@ pub(super) fn run(arguments: &Arguments, options: &RunOptions, name: NodeName) -
         return Err(failure.into());
     }
     if arguments.json {
-        print_json(&document(&options, name, &outcome))?;
+        print_json(&document(&options, name, &outcome, &figures_of_all))?;
     } else {
-        print(&summary(&outcome))?;
+        print(&summary(&outcome, &figures_of_all))?;
     }
     if let (Some(file), Some(mut opened), Some(recorded)) = (&arguments.trace, trace, &outcome.trace) {
         let mut bytes = Vec::new();
@@ -175,21 +179,43 @@ fn tell(event: &SideEvent, name: NodeName, flags: &SideFlags, json: bool) -> Res
     print(&format!("{:<17} {text}\n", event.name()))
 }
 
-fn summary(outcome: &SideOutcome) -> String {
+/// The columns of all checkpoints, however many there are.
+#[derive(Default)]
+struct Figures([Values; COLUMNS.len()]);
+
+/// Values of a column: three digits of each are kept, whatever they count.
+#[derive(Default)]
+struct Values(Latencies);
+
+impl Values {
+    fn percentiles(&self) -> [u64; 4] {
+        let at = |quantile| self.0.quantile(quantile).unwrap_or_default();
+        [at(0.5), at(0.9), at(0.99), self.0.max().unwrap_or_default()]
+    }
+}
+
+impl Figures {
+    fn add(&mut self, figures: &CheckpointFigures) {
+        for (column, (_, _, value)) in self.0.iter_mut().zip(COLUMNS) {
+            column.0.record(Duration::from_micros(value(figures)));
+        }
+    }
+}
+
+fn summary(outcome: &SideOutcome, figures: &Figures) -> String {
     let mut out = String::new();
-    if !outcome.checkpoints.is_empty() {
+    if outcome.checkpoints > 0 {
         let _ = writeln!(out, "\n{:>28} {:>12} {:>12} {:>12}", "p50", "p90", "p99", "max");
-        for (_, heading, column) in COLUMNS {
-            if let Some(Percentiles { p50, p90, p99, max }) =
-                Percentiles::of(outcome.checkpoints.iter().map(column))
-            {
-                let [p50, p90, p99, max] = [p50, p90, p99, max].map(grouped);
-                let _ = writeln!(out, "{heading:<15} {p50:>12} {p90:>12} {p99:>12} {max:>12}");
+        for (column, (_, heading, _)) in figures.0.iter().zip(COLUMNS) {
+            let _ = write!(out, "{heading:<15}");
+            for value in column.percentiles() {
+                let _ = write!(out, " {:>12}", grouped(value));
             }
+            out.push('\n');
         }
         out.push('\n');
     }
-    let checkpoints = counted(outcome.checkpoints.len() as u64, "checkpoint", "checkpoints");
+    let checkpoints = counted(outcome.checkpoints, "checkpoint", "checkpoints");
     let _ = writeln!(out, "side         {checkpoints}, {} units of output released", grouped(outcome.output));
     let end = match outcome.end {
         End::Asked => "as it was asked to",
@@ -200,14 +226,14 @@ fn summary(outcome: &SideOutcome) -> String {
     out
 }
 
-fn document(options: &RunOptions, name: NodeName, outcome: &SideOutcome) -> Value {
+fn document(options: &RunOptions, name: NodeName, outcome: &SideOutcome, figures: &Figures) -> Value {
     let mut document = json!({
         "schema": 1,
         "rules": options.rules.name,
         "side": name.name(),
         "guest_bytes": options.memory_mib << 20,
         "interval_ms": options.rules.rules.checkpoint_delay_ms,
-        "checkpoints": outcome.checkpoints.len(),
+        "checkpoints": outcome.checkpoints,
         "took_over": outcome.took_over,
         "output": outcome.output,
         "end": match outcome.end {
@@ -216,9 +242,13 @@ fn document(options: &RunOptions, name: NodeName, outcome: &SideOutcome) -> Valu
             End::PoweredOff => "powered-off",
         },
     });
-    for (name, _, column) in COLUMNS {
-        let percentiles = Percentiles::of(outcome.checkpoints.iter().map(column));
-        document[name] = percentiles.map_or(Value::Null, |percentiles| percentiles.json());
+    for (column, (name, _, _)) in figures.0.iter().zip(COLUMNS) {
+        let [p50, p90, p99, max] = column.percentiles();
+        document[name] = if outcome.checkpoints == 0 {
+            Value::Null
+        } else {
+            json!({ "p50": p50, "p90": p90, "p99": p99, "max": max })
+        };
     }
     document
 }

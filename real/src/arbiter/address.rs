@@ -34,6 +34,15 @@ impl ArbiterAddress {
         }
     }
 
+    /// Which arbiter it is, in words that both hosts have in common: a directory may be mounted elsewhere on each.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::File(_) => "file".to_owned(),
+            #[cfg(feature = "etcd")]
+            Self::Etcd(_) => self.to_string(),
+        }
+    }
+
     /// That what can be known before anybody asks is as it should be: a directory is there.
     ///
     /// # Errors

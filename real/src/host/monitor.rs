@@ -22,7 +22,7 @@ pub enum Command {
     Status,
     /// `x-colo-lost-heartbeat`: the peer is taken for dead, go on alone.
     Failover,
-    /// `xen-colo-do-checkpoint`: a checkpoint is wanted now.
+    /// `xen-colo-do-checkpoint`: a checkpoint is wanted now. (At a QEMU it would be one of the disks alone: it is not asked.)
     Checkpoint,
     /// `migrate-set-parameters` with `x-checkpoint-delay`, milliseconds.
     SetDelay(u32),
@@ -131,6 +131,13 @@ fn refused_as(class: &str, id: Option<&Value>, problem: &str) -> Value {
     with_id(json!({ "error": { "class": class, "desc": problem } }), id)
 }
 
+/// How the package begins that a side says it is.
+const PACKAGE: &str = "colo ";
+
+/// What keeps from asking a QEMU for a checkpoint.
+const OF_A_QEMU: &str = "at a QEMU it is a checkpoint of the disks alone, which without the memory that belongs to them is none; \
+                         nothing was sent";
+
 /// The first line that whoever connects is told.
 pub(super) fn greeting() -> Value {
     json!({ "QMP": { "version": { "package": concat!("colo ", env!("CARGO_PKG_VERSION")) }, "capabilities": [] } })
@@ -185,8 +192,12 @@ pub fn execute(path: &Path, command: Command) -> Result<Value, MonitorError> {
         let line = line.ok_or_else(|| garbled(format!("it has ended, expected {expected}")))?;
         serde_json::from_str(&line).map_err(|error| garbled(format!("{error}, expected {expected}")))
     };
-    if next("a greeting")?.get("QMP").is_none() {
-        return Err(garbled("no greeting of QMP's came first".to_owned()));
+    let greeting = next("a greeting")?;
+    let package = greeting.get("QMP").map(|said| said.pointer("/version/package").and_then(Value::as_str));
+    let Some(package) = package else { return Err(garbled("no greeting of QMP's came first".to_owned())) };
+    let is_colo = package.is_some_and(|package| package.starts_with(PACKAGE));
+    if command == Command::Checkpoint && !is_colo {
+        return Err(MonitorError::Refused { command: command.qemu_name(), problem: OF_A_QEMU.to_owned() });
     }
     let mut returned = Value::Null;
     for (line, name) in [

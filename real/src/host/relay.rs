@@ -1,9 +1,11 @@
 //! A network between two hosts that is slow, stands still, or is cut, when it is told: a relay of TCP connections. What it
 //! carries it does not look at, so that it is the same for what is encrypted.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -51,8 +53,8 @@ impl FromStr for RelayCommand {
 struct Weather {
     delay: Duration,
     stalled: bool,
-    /// Both ends of all connections.
-    open: Vec<TcpStream>,
+    /// Both ends of all connections, by their numbers.
+    open: BTreeMap<u64, [TcpStream; 2]>,
 }
 
 /// A relay that runs until the process ends.
@@ -68,9 +70,14 @@ impl Relay {
         let shared = Arc::new((Mutex::new(Weather::default()), Condvar::new()));
         let relayed = Arc::clone(&shared);
         std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
+            for (number, stream) in (0..).zip(listener.incoming()) {
+                let Ok(stream) = stream else {
+                    // Too many descriptors, perhaps: whoever wants something comes again.
+                    std::thread::sleep(Duration::from_millis(10));
+                    continue;
+                };
                 // Whoever cannot be connected sees its connection closed.
-                let _ = relay(&stream, to, &relayed);
+                let _ = relay(number, &stream, to, &relayed);
             }
         });
         Ok(Self { shared, address })
@@ -88,7 +95,9 @@ impl Relay {
             RelayCommand::Delay(delay) => weather.delay = delay,
             RelayCommand::Stall => weather.stalled = true,
             RelayCommand::Go => weather.stalled = false,
-            RelayCommand::Cut => weather.open.drain(..).for_each(|stream| close(&stream)),
+            RelayCommand::Cut => {
+                std::mem::take(&mut weather.open).values().flatten().for_each(close);
+            }
         }
         self.shared.1.notify_all();
     }
@@ -104,17 +113,32 @@ fn close(stream: &TcpStream) {
     let _ = stream.shutdown(Shutdown::Both);
 }
 
-fn relay(here: &TcpStream, to: SocketAddr, shared: &Arc<(Mutex<Weather>, Condvar)>) -> io::Result<()> {
+fn relay(
+    number: u64,
+    here: &TcpStream,
+    to: SocketAddr,
+    shared: &Arc<(Mutex<Weather>, Condvar)>,
+) -> io::Result<()> {
     let there = TcpStream::connect(to)?;
     here.set_nodelay(true)?;
     there.set_nodelay(true)?;
-    lock(&shared.0).open.extend([here.try_clone()?, there.try_clone()?]);
+    lock(&shared.0).open.insert(number, [here.try_clone()?, there.try_clone()?]);
+    let directions = Arc::new(AtomicUsize::new(2));
     for (from, to) in [(here, &there), (&there, here)] {
         let (sender, receiver) = sync_channel(PIECES);
         let (from, to) = (from.try_clone()?, to.try_clone()?);
+        let source = from.try_clone()?;
         std::thread::spawn(move || take_in(from, &sender));
-        let shared = Arc::clone(shared);
-        std::thread::spawn(move || let_out(&receiver, to, &shared));
+        let (shared, directions) = (Arc::clone(shared), Arc::clone(&directions));
+        std::thread::spawn(move || {
+            if let_out(&receiver, to, &shared).is_err() {
+                // Nobody takes it in any more: who sends it is to know.
+                close(&source);
+            }
+            if directions.fetch_sub(1, Ordering::AcqRel) == 1 {
+                lock(&shared.0).open.remove(&number);
+            }
+        });
     }
     Ok(())
 }
@@ -133,18 +157,21 @@ fn take_in(mut from: TcpStream, sender: &SyncSender<Piece>) {
     }
 }
 
-fn let_out(receiver: &Receiver<Piece>, mut to: TcpStream, shared: &(Mutex<Weather>, Condvar)) {
+fn let_out(
+    receiver: &Receiver<Piece>,
+    mut to: TcpStream,
+    shared: &(Mutex<Weather>, Condvar),
+) -> io::Result<()> {
     for (came, piece) in receiver {
         wait_for_weather(came, shared);
         if piece.is_empty() {
             // The other direction may go on. It fails when that has ended, too.
             let _ = to.shutdown(Shutdown::Write);
-            return;
+            return Ok(());
         }
-        if to.write_all(&piece).is_err() {
-            return;
-        }
+        to.write_all(&piece)?;
     }
+    Ok(())
 }
 
 /// Waits until what came then may leave.

@@ -7,15 +7,15 @@ use crate::pair::clients::Clients;
 use crate::pair::demand::Load;
 use crate::pair::{Measured, RunViolation, until_next};
 use crate::peer::Address;
-use std::io::{self, BufReader, Read, Write};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{SendFlags, send};
+use std::io::{self, BufReader, Read};
 use std::net::TcpStream;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
-
-/// How long a service may take in nothing of what it is asked.
-const DEAF_FOR: Duration = Duration::from_secs(2);
 
 /// How often a service has a checkpoint that is not asked about it.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -47,6 +47,8 @@ pub struct RemoteOutcome {
     pub violation: Option<RunViolation>,
     /// Replies seen, each once.
     pub replies: u64,
+    /// Whether anybody ever served: nothing was seen of a service otherwise.
+    pub was_served: bool,
     /// How often the service began to be at the other side.
     pub moves: u64,
     /// What it cost them.
@@ -55,7 +57,7 @@ pub struct RemoteOutcome {
 
 /// What comes from a service.
 enum Heard {
-    Connected(usize, Box<dyn Write + Send>),
+    Connected(usize, OwnedFd),
     Said(usize, FromService),
     /// Its end, and what was wrong with it, if anything was.
     Gone(usize, Option<String>),
@@ -64,10 +66,12 @@ enum Heard {
 struct Remote<'a> {
     options: &'a RemoteOptions<'a>,
     heard: Receiver<Heard>,
-    writers: Vec<Option<Box<dyn Write + Send>>>,
+    writers: Vec<Option<OwnedFd>>,
     /// Whose end has been heard.
     gone: Vec<bool>,
     serving: Option<usize>,
+    /// Who has been the last to say that it serves.
+    served_last: Option<usize>,
     clients: Clients,
     moves: u64,
 }
@@ -89,6 +93,7 @@ pub fn run_clients(options: &RemoteOptions<'_>) -> RemoteOutcome {
         writers: options.services.iter().map(|_| None).collect(),
         gone: options.services.iter().map(|_| false).collect(),
         serving: None,
+        served_last: None,
         clients: Clients::of_load(options.clients, options.load, INTERVAL),
         moves: 0,
     };
@@ -96,6 +101,7 @@ pub fn run_clients(options: &RemoteOptions<'_>) -> RemoteOutcome {
     RemoteOutcome {
         violation,
         replies: remote.clients.seen,
+        was_served: remote.served_last.is_some(),
         moves: remote.moves.saturating_sub(1),
         measured: remote.clients.into_measured(),
     }
@@ -130,20 +136,16 @@ impl Remote<'_> {
         }
     }
 
-    /// The requests that are due go to whoever serves.
+    /// The requests that are due go to whoever serves. Nothing is lost: who gets no answer asks again, perhaps elsewhere.
     fn ask(&mut self) -> Result<(), RunViolation> {
         let Some(serving) = self.serving else { return Ok(()) };
-        let mut lines = Vec::new();
         for request in self.clients.due(Instant::now())? {
-            // Numbers only: it cannot fail.
-            if serde_json::to_writer(&mut lines, &request).is_ok() {
-                lines.push(b'\n');
+            let writer = self.writers.get(serving).and_then(Option::as_ref);
+            let line = serde_json::to_string(&request).unwrap_or_default() + "\n";
+            if let Some(writer) = writer.filter(|writer| has_room(writer)) {
+                // Half a line can be left only where the end has been seen as well.
+                let _ = send(writer, line.as_bytes(), SendFlags::NOSIGNAL);
             }
-        }
-        let Some(writer) = self.writers.get_mut(serving) else { return Ok(()) };
-        if !lines.is_empty() && writer.as_mut().is_some_and(|writer| writer.write_all(&lines).is_err()) {
-            // Nothing is lost: who gets no answer asks again, perhaps elsewhere.
-            *writer = None;
         }
         Ok(())
     }
@@ -157,8 +159,10 @@ impl Remote<'_> {
             }
             Heard::Said(number, FromService::Serves) => {
                 self.serving = Some(number);
-                self.moves += 1;
-                self.clients.moved();
+                if self.served_last.replace(number) != Some(number) {
+                    self.moves += 1;
+                    self.clients.moved();
+                }
             }
             Heard::Said(number, FromService::Rests) => self.rests(number),
             Heard::Said(_, FromService::Output(first, units)) => drop(self.clients.output(first, &units)?),
@@ -205,20 +209,23 @@ fn listen(number: usize, address: &Address, patience: Duration, heard: &Sender<H
     Ok(())
 }
 
+/// Whether a socket takes a line at once.
+fn has_room(socket: &OwnedFd) -> bool {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut [PollFd::new(socket, PollFlags::OUT)], Some(&now)).is_ok_and(|ready| ready > 0)
+}
+
 /// The two ends of a new connection.
-#[allow(clippy::type_complexity, reason = "the two ends of one connection")]
-fn dial(address: &Address) -> io::Result<(Box<dyn Read + Send>, Box<dyn Write + Send>)> {
+fn dial(address: &Address) -> io::Result<(Box<dyn Read + Send>, OwnedFd)> {
     Ok(match address {
         Address::Unix(path) => {
             let stream = UnixStream::connect(path)?;
-            stream.set_write_timeout(Some(DEAF_FOR))?;
-            (Box::new(stream.try_clone()?), Box::new(stream))
+            (Box::new(stream.try_clone()?), stream.into())
         }
         Address::Tcp { host, port } => {
             let stream = TcpStream::connect((host.as_str(), *port))?;
             stream.set_nodelay(true)?;
-            stream.set_write_timeout(Some(DEAF_FOR))?;
-            (Box::new(stream.try_clone()?), Box::new(stream))
+            (Box::new(stream.try_clone()?), stream.into())
         }
     })
 }

@@ -4,7 +4,7 @@ use super::arbitration::Arbitration;
 use super::lines::{Connection, Door, LineEvent, Writer, Writers, serve};
 use super::monitor::{Asked, Command, event, greeting};
 use super::service::{FromService, ToService};
-use crate::arbiter::Told;
+use crate::arbiter::{ArbiterAddress, Told};
 use crate::control::{CheckpointFigures, FromNode, ToNode};
 use crate::node::monotonic_us;
 use crate::pair::disks::Disks;
@@ -23,6 +23,9 @@ use thiserror::Error;
 
 /// How often the side looks whether it is to end.
 const LOOKS_EVERY: Duration = Duration::from_millis(20);
+
+/// Why a node cannot be asked for anything.
+const NOT_MET: &str = "this side has not met its peer yet";
 
 /// How long what a node has said before its death may take to be read.
 const HEARD_WITHIN: Duration = Duration::from_secs(3);
@@ -153,8 +156,8 @@ pub enum End {
 pub struct SideOutcome {
     /// Why it has ended.
     pub end: End,
-    /// Each checkpoint that its node has completed, as the primary.
-    pub checkpoints: Vec<CheckpointFigures>,
+    /// Checkpoints that its node has completed, as the primary.
+    pub checkpoints: u64,
     /// Whether its node was promoted.
     pub took_over: bool,
     /// Units of output that have left.
@@ -198,6 +201,8 @@ struct Side<'a> {
     clients: Writers,
     /// The arbiter, where the rules have one, when it is known of which service this is a side.
     arbitration: Arbitration,
+    /// The peer is there, and the node has been told how to run.
+    has_met: bool,
     serves: bool,
     status: Status,
     /// Commands that the node has been told, by the numbers by which it tells that it has taken them in.
@@ -221,17 +226,15 @@ pub fn run_side(
     crate::kvm_usable().map_err(RunError::from)?;
     let SideOptions { run: options, name, meeting, control, service } = side;
     let (sender, events) = channel();
-    if let Some(door) = control {
-        serve(door, sender.clone(), Event::Control);
-    }
-    if let Some(door) = service {
-        serve(door, sender.clone(), Event::Service);
-    }
+    // The paths of both sockets are gone when this returns.
+    let _control = control.map(|door| serve(door, sender.clone(), Event::Control));
+    let _service = service.map(|door| serve(door, sender.clone(), Event::Service));
     let terms = Terms {
         side: name,
         rules: options.rules.rules,
         memory_mib: options.memory_mib,
         workload: options.workload,
+        arbiter: options.arbiter.as_ref().map(ArbiterAddress::in_words),
     };
     let process = Process::start(name, &options.node, directory, sender.clone()).map_err(RunError::from)?;
     let arbitration = Arbitration::of(options.arbiter.as_ref(), &sender);
@@ -250,6 +253,7 @@ pub fn run_side(
         events,
         control: Writers::default(),
         clients: Writers::default(),
+        has_met: false,
         serves: false,
         status: Status { mode: None, last_mode: None, reason: "none".to_owned() },
         asked: BTreeMap::new(),
@@ -257,13 +261,7 @@ pub fn run_side(
         refused: false,
         started_us: monotonic_us(),
         records: Vec::new(),
-        outcome: SideOutcome {
-            end: End::Asked,
-            checkpoints: Vec::new(),
-            took_over: false,
-            output: 0,
-            trace: None,
-        },
+        outcome: SideOutcome { end: End::Asked, checkpoints: 0, took_over: false, output: 0, trace: None },
         end: None,
     };
     side.work(tell)?;
@@ -307,6 +305,7 @@ impl Side<'_> {
     fn met(&mut self, met: Met, tell: &mut dyn FnMut(&SideEvent)) {
         let config = self.options.node_config(self.name, self.disks.as_ref());
         self.process.configure(config, Some(&met.connections));
+        self.has_met = true;
         self.arbitration.belongs_to(&met.run);
         // What the node has been handed is not to be open here, too: its end would not be seen.
         let Met { peer, tunnels, .. } = met;
@@ -343,7 +342,7 @@ impl Side<'_> {
                 SideEvent::Started
             }
             FromNode::Output(first, units) => {
-                self.outcome.output = self.outcome.output.max(first + units.len() as u64);
+                self.outcome.output = self.outcome.output.max(first.saturating_add(units.len() as u64));
                 self.tell_clients(&FromService::Output(first, units));
                 return Ok(());
             }
@@ -352,7 +351,7 @@ impl Side<'_> {
                 return Ok(());
             }
             FromNode::Checkpoint(figures) => {
-                self.outcome.checkpoints.push(figures);
+                self.outcome.checkpoints += 1;
                 SideEvent::Checkpoint(figures)
             }
             FromNode::TookOver => {
@@ -434,13 +433,21 @@ impl Side<'_> {
                 }
             }
             LineEvent::Closed(connection) => self.clients.closed(connection),
-            LineEvent::Line(connection, line) => match serde_json::from_str::<ToService>(&line) {
-                Ok(request) if self.serves => self.process.tell(&ToNode::Request(request)),
-                // It is asked again, where the service is.
-                Ok(_) => {}
-                // Nobody who speaks this service: no word of theirs is waited for.
-                Err(_) => self.clients.closed(connection),
-            },
+            LineEvent::Line(connection, line, _credit) if self.clients.knows(connection) => {
+                match serde_json::from_str::<ToService>(&line) {
+                    Ok(request) => self.request(request),
+                    // Nobody who speaks this service: no word of theirs is waited for.
+                    Err(_) => self.clients.closed(connection),
+                }
+            }
+            LineEvent::Line(..) => {}
+        }
+    }
+
+    /// A client that gets no answer asks again, where the service is: nothing waits for a node that stands still.
+    fn request(&mut self, request: ToService) {
+        if self.serves && self.process.has_room() {
+            self.process.tell(&ToNode::Request(request));
         }
     }
 
@@ -451,7 +458,7 @@ impl Side<'_> {
                 self.control.closed(connection);
                 self.asked.retain(|_, (asker, _)| *asker != connection);
             }
-            LineEvent::Line(connection, line) => match Asked::parse(&line) {
+            LineEvent::Line(connection, line, _credit) => match Asked::parse(&line) {
                 Ok(asked) => self.carry_out(connection, asked),
                 Err(answer) => self.control.tell(connection, &answer.to_string()),
             },
@@ -465,34 +472,45 @@ impl Side<'_> {
 
     /// What concerns the node is passed on to it, and answered when it has taken it in.
     fn carry_out(&mut self, connection: Connection, asked: Asked) {
-        let to_node = match asked.command {
-            None => None,
-            Some(Command::Status) => {
-                let answer = asked.answer(Ok(self.status()));
-                return self.control.tell(connection, &answer.to_string());
+        match self.what_for_node(asked.command) {
+            Ok(Some(to_node)) => {
+                self.asked_ever += 1;
+                self.asked.insert(self.asked_ever, (connection, asked));
+                self.process.tell(&to_node);
+                self.process.tell(&ToNode::Say(self.asked_ever));
             }
-            Some(Command::Quit) => {
-                self.end = Some(End::Asked);
-                None
+            Ok(None) => {
+                let returned = if asked.command == Some(Command::Status) { self.status() } else { json!({}) };
+                self.control.tell(connection, &asked.answer(Ok(returned)).to_string());
+                if asked.command == Some(Command::Quit) {
+                    self.end = Some(End::Asked);
+                }
             }
-            Some(Command::Failover) => Some(ToNode::LostHeartbeat { planned: false }),
-            Some(Command::Checkpoint) => Some(ToNode::CheckpointNow),
-            Some(Command::SetDelay(delay_ms)) => Some(ToNode::SetDelay { ms: delay_ms }),
-            Some(Command::Shutdown) => Some(ToNode::Press(Button::Power)),
+            Err(problem) => self.control.tell(connection, &asked.answer(Err(problem)).to_string()),
+        }
+    }
+
+    /// What a command is for the node; nothing, if it is none of its business.
+    fn what_for_node(&self, command: Option<Command>) -> Result<Option<ToNode>, &'static str> {
+        let to_node = match command {
+            None | Some(Command::Status | Command::Quit) => return Ok(None),
+            Some(Command::Failover) => ToNode::LostHeartbeat { planned: false },
+            Some(Command::Checkpoint) => ToNode::CheckpointNow,
+            Some(Command::SetDelay(ms)) => ToNode::SetDelay { ms },
+            Some(Command::Shutdown) if self.serves => ToNode::Press(Button::Power),
+            Some(Command::Shutdown) if self.has_met => {
+                return Err("the guest's service is not here: ask the other side");
+            }
+            Some(Command::Shutdown) => return Err(NOT_MET),
         };
-        let Some(to_node) = to_node else {
-            return self.control.tell(connection, &asked.answer(Ok(json!({}))).to_string());
-        };
-        self.asked_ever += 1;
-        self.asked.insert(self.asked_ever, (connection, asked));
-        self.process.tell(&to_node);
-        self.process.tell(&ToNode::Say(self.asked_ever));
+        if self.has_met { Ok(Some(to_node)) } else { Err(NOT_MET) }
     }
 
     fn answered(&mut self, number: u64) {
         let refused = std::mem::take(&mut self.refused);
         let Some((connection, asked)) = self.asked.remove(&number) else { return };
-        let result = if refused { Err("the node is not in COLO") } else { Ok(json!({})) };
+        let problem = "the node is not in COLO, or it is not the one that takes checkpoints";
+        let result = if refused { Err(problem) } else { Ok(json!({})) };
         self.control.tell(connection, &asked.answer(result).to_string());
     }
 
@@ -504,7 +522,7 @@ impl Side<'_> {
             "last-mode": name(*last_mode),
             "reason": reason,
             "serves": self.serves,
-            "checkpoints": self.outcome.checkpoints.len(),
+            "checkpoints": self.outcome.checkpoints,
             "output": self.outcome.output,
         })
     }
@@ -524,6 +542,8 @@ impl Side<'_> {
         while !self.tunnels.iter().all(Tunnel::is_over) && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(1));
         }
+        self.control.finish();
+        self.clients.finish();
         let trace = self.options.record.then(|| self.trace());
         SideOutcome { end: self.end.unwrap_or(End::Asked), trace, ..self.outcome }
     }

@@ -375,7 +375,10 @@ impl Driver {
             ToNode::FailDisk => self.disk.iter().for_each(Disk::fail_next),
             ToNode::Diverge => self.vcpu.diverge(),
             ToNode::Uncompared => self.marks_next_write = true,
-            ToNode::CheckpointNow => self.give(Input::CheckpointDue, control)?,
+            ToNode::CheckpointNow => match self.node.machine().told_of_wanted_checkpoint() {
+                Some(input) => self.give(input, control)?,
+                None => control.tell(&FromNode::NotInColo)?,
+            },
             ToNode::SetDelay { ms } => self.set_delay(ms, control)?,
             ToNode::Protect { pair, plan } => {
                 let connections = control.take_connections(&self.config)?;

@@ -5,6 +5,7 @@ use crate::arbiter::Told;
 use crate::control::{FromNode, NodeConfig, ToNode, receive, send, send_with};
 use crate::link::Connections;
 use colo_protocol::NodeName;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use std::ffi::OsString;
 use std::io::{self, BufReader};
@@ -147,6 +148,13 @@ impl Process {
         if self.alive {
             self.control.tell(message);
         }
+    }
+
+    /// Whether it would take in something small at once: one that stands still would not, for long.
+    pub(crate) fn has_room(&self) -> bool {
+        let mut polled = [PollFd::new(&self.control.stream, PollFlags::OUT)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut polled, Some(&now)).is_ok_and(|ready| ready > 0)
     }
 
     /// The same, and hands it its ends of what connects it with its peer.

@@ -31,14 +31,14 @@ pub(crate) enum Socket {
     /// Of TCP.
     Tcp(TcpListener),
     /// Of this host, and its path.
-    Unix(UnixListener, OwnPath),
+    Unix(UnixListener, SocketPath),
 }
 
 /// A socket's path, which goes with it.
 #[derive(Debug)]
-pub(crate) struct OwnPath(PathBuf);
+pub(crate) struct SocketPath(PathBuf);
 
-impl Drop for OwnPath {
+impl Drop for SocketPath {
     fn drop(&mut self) {
         // Who has removed it before has done what is to be done.
         let _ = std::fs::remove_file(&self.0);
@@ -112,7 +112,45 @@ impl AsFd for Listener {
     }
 }
 
+/// A socket at which somebody waits until others come.
+pub(crate) enum Accepting {
+    /// Of TCP.
+    Tcp(TcpListener),
+    /// Of this host.
+    Unix(UnixListener),
+}
+
+impl Accepting {
+    /// The next who comes.
+    pub(crate) fn accept(&self) -> io::Result<OwnedFd> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept()?;
+                stream.set_nodelay(true)?;
+                Ok(stream.into())
+            }
+            Self::Unix(listener) => Ok(listener.accept()?.0.into()),
+        }
+    }
+}
+
 impl Socket {
+    /// Who accepts waits from now on.
+    pub(crate) fn let_it_block(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(listener) => listener.set_nonblocking(false),
+            Self::Unix(listener, _) => listener.set_nonblocking(false),
+        }
+    }
+
+    /// The socket, and its path apart from it.
+    pub(crate) fn split(self) -> (Accepting, Option<SocketPath>) {
+        match self {
+            Self::Tcp(listener) => (Accepting::Tcp(listener), None),
+            Self::Unix(listener, path) => (Accepting::Unix(listener), Some(path)),
+        }
+    }
+
     /// A socket at this address; only where nobody outside of this host can reach it, unless it may be `anywhere`. It does
     /// not block.
     pub(crate) fn bind(address: &Address, anywhere: bool) -> Result<Self, PeerError> {
@@ -141,7 +179,7 @@ impl Socket {
                     }
                     listener => listener?,
                 };
-                Ok(Self::Unix(listener.into(), OwnPath(path.clone())))
+                Ok(Self::Unix(listener.into(), SocketPath(path.clone())))
             }
         }
     }
@@ -149,7 +187,7 @@ impl Socket {
     fn address(&self) -> io::Result<Address> {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(Address::from),
-            Self::Unix(_, OwnPath(path)) => Ok(Address::Unix(path.clone())),
+            Self::Unix(_, SocketPath(path)) => Ok(Address::Unix(path.clone())),
         }
     }
 }

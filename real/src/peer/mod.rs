@@ -44,7 +44,7 @@ pub(crate) use connecting::connect;
 pub use error::PeerError;
 pub use keys::{Keys, KeysError};
 pub use listener::Listener;
-pub(crate) use listener::Socket;
+pub(crate) use listener::{Socket, SocketPath};
 pub use making::make_keys;
 pub use reception::Stranger;
 pub use terms::Terms;

@@ -20,6 +20,8 @@ pub struct Terms {
     pub memory_mib: u64,
     /// What the guest does, and how large its disk is.
     pub workload: Workload,
+    /// Who says which side may serve alone, in words that mean the same on both.
+    pub arbiter: Option<String>,
 }
 
 /// One of a pair's connections.
@@ -52,6 +54,7 @@ impl Terms {
         let mut told = vec![("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
         append(&mut told, "rules", serde_json::to_value(self.rules).unwrap_or_default());
         append(&mut told, "memory, MiB", self.memory_mib.into());
+        append(&mut told, "arbiter", self.arbiter.as_deref().unwrap_or(NOTHING).into());
         append(&mut told, "workload", serde_json::to_value(self.workload).unwrap_or_default());
         Told(told)
     }
@@ -106,7 +109,7 @@ pub(super) mod tests {
 
     /// Terms of a pair with one connection.
     pub(in crate::peer) fn terms(side: NodeName) -> Terms {
-        Terms { side, rules: Rules::V12, memory_mib: 16, workload: Workload::default() }
+        Terms { side, rules: Rules::V12, memory_mib: 16, workload: Workload::default(), arbiter: None }
     }
 
     fn difference(ours: &Terms, theirs: &Terms) -> String {
@@ -145,6 +148,7 @@ pub(super) mod tests {
                 "timeout",
             ),
             (rules(Rules { checkpoint_delay_ms: 7, ..ours.rules }), "rules.checkpoint_delay_ms", "200", "7"),
+            (Terms { arbiter: Some("file".to_owned()), ..ours.clone() }, "arbiter", "nothing", "file"),
             (Terms { memory_mib: 32, ..ours.clone() }, "memory, MiB", "16", "32"),
             (workload(Workload { disk_blocks: 9, ..ours.workload }), "workload.disk_blocks", "0", "9"),
             (workload(Workload { guest: Guest::Mixed, ..ours.workload }), "workload.guest", "Kv", "Mixed"),
