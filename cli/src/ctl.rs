@@ -83,10 +83,11 @@ fn ask(socket: &Socket, command: Command) -> Result<Exit, Failure> {
 /// What came back, a line for each of its fields.
 fn told(command: Command, returned: &Value) -> String {
     let fields = returned.as_object().filter(|fields| !fields.is_empty());
-    let Some(fields) = fields else { return format!("{:<13}done\n", command.qemu_name()) };
+    let Some(fields) = fields else { return format!("{:<22} done\n", command.qemu_name()) };
+    let fields = fields.iter().filter(|(_, value)| !value.is_null());
     let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    fields.iter().fold(String::new(), |mut out, (name, value)| {
-        let _ = writeln!(out, "{name:<13}{}", plain(value));
+    fields.fold(String::new(), |mut out, (name, value)| {
+        let _ = writeln!(out, "{name:<12} {}", plain(value));
         out
     })
 }

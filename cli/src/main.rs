@@ -66,6 +66,9 @@ enum Command {
     #[command(allow_negative_numbers = true)]
     Explore(explore::Arguments),
     /// Relay TCP connections between two hosts: delay, stall or cut them, as commands on stdin say.
+    ///
+    /// The commands, a line each: delay MILLISECONDS (each way), stall (nothing leaves, nothing is lost), go, and cut (close
+    /// all connections). It ends with its input. Addresses are numbers, such as 10.0.0.2:7000.
     Relay(relay::Arguments),
     /// Let a counterexample, or a plan, happen once more: on the model, in the simulator, or on real machines.
     Replay(replay::Arguments),

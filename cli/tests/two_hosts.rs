@@ -167,7 +167,7 @@ fn what_a_side_cannot_do_is_refused_and_does_no_harm() {
 fn clients_whom_nobody_serves_blame_no_protocol() {
     let directory = tempfile::tempdir().unwrap();
     let nobody = format!("unix:{}", directory.path().join("nobody").display());
-    let output = colo(None, &["clients", &nobody, "--patience", "200ms"]).output().unwrap();
+    let output = colo(None, &["clients", &nobody, "--time", "1s"]).output().unwrap();
     assert_eq!(output.status.code(), Some(3));
     assert!(error_of(&output).contains("expected the --service of a side"), "{}", error_of(&output));
 }
@@ -236,7 +236,7 @@ fn who_cannot_be_asked_says_why() {
         (&["--listen", "nowhere"], "expected HOST:PORT"),
         (&["--listen", "10.77.0.1:1"], "colo ctl keys"),
     ] {
-        let output = colo(None, &["run", "v12"]).args(flags).output().unwrap();
+        let output = colo(None, &["run", "strict"]).args(flags).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{flags:?}: {}", error_of(&output));
         assert!(error_of(&output).contains(told), "{flags:?}: {}", error_of(&output));
     }

@@ -115,23 +115,19 @@ impl Machine {
         }
     }
 
-    /// What it is to be told when somebody wants a checkpoint now: a primary that one is due. A secondary takes none (QEMU:
-    /// only the primary waits for `colo_checkpoint_event`).
-    pub const fn told_of_wanted_checkpoint(&self) -> Option<Input> {
-        match self {
-            Self::Primary(_) => Some(Input::CheckpointDue),
-            Self::Secondary(_) => None,
-        }
+    /// What it is to be told when somebody wants a checkpoint now: a primary that has a peer, that one is due. Nobody else takes
+    /// any (QEMU: only the primary's loop waits for `colo_checkpoint_event`).
+    pub fn told_of_wanted_checkpoint(&self) -> Option<Input> {
+        let takes_any =
+            matches!(self, Self::Primary(_)) && self.failover() == Failover::None && !self.is_over();
+        takes_any.then_some(Input::CheckpointDue)
     }
 
     /// What it is to be told when the delay between checkpoints is changed, under rules that have the new one: a primary that
     /// a checkpoint is due (QEMU: `colo_checkpoint_delay_set`), at whose end the timer is armed with the new delay. A
     /// secondary is told when one comes.
-    pub const fn told_of_new_delay(&self) -> Option<Input> {
-        match self {
-            Self::Primary(_) => Some(Input::CheckpointDue),
-            Self::Secondary(_) => None,
-        }
+    pub fn told_of_new_delay(&self) -> Option<Input> {
+        self.told_of_wanted_checkpoint()
     }
 
     /// Requests for a checkpoint that wait until the one under way has ended.

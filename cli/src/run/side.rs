@@ -118,7 +118,7 @@ pub(super) fn run(arguments: &Arguments, options: &RunOptions, name: NodeName) -
             figures_of_all.add(figures);
         }
         event => {
-            let said = tell(event, name, flags, arguments.json);
+            let said = tell(event, name, flags, (options.rules.rules.has_manager(), arguments.json));
             unsaid = unsaid.take().or(said.err());
         }
     });
@@ -143,11 +143,19 @@ pub(super) fn run(arguments: &Arguments, options: &RunOptions, name: NodeName) -
         write_trace(recorded, &mut bytes).map_err(|error| Failure::Input(error.to_string()))?;
         opened.write_all(&bytes).map_err(|error| unwritable(file, &error))?;
     }
+    if let End::Died(problem) = &outcome.end {
+        return Err(Failure::Environment(format!("the {name} failed: {problem}")).into());
+    }
     Ok(Exit::Holds)
 }
 
 /// Says what has happened.
-fn tell(event: &SideEvent, name: NodeName, flags: &SideFlags, json: bool) -> Result<(), Failure> {
+fn tell(
+    event: &SideEvent,
+    name: NodeName,
+    flags: &SideFlags,
+    (waits_for_manager, json): (bool, bool),
+) -> Result<(), Failure> {
     if json {
         return print_json(&event.document(name));
     }
@@ -160,10 +168,11 @@ fn tell(event: &SideEvent, name: NodeName, flags: &SideFlags, json: bool) -> Res
             NodeName::Primary => "the primary's VM runs, and serves".to_owned(),
             NodeName::Secondary => "the secondary has its initial state".to_owned(),
         },
-        SideEvent::Exit(reason) => format!(
+        SideEvent::Exit(reason) if waits_for_manager && reason == "error" => format!(
             "reason {reason}; who knows that the {} is gone for good says: colo ctl failover --control {control}",
             name.peer()
         ),
+        SideEvent::Exit(reason) => format!("reason {reason}"),
         SideEvent::NotInColo => "x-colo-lost-heartbeat: refused, the node is not in COLO".to_owned(),
         SideEvent::AsksArbiter => "asks the arbiter for the right to serve alone".to_owned(),
         SideEvent::TookOver => format!("the {name} serves alone"),
@@ -176,7 +185,7 @@ fn tell(event: &SideEvent, name: NodeName, flags: &SideFlags, json: bool) -> Res
         SideEvent::PoweredOff => "the machine is off, as its guest wanted".to_owned(),
         SideEvent::Checkpoint(_) => return Ok(()),
     };
-    print(&format!("{:<17} {text}\n", event.name()))
+    print(&format!("{:<20} {text}\n", event.name()))
 }
 
 /// The columns of all checkpoints, however many there are.
@@ -215,12 +224,15 @@ fn summary(outcome: &SideOutcome, figures: &Figures) -> String {
         }
         out.push('\n');
     }
-    let checkpoints = counted(outcome.checkpoints, "checkpoint", "checkpoints");
-    let _ = writeln!(out, "side         {checkpoints}, {} units of output released", grouped(outcome.output));
-    let end = match outcome.end {
+    if outcome.checkpoints > 0 {
+        let _ = writeln!(out, "checkpoints  {}", grouped(outcome.checkpoints));
+    }
+    let _ = writeln!(out, "output       {} released", counted(outcome.output, "unit", "units"));
+    let end = match &outcome.end {
         End::Asked => "as it was asked to",
         End::Halted => "because its node has stopped for good",
         End::PoweredOff => "because its guest has powered off",
+        End::Died(problem) => problem,
     };
     let _ = writeln!(out, "ended        {end}");
     out
@@ -236,10 +248,11 @@ fn document(options: &RunOptions, name: NodeName, outcome: &SideOutcome, figures
         "checkpoints": outcome.checkpoints,
         "took_over": outcome.took_over,
         "output": outcome.output,
-        "end": match outcome.end {
+        "end": match &outcome.end {
             End::Asked => "asked",
             End::Halted => "halted",
             End::PoweredOff => "powered-off",
+            End::Died(_) => "died",
         },
     });
     for (column, (name, _, _)) in figures.0.iter().zip(COLUMNS) {

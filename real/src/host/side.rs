@@ -149,6 +149,8 @@ pub enum End {
     Halted,
     /// Its machine is off, as the guest wanted.
     PoweredOff,
+    /// Its node has died, or cannot go on: why.
+    Died(String),
 }
 
 /// What a side came to.
@@ -292,7 +294,7 @@ impl Side<'_> {
             match self.events.recv_timeout(LOOKS_EVERY) {
                 Ok(Event::Stranger(who)) => self.happens(&SideEvent::Stranger(who), tell),
                 Ok(Event::Met(met)) => self.met(met?, tell),
-                Ok(Event::Node(heard)) => self.hear(heard, tell)?,
+                Ok(Event::Node(heard)) => self.hear(heard, tell),
                 Ok(Event::Control(event)) => self.asked_for(event),
                 Ok(Event::Service(event)) => self.client(event),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
@@ -320,19 +322,19 @@ impl Side<'_> {
         tell(event);
     }
 
-    fn hear(&mut self, heard: Heard, tell: &mut dyn FnMut(&SideEvent)) -> Result<(), RunError> {
+    fn hear(&mut self, heard: Heard, tell: &mut dyn FnMut(&SideEvent)) {
         match heard {
             Heard::Message(_, message) => self.told(message, tell),
-            Heard::Gone(_) => Err(RunError::Node(self.name, self.process.ended())),
-            Heard::Arbiter(told) => {
-                self.arbiter_says(&told, tell);
-                Ok(())
+            Heard::Gone(_) => {
+                let problem = self.process.ended();
+                self.dies(problem);
             }
-            Heard::Garbled(_, error) => Err(crate::pair::garbled(self.name, &error)),
+            Heard::Arbiter(told) => self.arbiter_says(&told, tell),
+            Heard::Garbled(_, error) => self.dies(format!("what it says cannot be read: {error}")),
         }
     }
 
-    fn told(&mut self, message: FromNode, tell: &mut dyn FnMut(&SideEvent)) -> Result<(), RunError> {
+    fn told(&mut self, message: FromNode, tell: &mut dyn FnMut(&SideEvent)) {
         let happened = match message {
             FromNode::Started => {
                 self.status.mode = Some(self.name);
@@ -344,11 +346,11 @@ impl Side<'_> {
             FromNode::Output(first, units) => {
                 self.outcome.output = self.outcome.output.max(first.saturating_add(units.len() as u64));
                 self.tell_clients(&FromService::Output(first, units));
-                return Ok(());
+                return;
             }
             FromNode::EarlyOutput(place, unit) => {
                 self.tell_clients(&FromService::EarlyOutput(place, unit));
-                return Ok(());
+                return;
             }
             FromNode::Checkpoint(figures) => {
                 self.outcome.checkpoints += 1;
@@ -376,18 +378,22 @@ impl Side<'_> {
             FromNode::PoweredOff => self.stops(End::PoweredOff, SideEvent::PoweredOff),
             FromNode::Said(number) => {
                 self.answered(number);
-                return Ok(());
+                return;
             }
             FromNode::Record(record) => {
                 self.record(record);
-                return Ok(());
+                return;
             }
-            FromNode::Failed(problem) => return Err(RunError::Node(self.name, problem)),
+            FromNode::Failed(problem) => return self.dies(problem),
             // What concerns a plan, or another pair: there is none here. The figures of disks and comparisons nobody asks for.
-            _ => return Ok(()),
+            _ => return,
         };
         self.happens(&happened, tell);
-        Ok(())
+    }
+
+    /// The first that is said of why.
+    fn dies(&mut self, problem: String) {
+        self.end.get_or_insert(End::Died(problem));
     }
 
     /// The node has stopped for good, and with it the side.
@@ -522,7 +528,8 @@ impl Side<'_> {
             "last-mode": name(*last_mode),
             "reason": reason,
             "serves": self.serves,
-            "checkpoints": self.outcome.checkpoints,
+            // The primary's: a secondary does not count them.
+            "checkpoints": (self.name == NodeName::Primary).then_some(self.outcome.checkpoints),
             "output": self.outcome.output,
         })
     }
@@ -530,6 +537,12 @@ impl Side<'_> {
     /// Ends the node, and takes in what it has recorded until then.
     fn finish(mut self) -> SideOutcome {
         self.process.kill();
+        // A guest that is off is what was asked for, whether or not its node has still said so.
+        let result =
+            if self.end == Some(End::PoweredOff) { Ok(json!({})) } else { Err("this side has ended") };
+        for (connection, asked) in std::mem::take(&mut self.asked).into_values() {
+            self.control.tell(connection, &asked.answer(result.clone()).to_string());
+        }
         while let Ok(event) = self.events.recv_timeout(HEARD_WITHIN) {
             match event {
                 Event::Node(Heard::Message(_, FromNode::Record(record))) => self.record(record),
