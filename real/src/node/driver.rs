@@ -398,6 +398,8 @@ impl Driver {
     fn set_delay(&mut self, ms: u32, control: &mut Control) -> Result<(), NodeError> {
         self.config.rules.checkpoint_delay_ms = ms;
         self.silence.delay_is(Duration::from_millis(ms.into()), Instant::now());
+        let checkpoint = self.node.machine().checkpoint().0;
+        self.record(|time| Record::new_delay(time, self.name(), checkpoint, ms), control)?;
         if let Some(input) = self.node.machine().told_of_new_delay() {
             self.timer = None;
             self.give(input, control)?;

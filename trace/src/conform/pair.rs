@@ -80,6 +80,8 @@ pub(super) struct Side {
     pub(super) in_hand: Option<Operation>,
     pub(super) fate: Fate,
     pub(super) connected: bool,
+    /// The delay between checkpoints that it has been set to, milliseconds; that of the rules if to none.
+    delay_ms: Option<u32>,
     /// On the link to this node, and not yet where somebody on the link would have seen it.
     pub(super) unseen: VecDeque<Packet>,
     /// On the link to this node.
@@ -95,7 +97,7 @@ impl Side {
 
     fn with(node: Node, in_hand: Option<Operation>) -> Self {
         let (unseen, inbox) = (VecDeque::new(), VecDeque::new());
-        Self { node, in_hand, fate: Fate::Lives, connected: true, unseen, inbox }
+        Self { node, in_hand, fate: Fate::Lives, connected: true, delay_ms: None, unseen, inbox }
     }
 
     /// The effect that can be carried out next.
@@ -195,14 +197,21 @@ impl Pair {
 
     /// The core takes the input; none if it says that this cannot have happened where it stands.
     fn tell(&mut self, ground: &Ground<'_>, name: NodeName, input: Input) -> Option<()> {
-        let node = &mut self.side_mut(name).node;
-        if !node.has_room_for(ground.rules, input) {
+        let side = self.side_mut(name);
+        let checkpoint_delay_ms = side.delay_ms.unwrap_or(ground.rules.checkpoint_delay_ms);
+        let rules = Rules { checkpoint_delay_ms, ..*ground.rules };
+        if !side.node.has_room_for(&rules, input) {
             return None;
         }
-        match node.input(ground.rules, input) {
+        match side.node.input(&rules, input) {
             Some(ProtocolError::UnexpectedInput { .. } | ProtocolError::OutputWentBack { .. }) => None,
             _ => Some(()),
         }
+    }
+
+    /// A node is set to another delay between checkpoints.
+    pub(super) fn delay_is(&mut self, name: NodeName, delay_ms: u32) {
+        self.side_mut(name).delay_ms = Some(delay_ms);
     }
 
     /// What comes from the link is what stands first on it.
@@ -235,8 +244,8 @@ impl Pair {
         let Some(survivor) = NodeName::ALL.into_iter().find(survives) else {
             return (!NodeName::ALL.iter().any(is_alone)).then_some(());
         };
-        let node = self.side(survivor).node.clone();
-        self.sides = [Side::with(node, None), Side::with(Node::replacement(), None)];
+        let Side { node, delay_ms, .. } = self.side(survivor).clone();
+        self.sides = [Side { delay_ms, ..Side::with(node, None) }, Side::with(Node::replacement(), None)];
         (self.cut, self.half_closed, self.arbiter) = (false, false, None);
         Some(())
     }

@@ -312,6 +312,42 @@ fn a_survivor_that_is_recorded_alone_is_not_protected_before_its_peer_is_over() 
     assert_eq!(with(&[&crash, &protect]), Verdict::Conforms);
 }
 
+/// The delay is a setting: the header's, or what the node has been set to since. No other is armed.
+#[test]
+fn another_delay_than_the_last_that_was_set_is_not_armed() {
+    let shorter = Rules { checkpoint_delay_ms: 30, ..Rules::QEMU };
+    let ready = [Input::Message(Message::CheckpointReady)];
+    let [of_the_header, of_30_ms] =
+        [Rules::QEMU, shorter].map(|rules| one_sided(NodeName::Primary, &rules, &ready));
+    let armed = |records: &[Record]| {
+        records.iter().find(|record| record.name == "arm-checkpoint-timer").and_then(|record| record.value)
+    };
+    assert_eq!((armed(&of_the_header), armed(&of_30_ms)), (Some(20_000), Some(30)));
+    let set = |delays: &[u32], armed: &[Record]| {
+        let set = delays.iter().map(|delay| Record::new_delay(0, NodeName::Primary, 0, *delay));
+        judged_records(&set.chain(armed.iter().cloned()).collect::<Vec<_>>())
+    };
+    for (delays, armed) in [
+        (&[][..], &of_the_header),
+        (&[30], &of_30_ms),
+        (&[50, 30], &of_30_ms),
+        (&[30, 20_000], &of_the_header),
+    ] {
+        assert_eq!(set(delays, armed).verdict, Verdict::Conforms, "{delays:?}");
+    }
+    for (delays, armed) in
+        [(&[][..], &of_30_ms), (&[30], &of_the_header), (&[30, 50], &of_30_ms), (&[30, 20_000], &of_30_ms)]
+    {
+        let finding = set(delays, armed);
+        let got = finding.got.map(|word| word.name().to_owned());
+        assert_eq!(
+            (finding.verdict, got.as_deref()),
+            (Verdict::Deviates, Some("arm-checkpoint-timer")),
+            "{delays:?}"
+        );
+    }
+}
+
 fn any_record() -> impl Strategy<Value = Record> {
     let kinds: Vec<_> = InputKind::all().collect();
     let inputs = (prop::sample::select(kinds), any::<bool>(), 0..4_u64).prop_map(|(kind, primary, value)| {
