@@ -201,6 +201,23 @@ pub fn new_pair(survivor: NodeName) -> String {
     format!("the {survivor} that survived is the primary of a new pair")
 }
 
+/// The remark that a node has another delay between checkpoints from here on, in every trace; its value is the delay,
+/// milliseconds.
+const NEW_DELAY: &str = "x-checkpoint-delay is set";
+
+impl Record {
+    /// A record that a node has another delay between checkpoints from here on.
+    pub fn new_delay(time_us: u64, node: NodeName, checkpoint: u64, delay_ms: u32) -> Self {
+        Self::other(time_us, Some(node), checkpoint, Kind::Note, NEW_DELAY).with_value(delay_ms.into())
+    }
+
+    /// The delay between checkpoints that its node has from here on, milliseconds, if the record tells that.
+    pub fn as_new_delay(&self) -> Option<u32> {
+        let tells = self.kind == Kind::Note && self.name == NEW_DELAY;
+        self.value.filter(|_| tells).and_then(|delay| u32::try_from(delay).ok())
+    }
+}
+
 /// Something has come: what was sent before it has come as well.
 fn arrived(coming: &mut VecDeque<&'static str>, kind: InputKind) {
     let transfer = TRANSFERS.iter().find(|(_, received)| *received == kind);

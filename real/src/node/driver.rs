@@ -6,6 +6,7 @@
 use super::comparison::Comparison;
 use super::disk::{Connection, Disk, device};
 use super::divergence::OwnWay;
+use super::effects::LastWord;
 use super::inbound::Inbound;
 use super::inbox::{Inbox, MOST_KEPT};
 use super::introduction::{Entry, Introduction};
@@ -77,6 +78,8 @@ pub(super) struct Driver {
     pub(super) outgoing: Outgoing,
     /// Some of it has not been tried to be written, because more comes at once that goes with it.
     pub(super) keeps_back: bool,
+    /// What is told when all of it has left.
+    pub(super) last_word: Option<LastWord>,
     pub(super) staging: Staging,
     pub(super) joining: Joining,
     /// A survivor's memory is on its way to a replacement.
@@ -224,6 +227,7 @@ impl Driver {
             block,
             outgoing: Outgoing::default(),
             keeps_back: false,
+            last_word: None,
             staging: Staging::default(),
             staged: None,
             loading: None,
@@ -289,7 +293,7 @@ impl Driver {
         if std::mem::take(&mut self.keeps_back) {
             return self.pump(control);
         }
-        if self.compare(control)? {
+        if self.tell_last_word(control)? || self.compare(control)? {
             return Ok(());
         }
         let worked_on =
@@ -401,6 +405,8 @@ impl Driver {
     fn set_delay(&mut self, ms: u32, control: &mut Control) -> Result<(), NodeError> {
         self.config.rules.checkpoint_delay_ms = ms;
         self.silence.delay_is(Duration::from_millis(ms.into()), Instant::now());
+        let checkpoint = self.node.machine().checkpoint().0;
+        self.record(|time| Record::new_delay(time, self.name(), checkpoint, ms), control)?;
         if let Some(input) = self.node.machine().told_of_new_delay() {
             self.timer = None;
             self.give(input, control)?;
@@ -489,7 +495,8 @@ impl Driver {
         // The next part of the memory that goes to a replacement.
         let sends_part = self.introduction.is_some() && self.outgoing.is_empty() && self.saved.has_more();
         let part = sends_part.then(Instant::now);
-        let deadlines = [part, timer, self.stalled_until, silence, paced, held, suspended];
+        let last_word = self.last_word_until().filter(|_| !stalled);
+        let deadlines = [part, timer, self.stalled_until, silence, paced, held, suspended, last_word];
         let deadline = deadlines.into_iter().flatten().min();
         let timeout = deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
         let [harness, guest, link_in, link_out, mirror_in, mirror_out] =

@@ -10,8 +10,18 @@ use colo_protocol::{Effect, Input, Message, OutputOffset};
 use colo_trace::{Event, Moment, Record};
 use std::time::{Duration, Instant};
 
+/// How long what a node has sent may take to leave when the node has stopped for good: a peer that takes nothing keeps nobody on.
+const LEAVES_WITHIN: Duration = Duration::from_secs(2);
+
 /// How long a guest that is powered off may take until its disk has done what it has asked for.
 const OFF_WITHIN: Duration = Duration::from_millis(200);
+
+/// What a node that has stopped for good is about to tell.
+pub(super) struct LastWord {
+    word: FromNode,
+    /// When it is told at the latest.
+    until: Instant,
+}
 
 impl Driver {
     pub(super) fn carry_out(&mut self, control: &mut Control) -> Result<(), NodeError> {
@@ -156,14 +166,37 @@ impl Driver {
         }
         self.vcpu.suspend();
         self.timer = None;
-        control.tell(&FromNode::PoweredOff)
+        self.stops_for_good(FromNode::PoweredOff, control)
     }
 
     /// The VM stands still, and nothing lets it run again.
     fn halt(&mut self, control: &mut Control) -> Result<(), NodeError> {
         self.vcpu.suspend();
         self.timer = None;
-        control.tell(&FromNode::Halted)
+        self.stops_for_good(FromNode::Halted, control)
+    }
+
+    /// The node has stopped for good. Whoever hears of that may end its process, so it is told when all that was sent before has
+    /// left: the peer is to hear why there will be nobody.
+    fn stops_for_good(&mut self, word: FromNode, control: &mut Control) -> Result<(), NodeError> {
+        self.last_word = Some(LastWord { word, until: Instant::now() + LEAVES_WITHIN });
+        self.tell_last_word(control).map(drop)
+    }
+
+    /// Tells that the node has stopped for good, if that is to be told and nothing has to leave before; whether it did.
+    pub(super) fn tell_last_word(&mut self, control: &mut Control) -> Result<bool, NodeError> {
+        let has_left = self.link.is_none() || self.outgoing.is_empty();
+        let waits = !has_left
+            && (self.is_stalled() || self.last_word_until().is_some_and(|until| Instant::now() < until));
+        match self.last_word.take_if(|_| !waits) {
+            Some(LastWord { word, .. }) => control.tell(&word).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Until when the last word waits at most for what is to leave before it.
+    pub(super) fn last_word_until(&self) -> Option<Instant> {
+        self.last_word.as_ref().map(|last| last.until)
     }
 
     /// Tells the figures of a checkpoint that is over: the VM runs again, since `went_on`; the secondary has loaded;

@@ -222,19 +222,23 @@ impl VcpuThread {
         done
     }
 
-    /// A load has put another guest in the place of the one before: it is given this request next.
+    /// A load has put another guest in the place of the one before: it is given this request next. What was wanted of the one
+    /// before, or by it, is over.
     pub(super) fn go_on_at(&self, number: u64) {
         let mut switch = lock(&self.shared.switch);
         switch.inbox.go_on_at(number);
+        switch.pressed.clear();
         switch.wishes.clear();
         switch.awaits_reset = false;
     }
 
     /// Presses a button of the machine; whether the guest has said within this time what it wants. One that stands still does
-    /// when it goes on.
+    /// when it goes on; for it, a button that has been pressed is pressed, however often.
     pub(super) fn press(&self, button: Button, within: Duration) -> bool {
         let mut switch = lock(&self.shared.switch);
-        switch.pressed.push_back(button);
+        if !switch.pressed.contains(&button) {
+            switch.pressed.push_back(button);
+        }
         switch.due = true;
         self.shared.changed.notify_all();
         let waits = |switch: &mut Switch| switch.lets_it_run() && switch.wishes.is_empty();
@@ -423,6 +427,25 @@ mod tests {
     use super::*;
     use crate::vm::MachineConfig;
     use std::sync::mpsc::channel;
+
+    #[test]
+    fn a_guest_that_stands_still_is_pressed_once_and_a_load_puts_an_end_to_it() {
+        if let Err(error) = crate::kvm_usable() {
+            assert!(std::env::var("COLO_REQUIRE_KVM").as_deref() != Ok("1"), "{error}");
+            eprintln!(
+                "SKIPPED a_guest_that_stands_still_is_pressed_once_and_a_load_puts_an_end_to_it: {error}"
+            );
+            return;
+        }
+        let machine = Machine::new(&MachineConfig { memory_mib: 16, prefault: false }).unwrap();
+        let vcpu = VcpuThread::start(machine, Arc::new(()), Inbox::default(), OwnWay::default()).unwrap();
+        for button in [Button::Power, Button::Reset, Button::Power, Button::Power] {
+            assert!(!vcpu.press(button, Duration::ZERO));
+        }
+        assert_eq!(lock(&vcpu.shared.switch).pressed, [Button::Power, Button::Reset]);
+        vcpu.go_on_at(0);
+        assert_eq!(lock(&vcpu.shared.switch).pressed, []);
+    }
 
     #[test]
     fn a_thread_that_is_dropped_as_soon_as_it_is_resumed_ends() {

@@ -47,10 +47,13 @@ impl Pair<'_> {
         self.arbitration.asking.ask(self.arbitration.claim(self.pairs, asker));
     }
 
-    /// A node that is dead wants no right.
+    /// A node that is dead wants no right. That the arbiter is silent concerns nobody when nobody asks.
     pub(super) fn stop_asking(&mut self, node: NodeName) {
         if std::mem::take(&mut self.course.asks[node as usize]) {
             self.arbitration.asking.withdraw(self.arbitration.claim(self.pairs, node));
+        }
+        if self.course.asks == [false; 2] {
+            self.course.arbiter_is_silent = None;
         }
     }
 
@@ -91,6 +94,32 @@ impl Pair<'_> {
         match &self.course.arbiter_is_silent {
             Some(silent) => RunViolation::ArbiterSilent { seconds, problem: silent.clone() },
             None => RunViolation::Silence { seconds },
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::super::delay_tests::options;
+    use super::super::hostile_peer::kvm_or_skip;
+    use super::*;
+    use colo_protocol::Rules;
+
+    #[test]
+    fn the_arbiters_silence_is_nobodys_when_who_asked_is_dead() {
+        if !kvm_or_skip("the_arbiters_silence_is_nobodys_when_who_asked_is_dead") {
+            return;
+        }
+        let options = options("strict", Rules::STRICT);
+        let directory = tempfile::tempdir().unwrap();
+        let mut pair = Pair::start(&options, directory.path()).unwrap();
+        pair.course.asks = [true; 2];
+        pair.arbiter_is_silent("no route");
+        for (dead, is_arbiters) in [(NodeName::Primary, true), (NodeName::Secondary, false)] {
+            pair.stop_asking(dead);
+            let silence = pair.silence(7);
+            assert_eq!(matches!(silence, RunViolation::ArbiterSilent { .. }), is_arbiters, "{silence:?}");
         }
     }
 }

@@ -14,9 +14,32 @@ use std::time::{Duration, Instant};
 /// Longer than this test.
 const LONG_MS: u32 = 20_000;
 
+/// A pair that serves for as long as a test needs it.
+pub(super) fn options(name: &str, rules: Rules) -> RunOptions {
+    RunOptions {
+        rules: NamedRules { name: name.to_owned(), rules },
+        checkpoints: 1_000,
+        memory_mib: 16,
+        workload: Workload::default(),
+        link: LinkKind::Unix,
+        link_rate: None,
+        plan: Plan::default(),
+        arbiter: None,
+        warn: |_| {},
+        replacements: Vec::new(),
+        clients: 4,
+        load: None,
+        lasts: None,
+        stop: None,
+        record: true,
+        disk_directory: None,
+        node: node_command(),
+    }
+}
+
 impl Pair<'_> {
     /// Serves for so long, or until there are so many checkpoints.
-    fn serve_for(&mut self, time: Duration, checkpoints: usize) {
+    pub(super) fn serve_for(&mut self, time: Duration, checkpoints: usize) {
         let begun = Instant::now();
         while begun.elapsed() < time && self.outcome.checkpoints.len() < checkpoints {
             self.ask();
@@ -39,28 +62,7 @@ fn a_changed_delay_takes_effect_at_once() {
         return;
     }
     for (name, rules) in [("v12", Rules::V12), ("strict", Rules::STRICT), ("remus", Rules::REMUS)] {
-        let options = RunOptions {
-            rules: NamedRules {
-                name: name.to_owned(),
-                rules: Rules { checkpoint_delay_ms: LONG_MS, ..rules },
-            },
-            checkpoints: 1_000,
-            memory_mib: 16,
-            workload: Workload::default(),
-            link: LinkKind::Unix,
-            link_rate: None,
-            plan: Plan::default(),
-            arbiter: None,
-            warn: |_| {},
-            replacements: Vec::new(),
-            clients: 4,
-            load: None,
-            lasts: None,
-            stop: None,
-            record: true,
-            disk_directory: None,
-            node: node_command(),
-        };
+        let options = options(name, Rules { checkpoint_delay_ms: LONG_MS, ..rules });
         let directory = tempfile::tempdir().unwrap();
         let mut pair = Pair::start(&options, directory.path()).unwrap();
         let begun = Instant::now();

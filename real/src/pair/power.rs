@@ -93,3 +93,47 @@ impl Pair<'_> {
         Some(RunViolation::LeftOn { node })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::super::delay_tests::options;
+    use super::super::hostile_peer::kvm_or_skip;
+    use super::*;
+    use crate::pair::RunOptions;
+    use colo_protocol::Rules;
+    use colo_trace::{Fault, FaultAction, Plan};
+    use std::time::Duration;
+
+    const STALL_MS: u32 = 600;
+
+    /// Whoever hears that a machine is off may end its process: what it has said to its peer has left by then.
+    #[test]
+    fn a_node_is_off_when_its_peer_has_been_told() {
+        if !kvm_or_skip("a_node_is_off_when_its_peer_has_been_told") {
+            return;
+        }
+        let fault = |at: &str, action| Fault { at: at.parse().unwrap(), action };
+        let off = FaultAction::GuestShutdown { node: NodeName::Primary };
+        let plan = Plan::new(vec![
+            fault("primary checkpoint 1 after effect arm-checkpoint-timer", off),
+            fault(
+                "primary checkpoint 2 before effect guest-shutdown",
+                FaultAction::Stall { for_ms: STALL_MS },
+            ),
+        ]);
+        let options = RunOptions { plan, ..options("v12", Rules { checkpoint_delay_ms: 20, ..Rules::V12 }) };
+        let directory = tempfile::tempdir().unwrap();
+        let mut pair = Pair::start(&options, directory.path()).unwrap();
+        let begun = Instant::now();
+        while !pair.course.power.is_off(NodeName::Primary) {
+            assert!(begun.elapsed() < Duration::from_secs(20), "it is never off");
+            pair.serve_for(Duration::from_millis(5), usize::MAX);
+        }
+        let off = crate::node::monotonic_us();
+        let shut_down = pair.records.iter().find(|record| record.name == "shut-down").unwrap().time_us;
+        assert!(off - shut_down > u64::from(STALL_MS) * 800, "{} us", off - shut_down);
+        pair.serve_for(Duration::from_millis(500), usize::MAX);
+        assert_eq!((pair.course.power.off.map(|off| off.is_some()), pair.outcome.failovers), ([true; 2], 0));
+    }
+}

@@ -13,9 +13,13 @@ use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// How many may wait to be accepted.
 const BACKLOG: i32 = 128;
+
+/// How long nobody is let in for want of something: who waits is there all the time, and would be looked at in a loop.
+const WANT: Duration = Duration::from_millis(20);
 
 /// Waits at an address for peers.
 #[derive(Debug)]
@@ -81,9 +85,21 @@ impl Listener {
         match came {
             Ok(came) => Ok(Some(came)),
             Err(error) if is_passing(&error) => Ok(None),
+            Err(error) if is_want(&error) => {
+                std::thread::sleep(WANT);
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
+}
+
+/// Whether the host lets nobody in now: it has no room for one more, or a rule of its own against this one. Strangers can
+/// bring that about, and must not end the listening with it.
+fn is_want(error: &io::Error) -> bool {
+    use Errno as E;
+    const WANTS: [Errno; 6] = [E::MFILE, E::NFILE, E::NOBUFS, E::NOMEM, E::PROTO, E::PERM];
+    Errno::from_io_error(error).is_some_and(|errno| WANTS.contains(&errno))
 }
 
 /// Whether it is nothing that stays: nobody is there, or who was has gone again.
@@ -208,4 +224,23 @@ fn is_left_behind(path: &Path) -> bool {
     let is_socket =
         lstat(path).is_ok_and(|status| FileType::from_raw_mode(status.st_mode) == FileType::Socket);
     is_socket && UnixStream::connect(path).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_strangers_or_a_busy_host_bring_about_ends_no_listening() {
+        let error = |errno: Errno| io::Error::from_raw_os_error(errno.raw_os_error());
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::PROTO, Errno::PERM] {
+            assert!(is_want(&error(errno)), "{errno}");
+        }
+        for errno in [Errno::AGAIN, Errno::CONNABORTED] {
+            assert!(is_passing(&error(errno)) && !is_want(&error(errno)), "{errno}");
+        }
+        for errno in [Errno::BADF, Errno::NOTSOCK] {
+            assert!(!is_passing(&error(errno)) && !is_want(&error(errno)), "{errno}");
+        }
+    }
 }

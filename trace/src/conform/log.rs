@@ -31,9 +31,7 @@ impl SeenEffect {
             Effect::Exit(reason) => Some(reason.name()),
             _ => None,
         };
-        // The delay between checkpoints is a setting, which may be changed while a pair runs.
-        let carries = self.kind == EffectKind::ArmCheckpointTimer || self.value == effect.value();
-        self.kind == effect.kind() && carries && self.reason.as_deref() == reason
+        self.kind == effect.kind() && self.value == effect.value() && self.reason.as_deref() == reason
     }
 }
 
@@ -76,6 +74,8 @@ pub(super) enum What {
     Input(NodeName, Input),
     /// A node's environment carried out an effect.
     Effect(NodeName, SeenEffect),
+    /// The delay between checkpoints is a setting: a node has this one from here on, milliseconds.
+    Delay(NodeName, u32),
     /// Somebody on the link saw this pass, which this node had put there: what the other will be told.
     Passed(NodeName, Input),
     /// Something befell the pair.
@@ -120,6 +120,9 @@ impl Observed {
             What::Input(node, input) => Word::of_input(*node, *input),
             What::Effect(node, effect) => {
                 Word::new(Some(*node), How::Effect, effect.kind.name(), effect.value)
+            }
+            What::Delay(node, delay_ms) => {
+                Word::new(Some(*node), How::Setting, "x-checkpoint-delay", Some((*delay_ms).into()))
             }
             What::Passed(from, packet) => Word::of_packet(*from, *packet),
             What::Trouble(_) => Word::new(None, How::Trouble, "a fault", None),
@@ -238,11 +241,15 @@ impl Log {
                 let seen = SeenEffect { kind, value: record.value, reason: record.detail.clone() };
                 (What::Effect(at()?, seen), Sort::of_effect(kind))
             }
+            Kind::Note => match record.as_new_delay() {
+                Some(delay_ms) => (What::Delay(at()?, delay_ms), Sort::Inside),
+                None => return Ok(()),
+            },
             Kind::Fault => (What::Trouble(Trouble::of(record)), Sort::Inside),
             _ => return Ok(()),
         };
         let track = match what {
-            What::Input(node, _) | What::Effect(node, _) => {
+            What::Input(node, _) | What::Effect(node, _) | What::Delay(node, _) => {
                 self.sights[node as usize].add(sort);
                 node as usize
             }

@@ -22,6 +22,11 @@ impl Ground<'_> {
         self.sights[node as usize].shows(sort)
     }
 
+    /// Whether nothing of a node is in the record: neither what it did, nor what it put on the link.
+    fn is_blind_to(&self, node: NodeName) -> bool {
+        self.sights[node as usize].is_blind() && !self.relayed[node as usize]
+    }
+
     /// Whether the number that a node announces can be known before it is seen on the link.
     fn knows_sizes_of(&self, node: NodeName) -> bool {
         self.shows(node, Sort::Inside)
@@ -51,6 +56,21 @@ pub(super) enum Fate {
     Dying,
     /// It does nothing any more.
     Dead,
+    /// Nothing that it still does can come into the record. Whether it lives is not known, and nobody may conclude from
+    /// this that it does not.
+    Forgotten,
+}
+
+impl Fate {
+    /// Whether it may do something that is looked at.
+    pub(super) const fn acts(self) -> bool {
+        matches!(self, Self::Lives | Self::Dying)
+    }
+
+    /// Whether it has been killed.
+    const fn is_death(self) -> bool {
+        matches!(self, Self::Dying | Self::Dead)
+    }
 }
 
 /// One node with what its environment keeps of it.
@@ -60,6 +80,8 @@ pub(super) struct Side {
     pub(super) in_hand: Option<Operation>,
     pub(super) fate: Fate,
     pub(super) connected: bool,
+    /// The delay between checkpoints that it has been set to, milliseconds; that of the rules if to none.
+    delay_ms: Option<u32>,
     /// On the link to this node, and not yet where somebody on the link would have seen it.
     pub(super) unseen: VecDeque<Packet>,
     /// On the link to this node.
@@ -75,12 +97,12 @@ impl Side {
 
     fn with(node: Node, in_hand: Option<Operation>) -> Self {
         let (unseen, inbox) = (VecDeque::new(), VecDeque::new());
-        Self { node, in_hand, fate: Fate::Lives, connected: true, unseen, inbox }
+        Self { node, in_hand, fate: Fate::Lives, connected: true, delay_ms: None, unseen, inbox }
     }
 
     /// The effect that can be carried out next.
     pub(super) fn ready(&self) -> Option<Effect> {
-        self.node.queue().ready(self.in_hand.is_some()).filter(|_| self.fate != Fate::Dead)
+        self.node.queue().ready(self.in_hand.is_some()).filter(|_| self.fate.acts())
     }
 
     fn empty_inbox(&mut self) {
@@ -102,7 +124,7 @@ impl Side {
     }
 
     fn is_over(&self) -> bool {
-        self.fate != Fate::Lives || (self.node.machine().is_over() && self.node.queue().first().is_none())
+        self.fate.is_death() || (self.node.machine().is_over() && self.node.queue().first().is_none())
     }
 }
 
@@ -138,18 +160,18 @@ impl Pair {
         &mut self.sides[name as usize]
     }
 
-    /// Whether the node may find its link gone: it was cut, or the other end of it is.
+    /// Whether the node may find its link gone: it was cut, or the other end of it is gone.
     pub(super) fn is_link_lost(&self, name: NodeName) -> bool {
         let peer = self.side(name.peer());
-        self.cut || self.half_closed || !peer.connected || peer.fate != Fate::Lives
+        self.cut || self.half_closed || !peer.connected || peer.fate.is_death()
     }
 
     /// Gives a node an input, if that can have happened.
     pub(super) fn give(&mut self, ground: &Ground<'_>, name: NodeName, input: Input) -> Option<()> {
         if (input, name) == (Input::Protect, NodeName::Primary) {
-            self.begin_generation();
+            self.begin_generation()?;
         }
-        if self.side(name).fate == Fate::Dead {
+        if !self.side(name).fate.acts() {
             return None;
         }
         if let Some(operation) = input.kind().ends() {
@@ -175,14 +197,21 @@ impl Pair {
 
     /// The core takes the input; none if it says that this cannot have happened where it stands.
     fn tell(&mut self, ground: &Ground<'_>, name: NodeName, input: Input) -> Option<()> {
-        let node = &mut self.side_mut(name).node;
-        if !node.has_room_for(ground.rules, input) {
+        let side = self.side_mut(name);
+        let checkpoint_delay_ms = side.delay_ms.unwrap_or(ground.rules.checkpoint_delay_ms);
+        let rules = Rules { checkpoint_delay_ms, ..*ground.rules };
+        if !side.node.has_room_for(&rules, input) {
             return None;
         }
-        match node.input(ground.rules, input) {
+        match side.node.input(&rules, input) {
             Some(ProtocolError::UnexpectedInput { .. } | ProtocolError::OutputWentBack { .. }) => None,
             _ => Some(()),
         }
+    }
+
+    /// A node is set to another delay between checkpoints.
+    pub(super) fn delay_is(&mut self, name: NodeName, delay_ms: u32) {
+        self.side_mut(name).delay_ms = Some(delay_ms);
     }
 
     /// What comes from the link is what stands first on it.
@@ -206,36 +235,41 @@ impl Pair {
         }
     }
 
-    /// A survivor is protected again: it is the primary of a new pair, over a new link. If there is none the core will
-    /// refuse.
-    fn begin_generation(&mut self) {
-        let survives = |name: &NodeName| {
-            self.side(*name).node.can_be_protected()
-                && !self.side(*name).is_over()
-                && self.side(name.peer()).is_over()
+    /// A survivor is protected again: it is the primary of a new pair, over a new link. Nobody is while its peer goes on. If
+    /// there is no survivor the core will refuse.
+    fn begin_generation(&mut self) -> Option<()> {
+        let is_alone =
+            |name: &NodeName| self.side(*name).node.can_be_protected() && !self.side(*name).is_over();
+        let survives = |name: &NodeName| is_alone(name) && self.side(name.peer()).is_over();
+        let Some(survivor) = NodeName::ALL.into_iter().find(survives) else {
+            return (!NodeName::ALL.iter().any(is_alone)).then_some(());
         };
-        let Some(survivor) = NodeName::ALL.into_iter().find(survives) else { return };
-        let node = self.side(survivor).node.clone();
-        self.sides = [Side::with(node, None), Side::with(Node::replacement(), None)];
+        let Side { node, delay_ms, .. } = self.side(survivor).clone();
+        self.sides = [Side { delay_ms, ..Side::with(node, None) }, Side::with(Node::replacement(), None)];
         (self.cut, self.half_closed, self.arbiter) = (false, false, None);
+        Some(())
     }
 
-    /// Takes off what makes no difference to a record of the link alone: all of a node whose end of the link is gone, or whose
-    /// peer has nothing more to do with it, and how many checkpoints there have been.
+    /// Takes off what makes no difference to a record of the link alone: all of a node whose end of the link is gone, or of
+    /// which there is nothing in the record and whose peer has nothing more to do with it, and how many checkpoints there have
+    /// been.
     pub(super) fn normalise(&mut self, ground: &Ground<'_>) {
-        for name in NodeName::ALL {
-            let gone = !self.side(name).connected || self.side(name.peer()).is_apart();
-            if gone && !ground.shows(name, Sort::Inside) {
-                *self.side_mut(name) =
-                    Side { fate: Fate::Dead, in_hand: None, connected: false, ..Side::new(name) };
-            }
+        // Of both, before anything is taken off: what is left of one tells nothing of the other.
+        let unheeded = NodeName::ALL.map(|name| {
+            let gone = !self.side(name).connected && !ground.shows(name, Sort::Inside);
+            gone || (ground.is_blind_to(name) && self.side(name.peer()).is_apart())
+        });
+        for name in NodeName::ALL.into_iter().filter(|name| unheeded[*name as usize]) {
+            let Side { fate, connected, .. } = *self.side(name);
+            let fate = if fate.is_death() { Fate::Dead } else { Fate::Forgotten };
+            *self.side_mut(name) = Side { fate, connected, in_hand: None, ..Side::new(name) };
         }
         if NodeName::ALL.into_iter().any(|name| ground.shows(name, Sort::Inside)) {
             return;
         }
-        let left = || self.sides.iter().filter(|side| side.fate != Fate::Dead);
+        let left = || self.sides.iter().filter(|side| side.fate.acts());
         let lowest = left().map(|side| side.node.lowest_number().0).min().unwrap_or(0);
-        let left = self.sides.iter_mut().filter(|side| side.fate != Fate::Dead);
+        let left = self.sides.iter_mut().filter(|side| side.fate.acts());
         left.for_each(|side| side.node.renumber(lowest.saturating_sub(1)));
     }
 

@@ -114,6 +114,10 @@ impl<'a> Search<'a> {
         let node = match &event.what {
             What::Input(node, input) => next.give(ground, *node, *input).map(|()| Some(*node)),
             What::Effect(node, effect) => next.carry_out(ground, *node, effect).map(|()| Some(*node)),
+            What::Delay(node, delay_ms) => {
+                next.delay_is(*node, *delay_ms);
+                Some(Some(*node))
+            }
             What::Passed(from, packet) => next.pass(*from, *packet).map(|()| None),
             What::Trouble(trouble) => next.befall(ground, *trouble).map(|()| None),
             What::Garbled(_) => None,

@@ -51,6 +51,11 @@ impl Sight {
         };
     }
 
+    /// Whether it shows nothing at all.
+    pub(super) const fn is_blind(self) -> bool {
+        self.0 == 0
+    }
+
     /// Without what is inside.
     pub(super) const fn of_the_link(self) -> Self {
         Self(self.0 & !(1 << Sort::Inside as u8))

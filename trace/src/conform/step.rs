@@ -4,7 +4,7 @@
 //! Of the world's doings only those stand here that can lead to something on the link: what a guest sends, or that it is
 //! reset, never does, or does what a checkpoint that is due does as well. What only a fault brings about needs one.
 
-use super::pair::{Fate, Ground, Pair};
+use super::pair::{Ground, Pair};
 use super::sight::Sort;
 use super::word::Word;
 use colo_protocol::{Effect, Input, InputKind, NodeName, Operation};
@@ -52,7 +52,7 @@ impl Pair {
     /// Every step that could be taken; some of them the core may refuse.
     pub(super) fn steps(&self) -> Vec<Step> {
         let mut steps = Vec::new();
-        for name in NodeName::ALL.into_iter().filter(|name| self.side(*name).fate != Fate::Dead) {
+        for name in NodeName::ALL.into_iter().filter(|name| self.side(*name).fate.acts()) {
             let side = self.side(name);
             steps.extend(side.ready().map(|effect| Step::CarryOut(name, effect)));
             steps.extend(side.in_hand.into_iter().flat_map(|operation| self.ends_of(name, operation)));

@@ -2,9 +2,11 @@
 
 use super::log::{Observed, Spot, What};
 use super::{Capture, Finding, Index, Log, Verdict, conform};
-use crate::record::{Header, Record, SCHEMA, Trace, Way};
+use crate::record::{Header, Kind, Record, SCHEMA, Trace, Way};
 use colo_protocol::wire::DEFAULT_RAM_SECTION_ID;
-use colo_protocol::{Dialect, Effect, Input, InputKind, Message, MessageKind, NodeName, PRESETS, Rules};
+use colo_protocol::{
+    Dialect, Effect, Input, InputKind, Message, MessageKind, Node, NodeName, PRESETS, Rules,
+};
 use proptest::prelude::*;
 
 const NAMES: [&str; 4] = ["idle", "tcg-first-checkpoint", "cut-after-reply", "cut-before-loaded"];
@@ -262,6 +264,88 @@ fn a_record_in_which_nothing_is_carried_out_ends_where_the_queue_is_full() {
     let records = std::iter::once(loaded).chain((1..40).map(output)).collect();
     let finding = judged(&Log::of_trace(&Trace { header: header(), records }).unwrap());
     assert_eq!((finding.verdict, finding.events), (Verdict::Deviates, 14));
+}
+
+/// What a node records that is given these inputs, and carries out at once what comes of each; of its peer there is nothing.
+fn one_sided(name: NodeName, rules: &Rules, inputs: &[Input]) -> Vec<Record> {
+    let (mut node, mut records) = (Node::new(name), Vec::new());
+    for input in inputs {
+        assert_eq!(node.input(rules, *input), None, "{input:?}");
+        records.push(Record::input(0, name, node.machine().checkpoint().0, *input));
+        while let Some(effect) = node.next_effect(rules) {
+            records.push(Record::effect(0, name, node.machine().checkpoint().0, effect));
+        }
+    }
+    records
+}
+
+fn judged_records(records: &[Record]) -> Finding {
+    judged(&Log::of_trace(&Trace { header: header(), records: records.to_vec() }).unwrap())
+}
+
+/// That nobody asks any more what its peer does is not its death: the link that it has closed itself is not lost.
+#[test]
+fn a_survivor_that_is_recorded_alone_loses_no_link_that_it_has_closed_itself() {
+    let inputs = [Input::new(InputKind::StateLoaded, 0), Input::LostHeartbeat];
+    let mut records = one_sided(NodeName::Secondary, &Rules::QEMU, &inputs);
+    let names: Vec<_> = records.iter().map(|record| record.name.as_str()).collect();
+    assert!(names.contains(&"close-link") && names.contains(&"take-over"), "{names:?}");
+    assert_eq!(judged_records(&records).verdict, Verdict::Conforms);
+    records.push(Record::input(0, NodeName::Secondary, 0, Input::LinkDown));
+    assert_eq!(judged_records(&records).verdict, Verdict::Deviates);
+}
+
+/// A survivor is protected again when its peer is dead, and not because nobody asks what that does.
+#[test]
+fn a_survivor_that_is_recorded_alone_is_not_protected_before_its_peer_is_over() {
+    let inputs = [Input::Message(Message::CheckpointReady), Input::LostHeartbeat];
+    let survives = one_sided(NodeName::Primary, &Rules::QEMU, &inputs);
+    let takes_over = survives.iter().any(|record| record.name == "take-over");
+    assert!(takes_over && judged_records(&survives).verdict == Verdict::Conforms, "{survives:?}");
+    let crash = Record::other(0, None, 0, Kind::Fault, "crash of the secondary");
+    let protect = Record::input(0, NodeName::Primary, 0, Input::Protect);
+    let with = |more: &[&Record]| {
+        let more = more.iter().map(|record| (*record).clone());
+        judged_records(&survives.iter().cloned().chain(more).collect::<Vec<_>>()).verdict
+    };
+    assert_eq!(with(&[&protect]), Verdict::Deviates);
+    assert_eq!(with(&[&crash, &protect]), Verdict::Conforms);
+}
+
+/// The delay is a setting: the header's, or what the node has been set to since. No other is armed.
+#[test]
+fn another_delay_than_the_last_that_was_set_is_not_armed() {
+    let shorter = Rules { checkpoint_delay_ms: 30, ..Rules::QEMU };
+    let ready = [Input::Message(Message::CheckpointReady)];
+    let [of_the_header, of_30_ms] =
+        [Rules::QEMU, shorter].map(|rules| one_sided(NodeName::Primary, &rules, &ready));
+    let armed = |records: &[Record]| {
+        records.iter().find(|record| record.name == "arm-checkpoint-timer").and_then(|record| record.value)
+    };
+    assert_eq!((armed(&of_the_header), armed(&of_30_ms)), (Some(20_000), Some(30)));
+    let set = |delays: &[u32], armed: &[Record]| {
+        let set = delays.iter().map(|delay| Record::new_delay(0, NodeName::Primary, 0, *delay));
+        judged_records(&set.chain(armed.iter().cloned()).collect::<Vec<_>>())
+    };
+    for (delays, armed) in [
+        (&[][..], &of_the_header),
+        (&[30], &of_30_ms),
+        (&[50, 30], &of_30_ms),
+        (&[30, 20_000], &of_the_header),
+    ] {
+        assert_eq!(set(delays, armed).verdict, Verdict::Conforms, "{delays:?}");
+    }
+    for (delays, armed) in
+        [(&[][..], &of_30_ms), (&[30], &of_the_header), (&[30, 50], &of_30_ms), (&[30, 20_000], &of_30_ms)]
+    {
+        let finding = set(delays, armed);
+        let got = finding.got.map(|word| word.name().to_owned());
+        assert_eq!(
+            (finding.verdict, got.as_deref()),
+            (Verdict::Deviates, Some("arm-checkpoint-timer")),
+            "{delays:?}"
+        );
+    }
 }
 
 fn any_record() -> impl Strategy<Value = Record> {

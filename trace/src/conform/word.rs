@@ -10,6 +10,8 @@ pub(super) enum How {
     Effect,
     /// A node is told something.
     Input,
+    /// A setting of a node is changed.
+    Setting,
     /// Something passes on the link.
     Passed,
     /// Something befalls the pair.
@@ -75,6 +77,7 @@ impl Word {
             How::Effect => format!("the {node} carries out {name}{value}"),
             How::Input if is_message(name) => format!("{name}{value} comes to the {node}"),
             How::Input => format!("the {node} is told {name}{value}"),
+            How::Setting => format!("{name} of the {node} is set to{value}"),
             How::Passed => format!("{name}{value} from the {node}"),
             How::Trouble | How::Garbled => name.clone(),
         }
@@ -91,6 +94,7 @@ impl fmt::Display for Word {
         match (self.how, self.node) {
             (How::Effect, Some(node)) => write!(f, "{node} effect {}", self.name)?,
             (How::Input, Some(node)) => write!(f, "{node} input {}", self.name)?,
+            (How::Setting, Some(node)) => write!(f, "{node} setting {}", self.name)?,
             _ => return f.write_str(&self.name),
         }
         self.value.map_or(Ok(()), |value| write!(f, " {value}"))
