@@ -236,7 +236,7 @@ fn who_cannot_be_asked_says_why() {
         (&["--listen", "nowhere"], "expected HOST:PORT"),
         (&["--listen", "10.77.0.1:1"], "colo ctl keys"),
     ] {
-        let output = colo(None, &["run", "strict"]).args(flags).output().unwrap();
+        let output = colo(None, &["run", "v12"]).args(flags).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{flags:?}: {}", error_of(&output));
         assert!(error_of(&output).contains(told), "{flags:?}: {}", error_of(&output));
     }

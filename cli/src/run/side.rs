@@ -20,8 +20,18 @@ use tempfile::TempDir;
 const LOOKS_FOR: Duration = Duration::from_mins(1);
 
 /// What belongs to a run of both sides on one host.
-const OF_ONE_HOST: [&str; 9] =
-    ["checkpoints", "clients", "plan", "crash_points", "reprotect", "link", "unprotected", "load", "soak"];
+const OF_ONE_HOST: [&str; 10] = [
+    "checkpoints",
+    "clients",
+    "plan",
+    "crash_points",
+    "suspicions",
+    "reprotect",
+    "link",
+    "unprotected",
+    "load",
+    "soak",
+];
 
 /// The flags of one side of a pair on two hosts.
 #[derive(clap::Args)]
