@@ -22,14 +22,22 @@ pub fn hello(input: &[u8]) {
     if let Ok(Some(frame)) = &whole.hello {
         let again = heard(frame, usize::MAX);
         assert_eq!(again.taken, frame.len());
-        assert!(again.hello.as_ref() == Ok(&Some(frame.clone())), "what was read is written as something else");
+        assert!(
+            again.hello.as_ref() == Ok(&Some(frame.clone())),
+            "what was read is written as something else"
+        );
         assert!(again.difference == whole.difference);
     }
 }
 
 fn heard(bytes: &[u8], portion: usize) -> Heard {
-    let terms =
-        Terms { side: NodeName::Secondary, rules: Rules::V12, memory_mib: 16, workload: Workload::default(), arbiter: None };
+    let terms = Terms {
+        side: NodeName::Secondary,
+        rules: Rules::V12,
+        memory_mib: 16,
+        workload: Workload::default(),
+        arbiter: None,
+    };
     let heard = hear_hello(bytes, portion, &terms);
     assert!(heard.taken <= bytes.len().min(LONGEST));
     for told in heard.hello.as_ref().err().into_iter().chain(&heard.difference) {

@@ -80,13 +80,9 @@ pub fn rings(input: &[u8]) {
         for address in touched {
             card.poke(address, &[0; 8]).expect("the rings lie in memory");
         }
-        for counter in [
-            abi::REQUESTS_PUT,
-            abi::REPLIES_TAKEN,
-            abi::TICKS_GIVEN,
-            abi::TIME_US,
-            abi::BLOCKS_DONE,
-        ] {
+        for counter in
+            [abi::REQUESTS_PUT, abi::REPLIES_TAKEN, abi::TICKS_GIVEN, abi::TIME_US, abi::BLOCKS_DONE]
+        {
             card.poke(counter, &[0; 8]).expect("the counters lie in memory");
         }
     });
