@@ -156,7 +156,7 @@ fn what_a_side_cannot_do_is_refused_and_does_no_harm() {
     let mut primary = Side::start("primary", None, &connects, directory.path());
     primary.happens("COLO_STARTED");
     secondary.happens("COLO_STARTED");
-    refused(&secondary, &["checkpoint"], "not the one that takes checkpoints");
+    refused(&secondary, &["checkpoint"], "takes no checkpoints");
     refused(&secondary, &["shutdown"], "ask the other side");
     let before = primary.status()["checkpoints"].as_u64().unwrap();
     until("checkpoints", || primary.status()["checkpoints"].as_u64().unwrap() > before + 3);

@@ -196,6 +196,8 @@ pub(crate) enum FromNode {
     },
     /// x-colo-lost-heartbeat was refused: the node is not, or not yet, in COLO.
     NotInColo,
+    /// A checkpoint was wanted of a node that takes none.
+    TakesNoCheckpoint,
     /// The node asks the arbiter for the right to serve alone.
     AskArbiter,
     /// The answer to [`ToNode::Say`].

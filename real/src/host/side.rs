@@ -13,7 +13,7 @@ use crate::pair::{RunError, RunOptions};
 use crate::peer::{Address, Keys, Listener, Met, PeerError, Terms, Tunnel, connect};
 use crate::vm::Button;
 use colo_protocol::{Input, NodeName};
-use colo_trace::{Header, Kind, Record, SCHEMA, Trace, Way};
+use colo_trace::{Kind, Record, Trace};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -210,8 +210,8 @@ struct Side<'a> {
     /// Commands that the node has been told, by the numbers by which it tells that it has taken them in.
     asked: BTreeMap<u64, (Connection, Asked)>,
     asked_ever: u64,
-    /// The node has refused what it was told last.
-    refused: bool,
+    /// Why the node has refused what it was told last, if it has.
+    refused: Option<&'static str>,
     started_us: u64,
     records: Vec<Record>,
     outcome: SideOutcome,
@@ -260,7 +260,7 @@ pub fn run_side(
         status: Status { mode: None, last_mode: None, reason: "none".to_owned() },
         asked: BTreeMap::new(),
         asked_ever: 0,
-        refused: false,
+        refused: None,
         started_us: monotonic_us(),
         records: Vec::new(),
         outcome: SideOutcome { end: End::Asked, checkpoints: 0, took_over: false, output: 0, trace: None },
@@ -367,8 +367,12 @@ impl Side<'_> {
                 SideEvent::Exit(reason)
             }
             FromNode::NotInColo => {
-                self.refused = true;
+                self.refused = Some("the node is not in COLO");
                 SideEvent::NotInColo
+            }
+            FromNode::TakesNoCheckpoint => {
+                self.refused = Some("the node takes no checkpoints: ask the primary, while it has a peer");
+                return;
             }
             FromNode::AskArbiter => {
                 self.arbitration.ask(self.name);
@@ -513,10 +517,9 @@ impl Side<'_> {
     }
 
     fn answered(&mut self, number: u64) {
-        let refused = std::mem::take(&mut self.refused);
+        let refused = self.refused.take();
         let Some((connection, asked)) = self.asked.remove(&number) else { return };
-        let problem = "the node is not in COLO, or it is not the one that takes checkpoints";
-        let result = if refused { Err(problem) } else { Ok(json!({})) };
+        let result = refused.map_or(Ok(json!({})), Err);
         self.control.tell(connection, &asked.answer(result).to_string());
     }
 
@@ -557,7 +560,8 @@ impl Side<'_> {
         }
         self.control.finish();
         self.clients.finish();
-        let trace = self.options.record.then(|| self.trace());
+        let records = std::mem::take(&mut self.records);
+        let trace = self.options.record.then(|| self.options.trace(records, self.started_us));
         SideOutcome { end: self.end.unwrap_or(End::Asked), trace, ..self.outcome }
     }
 
@@ -573,21 +577,5 @@ impl Side<'_> {
             self.records.push(Record::other(record.time_us, None, 0, Kind::Fault, befell));
         }
         self.records.push(record);
-    }
-
-    fn trace(&mut self) -> Trace {
-        let mut records = std::mem::take(&mut self.records);
-        for record in &mut records {
-            record.time_us = record.time_us.saturating_sub(self.started_us);
-        }
-        let header = Header {
-            schema: SCHEMA,
-            rules_name: self.options.rules.name.clone(),
-            rules: self.options.rules.rules,
-            seed: None,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            way: Way::Real,
-        };
-        Trace { header, records }
     }
 }

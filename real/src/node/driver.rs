@@ -381,7 +381,7 @@ impl Driver {
             ToNode::Uncompared => self.marks_next_write = true,
             ToNode::CheckpointNow => match self.node.machine().told_of_wanted_checkpoint() {
                 Some(input) => self.give(input, control)?,
-                None => control.tell(&FromNode::NotInColo)?,
+                None => control.tell(&FromNode::TakesNoCheckpoint)?,
             },
             ToNode::SetDelay { ms } => self.set_delay(ms, control)?,
             ToNode::Protect { pair, plan } => {

@@ -84,7 +84,7 @@ fn a_changed_delay_takes_effect_at_once() {
         pair.serve_for(Duration::from_millis(1_300), until_then + 1);
         assert_eq!((pair.outcome.checkpoints.len(), pair.outcome.failovers), (until_then, 0), "{name}");
         pair.hear_the_rest();
-        let trace = pair.trace();
+        let trace = options.trace(std::mem::take(&mut pair.records), pair.started_us);
         let finding = conform(&Log::of_trace(&trace).unwrap(), &trace.header.rules).unwrap();
         assert_eq!(finding.verdict, Verdict::Conforms, "{name}: {:?}", finding.line());
     }

@@ -32,7 +32,7 @@ pub use alone::run_alone;
 use arbitration::Arbitration;
 use clients::Clients;
 use colo_protocol::{InputKind, Liveness, NodeName, Property};
-use colo_trace::{Event, FaultKind, Gate, Header, Kind, Point, Record, SCHEMA, Trace, Way};
+use colo_trace::{Event, FaultKind, Gate, Kind, Point, Record};
 pub use demand::Load;
 use disks::Disks;
 use failover_times::FailoverClock;
@@ -435,7 +435,7 @@ impl<'a> Pair<'a> {
             FromNode::Protected(figures) => self.outcome.entries.push(figures),
             FromNode::LostReplacement => self.joins = false,
             // Nobody here asks for an answer.
-            FromNode::Hello(_) | FromNode::Said(_) => {}
+            FromNode::Hello(_) | FromNode::Said(_) | FromNode::TakesNoCheckpoint => {}
         }
         Ok(())
     }
@@ -586,7 +586,8 @@ impl<'a> Pair<'a> {
         self.end_pair();
         self.outcome.replies = self.clients.seen;
         if self.options.record {
-            self.outcome.trace = Some(self.trace());
+            let records = std::mem::take(&mut self.records);
+            self.outcome.trace = Some(self.options.trace(records, self.started_us));
         }
         (self.outcome, self.clients.into_measured())
     }
@@ -608,23 +609,6 @@ impl<'a> Pair<'a> {
         }
         let two_served = violation.rests_on_fencing() && self.course.circumstances.two_may_serve;
         !two_served || rules.claims(Property::SingleServer, self.course.circumstances.suspected_wrongly)
-    }
-
-    fn trace(&mut self) -> Trace {
-        let mut records = std::mem::take(&mut self.records);
-        for record in &mut records {
-            record.time_us = record.time_us.saturating_sub(self.started_us);
-        }
-        records.sort_by_key(|record| record.time_us);
-        let header = Header {
-            schema: SCHEMA,
-            rules_name: self.options.rules.name.clone(),
-            rules: self.options.rules.rules,
-            seed: None,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            way: Way::Real,
-        };
-        Trace { header, records }
     }
 }
 

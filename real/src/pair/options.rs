@@ -11,7 +11,9 @@ use crate::disk::DiskFigures;
 use crate::link::LinkKind;
 use crate::vm::Workload;
 use colo_protocol::NodeName;
-use colo_trace::{Fault, FaultAction, FaultKind, Gate, NamedRules, Plan, Point, Trace};
+use colo_trace::{
+    Fault, FaultAction, FaultKind, Gate, Header, NamedRules, Plan, Point, Record, SCHEMA, Trace, Way,
+};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -86,6 +88,23 @@ impl RunOptions {
             joins: false,
             pair: 0,
         }
+    }
+
+    /// The trace of a run of these that began then, by the machine's monotonic clock.
+    pub(crate) fn trace(&self, mut records: Vec<Record>, started_us: u64) -> Trace {
+        for record in &mut records {
+            record.time_us = record.time_us.saturating_sub(started_us);
+        }
+        records.sort_by_key(|record| record.time_us);
+        let header = Header {
+            schema: SCHEMA,
+            rules_name: self.rules.name.clone(),
+            rules: self.rules.rules,
+            seed: None,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            way: Way::Real,
+        };
+        Trace { header, records }
     }
 
     /// The clients of a run that begins now.
