@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!   0x0000_1000  page tables        PML4, PDPT, one page directory per GiB; written by the host before start
-//!   0x0000_8000  PARAMETERS         written by the host before start, read once by the guest
+//!   0x0000_8000  PARAMETERS         written by the host before start, read once by the guest; behind it CARD_PARAMETERS
 //!   0x0000_9000  HOST_COUNTERS      written by the host: requests put, replies taken, ticks, time, blocks done, buttons
 //!   0x0000_A000  GUEST_COUNTERS     written by the guest: requests taken, replies put, when it wants to run, blocks, buttons
 //!   0x0001_0000  REQUEST_RING       RING_SLOTS slots of SLOT_BYTES
@@ -27,6 +27,12 @@
 //! **Disk.** A guest puts block requests into a ring and writes to [`PORT_BLOCKS`]. When that returns all of them are done:
 //! each slot has its status, and what was read is where the guest wanted it. A request that has not been done when the
 //! machine is suspended was not begun, and its slot is in memory.
+//!
+//! **Card.** A machine may have a network card: virtio over MMIO (version 2) at [`CARD`], with the receive queue 0 and the transmit
+//! queue 1. It never interrupts and asks for no notification: a guest puts frames into the transmit queue and goes on; whenever
+//! it leaves to the host, for whatever reason, all of them are taken and their buffers given back. What was received lies in
+//! the receive queue when the guest is entered. [`FRAMES_TAKEN`] counts the received frames of which all that is to be
+//! sent has been put into the transmit queue: until it is what the card has given, the guest has something to do.
 //!
 //! **Buttons.** The machine has two, for power and for a reset. They do nothing by themselves: the guest sees that one has been
 //! pressed, comes to the end of what it is doing, and asks the host by a port, as an operating system does. After a wish to be
@@ -70,6 +76,8 @@ pub const BLOCKS_SEEN: u64 = 0xA028;
 pub const POWER_MINDED: u64 = 0xA030;
 /// Likewise for a reset.
 pub const RESET_MINDED: u64 = 0xA038;
+/// Received frames of which the guest has put all that comes of them into the transmit queue (guest), since its driver is ready.
+pub const FRAMES_TAKEN: u64 = 0xA040;
 /// Address of the request ring.
 pub const REQUEST_RING: u64 = 0x1_0000;
 /// Address of the reply ring.
@@ -102,6 +110,15 @@ pub const CLIENTS: usize = 4096;
 /// Keys are numbered below this.
 pub const KEYS: usize = 8192;
 
+/// Where the registers of the card are, beyond all memory.
+pub const CARD: u64 = 0x1_0000_0000;
+/// Address of [`CardParameters`].
+pub const CARD_PARAMETERS: u64 = PARAMETERS + SLOT_BYTES;
+/// The most entries of either of the card's queues.
+pub const CARD_QUEUE_ENTRIES: u16 = 256;
+/// The greatest frame, bytes: an Ethernet header and 1,500 bytes, without a check sequence.
+pub const FRAME_BYTES_MAX: usize = 1514;
+
 /// Port of the doorbell: nothing to do until the host writes something. The value says why.
 pub const PORT_DOORBELL: u16 = 0x510;
 /// Port of a request by the guest to be shut down.
@@ -116,6 +133,8 @@ pub const PORT_RESET: u16 = 0x514;
 pub const DOORBELL_IDLE: u32 = 0;
 /// Doorbell value: the reply ring is full, the host has to take replies first.
 pub const DOORBELL_REPLY_RING_FULL: u32 = 1;
+/// Doorbell value: there is more to be sent than the transmit queue has room for, the card has to take some first.
+pub const DOORBELL_CARD_FULL: u32 = 2;
 
 /// Pattern: page after page, round and round.
 pub const PATTERN_SEQUENTIAL: u64 = 0;
@@ -325,6 +344,32 @@ impl Parameters {
     /// Pages in the working area.
     pub const fn work_pages(&self) -> u64 {
         self.memory_bytes.saturating_sub(WORK) / PAGE_BYTES
+    }
+}
+
+/// What a guest with a card is told about its network. The address of the card itself is in the card's registers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CardParameters {
+    /// The guest's IPv4 address, most significant byte first.
+    pub address: u64,
+    /// Bits of its network's prefix.
+    pub prefix_bits: u64,
+    /// The TCP port of its service.
+    pub port: u64,
+    /// What everything that is to look random is drawn from: two guests with the same seed draw the same.
+    pub seed: u64,
+}
+
+impl CardParameters {
+    /// The parameters as they lie in guest memory.
+    pub const fn to_slot(self) -> Slot {
+        [self.address, self.prefix_bits, self.port, self.seed, 0, 0, 0, 0]
+    }
+
+    /// The parameters that lie in guest memory.
+    pub const fn from_slot(slot: Slot) -> Self {
+        let [address, prefix_bits, port, seed, ..] = slot;
+        Self { address, prefix_bits, port, seed }
     }
 }
 
