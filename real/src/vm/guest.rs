@@ -19,6 +19,8 @@ pub enum Guest {
     Mixed,
     /// It keeps a journal on its disk, and reads it back.
     Journal,
+    /// A service on a network: it has a card, a TCP/IP stack of its own, and speaks the Redis protocol.
+    Redis,
     /// It misbehaves. For tests; no user can choose it.
     #[doc(hidden)]
     Hostile(Misdeed),
@@ -33,6 +35,7 @@ impl Guest {
             Self::Dirtier => include_bytes!(concat!(env!("OUT_DIR"), "/dirtier.bin")),
             Self::Mixed => include_bytes!(concat!(env!("OUT_DIR"), "/mixed.bin")),
             Self::Journal => include_bytes!(concat!(env!("OUT_DIR"), "/journal.bin")),
+            Self::Redis => include_bytes!(concat!(env!("OUT_DIR"), "/redis.bin")),
             Self::Hostile(_) => include_bytes!(concat!(env!("OUT_DIR"), "/hostile.bin")),
         }
     }
@@ -40,7 +43,7 @@ impl Guest {
     /// How it misbehaves, if it does, as it is told.
     const fn misdeed(self) -> u64 {
         match self {
-            Self::Kv | Self::Clock | Self::Dirtier | Self::Mixed | Self::Journal => 0,
+            Self::Kv | Self::Clock | Self::Dirtier | Self::Mixed | Self::Journal | Self::Redis => 0,
             Self::Hostile(misdeed) => misdeed.number(),
         }
     }
