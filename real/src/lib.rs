@@ -9,6 +9,7 @@
 //!   handing   descriptors that go over the control channel
 //!   link      the socket between the nodes
 //!   peer      how two sides meet that run on different hosts
+//!   net       the network outside of the machines: a switch, and who is at its ports
 //!   disk      a node's disk: its files, replication, and what is checked of them after a run
 //!   vm        one virtual machine under /dev/kvm, and the guest's ABI
 //! ```
@@ -37,6 +38,8 @@ mod handing;
 pub mod host;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod link;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod net;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod node;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

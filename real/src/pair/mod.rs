@@ -386,6 +386,7 @@ impl<'a> Pair<'a> {
     ) -> Result<(), RunError> {
         match message {
             FromNode::Output(first, units) => self.output(name, first, &units),
+            FromNode::Frames { count, .. } => self.frames_left(name, count),
             FromNode::EarlyOutput(place, unit) => {
                 if let Err(violation) = self.clients.early_output(place, unit) {
                     self.violate(violation);
@@ -440,17 +441,25 @@ impl<'a> Pair<'a> {
         Ok(())
     }
 
+    /// Frames have left for the network.
+    fn frames_left(&mut self, name: NodeName, count: u64) {
+        self.clients.seen += count;
+        self.has_replied(name);
+    }
+
+    /// Output has left that nobody has seen before: after a failover, that is its end.
+    fn has_replied(&mut self, name: NodeName) {
+        if let Some(times) = (name == self.serving).then(|| self.course.failover.replied()).flatten() {
+            let reply_us = u64::try_from(times.reply.as_micros()).unwrap_or(u64::MAX);
+            self.outcome.takeover_us.push(reply_us);
+            self.clients.measured.failovers.push(times);
+        }
+    }
+
     fn output(&mut self, name: NodeName, first: u64, units: &[crate::control::RawReply]) {
         match self.clients.output(first, units) {
             Ok(0) => {}
-            Ok(_) => {
-                if let Some(times) = (name == self.serving).then(|| self.course.failover.replied()).flatten()
-                {
-                    let reply_us = u64::try_from(times.reply.as_micros()).unwrap_or(u64::MAX);
-                    self.outcome.takeover_us.push(reply_us);
-                    self.clients.measured.failovers.push(times);
-                }
-            }
+            Ok(_) => self.has_replied(name),
             Err(violation) => self.violate(violation),
         }
         if self.options.record {
