@@ -534,14 +534,15 @@ impl<'a> Pair<'a> {
     /// A process is dead. If nobody here has killed it then this is no fault of the plan.
     fn gone(&mut self, name: NodeName) -> Result<(), RunError> {
         self.course.ended[name as usize] = true;
+        let endures = self.options.endures;
         let process = self.process(name);
         if !process.is_alive() {
             return Ok(());
         }
-        if !self.options.endures {
-            return Err(RunError::Node(name, process.ended()));
-        }
         let (number, how) = (process.number(), process.ended());
+        if !endures {
+            return Err(RunError::Node(name, how));
+        }
         self.note(Some(name), Kind::Fault, how.clone());
         self.tell(PairEvent::Died { node: name, process: number, how });
         self.kill(name);
