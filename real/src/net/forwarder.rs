@@ -3,6 +3,10 @@
 //!
 //! What one end does the other sees: no more bytes (a half that is closed), a reset, and no room, which stops the sender. A
 //! guest that refuses a connection has it reset, since the kernel has accepted it already.
+//!
+//! The stack (smoltcp 0.14) does not send the end of a half again if that frame is lost and three acknowledgements come
+//! twice meanwhile: a client that says its last word while much is on its way, over a network that loses frames, may wait
+//! for its guest for ever. What is sent it does send again.
 
 #[cfg(test)]
 mod guest;

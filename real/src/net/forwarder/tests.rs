@@ -48,6 +48,18 @@ fn bytes(count: usize) -> Vec<u8> {
     (0..count / 4).flat_map(|number| u32::try_from(number).unwrap().to_le_bytes()).collect()
 }
 
+/// Sends bytes, reads as many back, closes, and says whether it was the same.
+fn echoes_before_it_ends(mut stream: TcpStream, sent: &[u8]) -> bool {
+    let mut sender = stream.try_clone().unwrap();
+    let mut came = vec![0; sent.len()];
+    std::thread::scope(|scope| {
+        scope.spawn(move || sender.write_all(sent).unwrap());
+        stream.read_exact(&mut came).unwrap();
+    });
+    stream.shutdown(Shutdown::Write).unwrap();
+    came == sent && stream.read(&mut [0]).unwrap() == 0
+}
+
 /// Sends bytes and closes, reads all that comes back, and says whether it is the same.
 fn echoes(mut stream: TcpStream, sent: &[u8]) -> bool {
     let mut sender = stream.try_clone().unwrap();
@@ -99,7 +111,7 @@ fn several_connections_at_the_same_time_do_not_disturb_each_other() {
 #[test]
 fn a_network_that_loses_doubles_delays_and_reorders_frames_loses_no_byte() {
     let net = Net::new("loss=1%,delay=1..3ms@10%,duplicate=2%,reorder=2%,seed=7", ECHO);
-    assert!(echoes(net.client(), &bytes(1 << 18)));
+    assert!(echoes_before_it_ends(net.client(), &bytes(1 << 18)));
     let faults = net.switch.figures().unwrap().faults;
     let befell = [faults.lost, faults.delayed, faults.doubled, faults.overtaken];
     assert!(befell.iter().all(|count| *count > 0), "{faults:?}");
