@@ -8,8 +8,6 @@
 //! twice meanwhile: a client that says its last word while much is on its way, over a network that loses frames, may wait
 //! for its guest for ever. What is sent it does send again.
 
-#[cfg(test)]
-mod guest;
 mod pump;
 
 use super::endpoints::Endpoint;

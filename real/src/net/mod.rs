@@ -24,6 +24,8 @@ mod seen;
 mod stack;
 mod switch;
 mod tap;
+#[cfg(test)]
+mod test_guest;
 mod waking;
 
 pub use endpoints::{Endpoint, PREFIX_BITS};

@@ -1,9 +1,9 @@
 //! From a client of the kernel to a guest behind the switch and back, whatever befalls frames between.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use super::guest::{DEAF, ECHO, GOODBYE, RESET, TestGuest};
 use super::*;
 use crate::net::faults::FrameFaults;
+use crate::net::test_guest::{DEAF, ECHO, GOODBYE, RESET, TestGuest};
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::time::Instant;
