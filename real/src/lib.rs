@@ -61,7 +61,7 @@ pub use link::LinkKind;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use node::{NodeError, patience_with_peer, run_node};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub use pair::{
+pub use pair::{PairEvent, 
     ComparisonOutcome, FailoverTimes, Latencies, Load, Measured, NodeCommand, Opinion, RunError, RunOptions,
     RunOutcome, RunViolation, Slice, can_strike, measure_pair, run_alone, run_pair,
 };
@@ -71,7 +71,7 @@ pub use peer::{Address, AddressError, Keys, KeysError, Listener, PeerError, Stra
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use peer::{Heard, hear_hello};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub use vm::{Divergence, Guest, Pattern, Workload, kvm_usable};
+pub use vm::{Divergence, Guest, Network, Pattern, Workload, kvm_usable};
 
 /// Whether virtual machines can be run here: on this target they cannot.
 ///

@@ -23,6 +23,7 @@ use super::tap::Tap;
 use super::waking::Waker;
 use fabric::Fabric;
 use port::Attachment;
+use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
@@ -71,6 +72,12 @@ pub struct Switch {
     commands: Sender<Command>,
     waker: Waker,
     thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl fmt::Debug for Switch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Switch").finish_non_exhaustive()
+    }
 }
 
 impl Switch {

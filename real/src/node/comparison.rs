@@ -6,9 +6,9 @@
 //! successor's. So each carries the checkpoint from which its VM has gone on.
 
 use super::driver::Driver;
-use super::mirror::{Frame, Mirror, of_request, of_unit, to_request, to_unit};
+use super::mirror::{Mirror, Parcel, of_incoming, of_unit, to_incoming, to_unit};
+use super::unit::{Incoming, Unit};
 use super::{Control, NodeError};
-use crate::abi::{Reply, Request};
 use crate::control::{ComparisonFigures, FromNode};
 use colo_protocol::{CheckpointNumber, Compared, Failover, Input, NodeName, OutputOffset, PeerOutput};
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ pub(super) struct Comparison {
     /// None once it is gone.
     pub(super) mirror: Option<Mirror>,
     /// The secondary's output, of the VM that has gone on from this checkpoint.
-    peer: PeerOutput<Reply>,
+    peer: PeerOutput<Unit>,
     from: CheckpointNumber,
     /// There is something that has not been looked at.
     is_due: bool,
@@ -73,11 +73,7 @@ impl Comparison {
     }
 
     /// A unit of the secondary's has come.
-    fn take(
-        &mut self,
-        (from, offset, unit): (CheckpointNumber, OutputOffset, Reply),
-        released: OutputOffset,
-    ) {
+    fn take(&mut self, (from, offset, unit): (CheckpointNumber, OutputOffset, Unit), released: OutputOffset) {
         if from < self.from || offset < released {
             return;
         }
@@ -98,22 +94,26 @@ impl Comparison {
 }
 
 impl Driver {
-    /// A request has come in from the network: both guests get it, in the same order.
-    pub(super) fn take_request(&mut self, request: Request) {
-        if self.marks_next_write && super::divergence::writes(request) {
+    /// Something has come in from the network: both guests get it, in the same order.
+    pub(super) fn comes_in(&mut self, incoming: Incoming) {
+        if let Incoming::Request(request) = &incoming
+            && self.marks_next_write
+            && super::divergence::writes(&incoming)
+        {
             self.marks_next_write = false;
             self.marked = Some((request.client, request.sequence));
         }
-        let Some(number) = self.vcpu.request(request) else { return };
-        if self.name() == NodeName::Primary || self.introduction.is_some() {
-            self.put_on_mirror([of_request(number, request)]);
-        }
+        let is_mirrored =
+            self.comparison.is_some() && (self.name() == NodeName::Primary || self.introduction.is_some());
+        let parcel = is_mirrored.then(|| of_incoming(0, &incoming));
+        let Some(number) = self.vcpu.comes_in(incoming) else { return };
+        self.put_on_mirror(parcel.map(|parcel| parcel.numbered(number)));
     }
 
     /// To a replacement go the requests, too, that have come and that the guest has not been given.
     pub(super) fn mirror_what_waits(&mut self) {
         let waiting = self.vcpu.waiting();
-        self.put_on_mirror(waiting.into_iter().map(|(number, request)| of_request(number, request)));
+        self.put_on_mirror(waiting.iter().map(|(number, incoming)| of_incoming(*number, incoming)));
     }
 
     /// The secondary's output up to here goes to the primary.
@@ -123,14 +123,14 @@ impl Driver {
         let skipped = usize::try_from(from.0 - self.output.start().0).unwrap_or(usize::MAX);
         let checkpoint = self.node.machine().serves_from();
         let units = (from.0..up_to.0).zip(self.output.units().skip(skipped));
-        let frames: Vec<_> =
-            units.map(|(offset, unit)| of_unit(checkpoint, OutputOffset(offset), *unit)).collect();
-        self.put_on_mirror(frames);
+        let parcels: Vec<_> =
+            units.map(|(offset, unit)| of_unit(checkpoint, OutputOffset(offset), unit)).collect();
+        self.put_on_mirror(parcels);
     }
 
-    fn put_on_mirror(&mut self, frames: impl IntoIterator<Item = Frame>) {
+    fn put_on_mirror(&mut self, parcels: impl IntoIterator<Item = Parcel>) {
         if let Some(mirror) = self.comparison.as_mut().and_then(|comparison| comparison.mirror.as_mut()) {
-            frames.into_iter().for_each(|frame| mirror.put(frame));
+            parcels.into_iter().for_each(|parcel| mirror.put(&parcel));
             self.write_mirror();
         }
     }
@@ -153,19 +153,20 @@ impl Driver {
     /// Takes in what has come over the connection.
     pub(super) fn read_mirror(&mut self) {
         let Some(comparison) = &mut self.comparison else { return };
-        let mut frames = Vec::new();
-        let is_there = comparison.mirror.as_mut().is_some_and(|mirror| mirror.read(&mut frames));
+        let mut parcels = Vec::new();
+        let is_there = comparison.mirror.as_mut().is_some_and(|mirror| mirror.read(&mut parcels));
         if !is_there {
             comparison.mirror = None;
         }
         let released = self.node.machine().output().released();
         let is_primary = self.config.name == NodeName::Primary || self.introduction.is_some();
-        for frame in frames {
+        let has_card = self.config.workload.card().is_some();
+        for parcel in parcels {
+            // What it could not have been sent is not there; that something is missing shows.
             if is_primary {
-                comparison.take(to_unit(frame), released);
-            } else {
-                let (number, request) = to_request(frame);
-                self.vcpu.mirrored(number, request);
+                to_unit(&parcel, has_card).into_iter().for_each(|unit| comparison.take(unit, released));
+            } else if let Some((number, incoming)) = to_incoming(&parcel, has_card) {
+                self.vcpu.mirrored(number, incoming);
             }
         }
     }
@@ -270,20 +271,23 @@ impl Driver {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::abi::Reply;
 
     const NOTHING: OutputOffset = OutputOffset(0);
 
     /// A unit of a VM that has gone on from checkpoint `from`; its serial says whose it is.
-    fn unit(from: u64, offset: u64) -> (CheckpointNumber, OutputOffset, Reply) {
-        (CheckpointNumber(from), OutputOffset(offset), Reply { serial: from, ..Reply::default() })
+    fn unit(from: u64, offset: u64) -> (CheckpointNumber, OutputOffset, Unit) {
+        (CheckpointNumber(from), OutputOffset(offset), of(from))
+    }
+
+    fn of(from: u64) -> Unit {
+        Unit::Reply(Reply { serial: from, ..Reply::default() })
     }
 
     /// From which VM the units are that stand at `from` and behind it.
     fn held(comparison: &Comparison, from: u64) -> Option<u64> {
-        let is_of = |of: &u64| {
-            let own = Reply { serial: *of, ..Reply::default() };
-            comparison.peer.compare(OutputOffset(from), [own].iter()).end.0 > from
-        };
+        let is_of =
+            |of: &u64| comparison.peer.compare(OutputOffset(from), [self::of(*of)].iter()).end.0 > from;
         (0..4).find(is_of)
     }
 
