@@ -102,3 +102,6 @@ fn request(name: &str) -> Option<libc::ifreq> {
     let ifr_ifru = libc::__c_anonymous_ifr_ifru { ifru_flags: i16::try_from(flags).ok()? };
     Some(libc::ifreq { ifr_name, ifr_ifru })
 }
+
+#[cfg(test)]
+mod tests;
