@@ -10,6 +10,7 @@
 //!   link      the socket between the nodes
 //!   peer      how two sides meet that run on different hosts
 //!   disk      a node's disk: its files, replication, and what is checked of them after a run
+//!   packets   what a guest's frame says, for the comparison
 //!   vm        one virtual machine under /dev/kvm, and the guest's ABI
 //! ```
 //!
@@ -22,6 +23,7 @@ mod error;
 #[doc(hidden)]
 #[path = "../guest/misdeed.rs"]
 pub mod misdeed;
+pub mod packets;
 #[path = "../guest/record.rs"]
 pub mod record;
 
