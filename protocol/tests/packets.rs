@@ -89,6 +89,7 @@ fn what_is_the_same_what_waits_and_what_differs() {
         ("sent again by one's own", "peer D100=abc; own D100=abc same; own D101=bcd waits; own D100=ab same"),
         ("what was covered is sent again", "covered D100=abc ^7; own D101=b ^7 same; own D100=abX waits"),
         ("a probe with any byte", "peer D100=abc; own D100=abc same; peer D102=X; own D102=X same"),
+        ("the peer contradicts itself", "peer D100=abc; peer D101=X; own D100=aXc same"),
         ("across the wrap", "peer D4294967294=abcd; own D4294967294=abc same; own D1=d same; own D2=e waits"),
         ("a difference behind the wrap", "peer D4294967294=abcd; own D4294967294=abcX differs"),
         ("an acknowledgement ahead", "peer D100 ^7; own D100 ^8 waits; peer D100 ^8; own D100 ^8 same"),
@@ -205,6 +206,33 @@ fn a_port_number_that_is_used_again_begins_a_new_stream() {
         println!("{name}");
         play(&format!("{first}{script}"));
     }
+}
+
+#[test]
+fn of_streams_that_the_peer_begins_without_end_only_the_first_are_known() {
+    let script = "peer S10; peer S20; peer S30; peer S40; peer S50; peer D41=x; peer D51=y; \
+                  own S20 same; own S40 same; own D41=x waits; own D51=y waits; forget; peer D41=x; own D41=x same";
+    play(script);
+}
+
+/// Nothing of one's own waits, and yet the guests have diverged: one of them says less.
+#[test]
+fn that_the_peer_is_ahead_is_seen_until_ones_own_says_the_same_or_a_checkpoint_comes() {
+    let cases = [
+        ("peer D100=abc ^7", "own D100=abc ^7 same"),
+        ("peer D100 ^7", "covered D100 ^8"),
+        ("peer R100", "own R100 same"),
+        ("peer F100", "own F100 same"),
+        ("covered S99; covered D100=a; peer S500", "own S500 same"),
+        ("peer arp=a; peer arp=a; own arp=a same", "own arp=a same"),
+    ];
+    for (ahead, level) in cases {
+        assert!(play(ahead).is_ahead(), "{ahead}");
+        assert!(!play(&format!("{ahead}; {level}")).is_ahead(), "{ahead}; {level}");
+        assert!(!play(&format!("{ahead}; forget")).is_ahead(), "{ahead}; forget");
+    }
+    assert!(play("peer D100=abc ^7; own D100=ab ^7 same").is_ahead());
+    assert!(!play("own D100=abc waits").is_ahead());
 }
 
 /// A row is compared before any of it has been released.

@@ -122,7 +122,10 @@ impl Stream {
 /// where a port number is used again and one of the guests is later with it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Flow {
+    /// Never none.
     streams: VecDeque<Stream>,
+    /// The peer has begun one too many: what it says from there on is missing.
+    is_lost: bool,
 }
 
 /// How well a connection can be spared: the least one first.
@@ -136,33 +139,30 @@ pub(super) enum Spare {
 
 impl Default for Flow {
     fn default() -> Self {
-        Self { streams: [Stream::default()].into() }
+        Self { streams: [Stream::default()].into(), is_lost: false }
     }
 }
 
 impl Flow {
     /// The peer's guest has sent this.
     pub(super) fn take(&mut self, segment: &Segment) {
-        if segment.control == Control::Synchronize
-            && !self.streams.back().is_some_and(|stream| stream.begins_at(segment.sequence))
-        {
+        let begins = segment.control == Control::Synchronize
+            && !self.streams.back().is_some_and(|stream| stream.begins_at(segment.sequence));
+        if begins {
             self.begin();
         }
-        let is_its = |stream: &&mut Stream| {
-            segment.control != Control::Synchronize
-                || *stream == &Stream::default()
-                || stream.begins_at(segment.sequence)
-        };
-        if let Some(stream) = self.streams.back_mut().filter(is_its) {
+        if let Some(stream) = self.streams.back_mut().filter(|_| !self.is_lost) {
             stream.take(segment);
         }
     }
 
-    /// A new stream, if the last one is not new already, and there may be one more.
+    /// A new stream, if the last one is not new already.
     fn begin(&mut self) {
         let is_new = self.streams.back().is_some_and(|stream| *stream == Stream::default());
-        if !is_new && self.streams.len() < MOST_STREAMS {
-            self.streams.push_back(Stream::default());
+        if self.streams.len() < MOST_STREAMS {
+            self.streams.extend((!is_new).then(Stream::default));
+        } else {
+            self.is_lost |= !is_new;
         }
     }
 
@@ -203,8 +203,14 @@ impl Flow {
     /// What the peer's guest has sent was another's. Whether anything is left.
     pub(super) fn forget(&mut self) -> bool {
         self.streams.truncate(1);
+        self.is_lost = false;
         self.streams.iter_mut().for_each(|stream| stream.peer = Said::default());
         self.streams.iter().any(|stream| stream.released != Said::default())
+    }
+
+    /// Whether the peer has said something that one's own guest has not.
+    pub(super) fn is_ahead(&self) -> bool {
+        self.streams.iter().any(Stream::is_ahead)
     }
 
     /// Sequence numbers held.
@@ -215,8 +221,8 @@ impl Flow {
     /// Whether it can be spared: something that the peer has said, and one's own guest has not, is in none that can.
     pub(super) fn spare(&self) -> Option<Spare> {
         let is_closed = |stream: &Stream| stream.released.finishes || stream.released.resets;
-        match &self.streams.front() {
-            _ if self.streams.iter().any(Stream::is_ahead) => None,
+        match self.streams.front() {
+            _ if self.is_ahead() => None,
             Some(stream) if is_closed(stream) => Some(Spare::Closed),
             _ => Some(Spare::Idle),
         }
