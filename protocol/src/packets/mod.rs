@@ -147,7 +147,7 @@ impl PeerPackets {
     }
 
     /// Whether the peer's guest has sent something that one's own has not. If that stays so for too long, they have
-    /// diverged, though nothing of one's own waits: QEMU 5.2 and before did not see it (17475df2c1).
+    /// diverged, though nothing of one's own waits: QEMU before 5.2 did not see it (17475df2c1).
     pub fn is_ahead(&self) -> bool {
         self.others.bytes() > 0 || self.flows.values().any(|known| known.flow.is_ahead())
     }
