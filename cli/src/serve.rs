@@ -98,7 +98,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     };
     told?;
     let end = End { outcome: &outcome, measured: &measured, pauses: &pauses, door: &door };
-    if arguments.json { print_json(&end.document())? } else { print(&end.summary())? }
+    if arguments.json {
+        print_json(&end.document())?
+    } else {
+        print(&end.summary())?
+    }
     if let (Some(file), Some(mut opened), Some(recorded)) = (&arguments.trace, trace, &outcome.trace) {
         let mut bytes = Vec::new();
         write_trace(recorded, &mut bytes).map_err(|error| Failure::Input(error.to_string()))?;
@@ -270,7 +274,11 @@ impl End<'_> {
                 counted(pauses.count(), "checkpoint", "checkpoints")
             );
         }
-        measured.failovers.iter().take(LISTED).for_each(|times| out.push_str(&crate::run::latency::parts(times)));
+        measured
+            .failovers
+            .iter()
+            .take(LISTED)
+            .for_each(|times| out.push_str(&crate::run::latency::parts(times)));
         if let Door::Forwarded(forwarder) = door {
             let figures = forwarder.figures();
             let _ = writeln!(
