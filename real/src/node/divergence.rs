@@ -34,7 +34,7 @@ impl OwnWay {
         }
         match incoming {
             Incoming::Request(request) => Incoming::Request(Request { sequence: 0, ..request }),
-            Incoming::Frame(frame) => Incoming::Frame(frame),
+            Incoming::Frame(frame) => Incoming::Frame(frame::altered(&frame).unwrap_or(frame)),
         }
     }
 
@@ -53,22 +53,30 @@ impl OwnWay {
 
     /// Drawn for each request by itself: the guest may be asked about it more than once.
     fn loses(&self, number: u64, incoming: &Incoming) -> bool {
-        let by_rate = self.rate.is_some_and(|Divergence { of, lost, seed }| {
-            let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            rng.set_stream(number);
-            rng.random_range(0..of.max(1)) < lost
-        });
+        let is_anything = match incoming {
+            Incoming::Request(_) => true,
+            // What asks for nothing is not lost, and not counted.
+            Incoming::Frame(_) => writes(incoming),
+        };
+        let by_rate = is_anything
+            && self.rate.is_some_and(|Divergence { of, lost, seed }| {
+                let mut rng = ChaCha8Rng::seed_from_u64(seed);
+                rng.set_stream(number);
+                rng.random_range(0..of.max(1)) < lost
+            });
         by_rate || (self.next_write && writes(incoming))
     }
 }
 
 /// Whether it may change something in the guest's service.
-pub(super) const fn writes(incoming: &Incoming) -> bool {
+pub(super) fn writes(incoming: &Incoming) -> bool {
     match incoming {
         Incoming::Request(request) => matches!(request.operation, OP_PUT | OP_ADD),
-        Incoming::Frame(_) => false,
+        Incoming::Frame(frame) => frame::command(frame).is_some(),
     }
 }
+
+mod frame;
 
 #[cfg(test)]
 mod tests {

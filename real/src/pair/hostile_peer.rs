@@ -96,6 +96,7 @@ impl Victim {
                 pair: 0,
             },
             Some(&handed),
+            None,
         );
         link.set_read_timeout(Some(PATIENCE)).unwrap();
         link.set_write_timeout(Some(PATIENCE)).unwrap();
