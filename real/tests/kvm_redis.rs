@@ -270,6 +270,32 @@ fn a_machine_that_is_given_the_same_frames_sends_the_same() {
     }
 }
 
+/// There is no C library in the machine to move and compare bytes: the guest has its own.
+#[test]
+fn keys_by_the_hundred_are_kept_and_found_again() {
+    if !kvm_or_skip("keys_by_the_hundred_are_kept_and_found_again") {
+        return;
+    }
+    let (mut machine, mut clients) = (machine(), Clients::new());
+    let client = clients.connect();
+    // In no order, with beginnings that many share and lengths that differ.
+    let keys: Vec<String> = (0..600).map(|n| "k".repeat(n % 7) + &(n * 379 % 601).to_string()).collect();
+    let lines = |command: fn(&String) -> String| keys.iter().map(command).collect::<Vec<_>>().concat();
+    let set = lines(|key| format!("SET {key} <{key}>\r\n"));
+    clients.ask(&mut machine, &[client], &set, &[&"+OK\r\n".repeat(keys.len())]);
+    let got = lines(|key| format!("${}\r\n<{key}>\r\n", key.len() + 2));
+    clients.ask(&mut machine, &[client], &lines(|key| format!("GET {key}\r\n")), &[&got]);
+    let distinct = keys.iter().collect::<std::collections::BTreeSet<_>>().len();
+    clients.ask(&mut machine, &[client], "DBSIZE\r\n", &[&format!(":{distinct}\r\n")]);
+    clients.ask(
+        &mut machine,
+        &[client],
+        &lines(|key| format!("DEL {key}\r\n")),
+        &[&":1\r\n".repeat(distinct)],
+    );
+    clients.ask(&mut machine, &[client], "DBSIZE\r\n", &[":0\r\n"]);
+}
+
 #[test]
 fn behind_a_reset_the_service_knows_nothing_and_serves() {
     if !kvm_or_skip("behind_a_reset_the_service_knows_nothing_and_serves") {
