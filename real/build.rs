@@ -1,20 +1,25 @@
 //! Compiles the guests (`guest/kv.rs` and others) to flat images, by calling the compiler directly: they are for bare metal
 //! and cargo has no stable way to build a binary for another world inside a build. Nothing is downloaded.
 //!
+//! The guest `redis` has dependencies, and is a package of its own: cargo builds it, as its lock file says, with nothing of
+//! what this build was told. What the registry has not given yet is downloaded, as for any build.
+//!
 //! On other targets the images are empty, the crate compiles, and its `kvm_usable` says that there is no KVM.
 
 use std::env;
 use std::error::Error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The programs, each a file of this name.
 const GUESTS: [&str; 6] = ["kv", "clock", "dirtier", "mixed", "journal", "hostile"];
 
+/// The one that is a package, and what it consists of: its tests and what they leave behind are none of it.
+const PACKAGE: &str = "redis";
+const PACKAGE_FILES: [&str; 4] = ["Cargo.toml", "Cargo.lock", "link.ld", "src"];
+
 fn main() -> Result<(), Box<dyn Error>> {
-    for file in ["build.rs", "guest"] {
-        println!("cargo::rerun-if-changed={file}");
-    }
+    rerun_if_changed()?;
     // What guest and host share can tell by this in which of the two it is.
     println!("cargo::rustc-check-cfg=cfg(guest)");
     let can_run =
@@ -26,6 +31,27 @@ fn main() -> Result<(), Box<dyn Error>> {
         } else {
             std::fs::write(image, [])?;
         }
+    }
+    let image = Path::new(&env::var("OUT_DIR")?).join(format!("{PACKAGE}.bin"));
+    if can_run {
+        std::fs::copy(build_package()?, image)?;
+    } else {
+        std::fs::write(image, [])?;
+    }
+    Ok(())
+}
+
+/// Says what the images are made from.
+fn rerun_if_changed() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=build.rs");
+    for entry in std::fs::read_dir("guest")? {
+        let path = entry?.path();
+        if path.is_file() {
+            println!("cargo::rerun-if-changed={}", path.display());
+        }
+    }
+    for file in PACKAGE_FILES {
+        println!("cargo::rerun-if-changed=guest/{PACKAGE}/{file}");
     }
     Ok(())
 }
@@ -52,5 +78,53 @@ fn compile(guest: &str, image: &Path) -> Result<(), Box<dyn Error>> {
         Ok(())
     } else {
         Err(format!("the guest real/{source} did not compile: rustc ended with {status}").into())
+    }
+}
+
+/// What tells this build how to be built and is nothing to a program for another world: instrumentation, wrappers, profiles.
+fn is_of_this_build(variable: &str) -> bool {
+    const NAMES: [&str; 6] = [
+        "RUSTFLAGS",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "CARGO_INCREMENTAL",
+        "RUSTC_LINKER",
+    ];
+    const PREFIXES: [&str; 3] = ["CARGO_BUILD_", "CARGO_TARGET_", "CARGO_PROFILE_"];
+    NAMES.contains(&variable) || PREFIXES.iter().any(|prefix| variable.starts_with(prefix))
+}
+
+/// Builds the guest that is a package, in a directory of its own; the image.
+fn build_package() -> Result<PathBuf, Box<dyn Error>> {
+    let package = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("guest").join(PACKAGE);
+    let target = env::var("TARGET")?;
+    let directory = Path::new(&env::var("OUT_DIR")?).join(PACKAGE);
+    let mut cargo = Command::new(env::var("CARGO")?);
+    for (variable, _) in env::vars_os() {
+        if variable.to_str().is_some_and(is_of_this_build) {
+            cargo.env_remove(variable);
+        }
+    }
+    // Of what cargo builds for a named target only that is built with these: not what runs in the build.
+    let script = package.join("link.ld");
+    let flags = [
+        "-Crelocation-model=static".into(),
+        "-Clink-args=-nostdlib -nostartfiles -static -no-pie".into(),
+        "-Clink-args=-Wl,--oformat=binary -Wl,--build-id=none".into(),
+        format!("-Clink-arg=-Wl,-T,{}", script.display()),
+    ];
+    let status = cargo
+        .current_dir(&package)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
+        .args(["build", "--release", "--locked", "--features", "bare", "--bin", PACKAGE])
+        .args(["--target", &target])
+        .arg("--target-dir")
+        .arg(&directory)
+        .status()?;
+    if status.success() {
+        Ok(directory.join(target).join("release").join(PACKAGE))
+    } else {
+        Err(format!("the guest real/guest/{PACKAGE} did not build: cargo ended with {status}").into())
     }
 }

@@ -154,6 +154,12 @@ impl Machine {
         }
     }
 
+    /// Whether what comes from the network is for its VM: a primary's, or that of a secondary which serves alone. To another
+    /// secondary comes what its primary passes on, if anything does (QEMU: filter-mirror and filter-redirector).
+    pub fn hears_network(&self) -> bool {
+        matches!(self, Self::Primary(_)) || self.failover() == Failover::Completed
+    }
+
     /// Whether it has stopped for good: it never serves again, whatever it is told.
     pub const fn is_over(&self) -> bool {
         match self {

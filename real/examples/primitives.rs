@@ -29,7 +29,7 @@ mod measured {
     type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
     pub(super) fn all() -> Outcome {
-        let config = MachineConfig { memory_mib: 256, prefault: true };
+        let config = MachineConfig { memory_mib: 256, prefault: true, card: None };
         let begun = Instant::now();
         let mut machine = Machine::new(&config)?;
         println!("{:<34} {:>9.1}", "making a machine of 256 MiB", micros(begun.elapsed()));
@@ -93,7 +93,7 @@ mod measured {
 
     /// Save, encode, decode and restore, right after a doorbell.
     fn state(machine: &mut Machine) -> Outcome {
-        let mut state = machine.cpu_state();
+        let mut state = machine.state();
         let mut blob = Vec::new();
         let names = ["settle", "save", "encode", "decode", "restore"];
         let mut times = names.map(|_| Vec::new());
@@ -111,7 +111,7 @@ mod measured {
         println!(
             "a blob of {} bytes, {} MSRs, a guest of {} bytes",
             blob.len(),
-            state.msrs().count(),
+            state.cpu.msrs().count(),
             Guest::Kv.image().len()
         );
         Ok(())

@@ -10,6 +10,7 @@ const HOT_WRITES_OF_16: u64 = 15;
 const HOT_PART: u64 = 16;
 
 /// How far writing has come; zero at start.
+#[derive(Default)]
 #[repr(C)]
 pub(crate) struct Writer {
     /// Pages ever written.

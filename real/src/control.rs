@@ -149,6 +149,13 @@ pub(crate) enum FromNode {
     Started,
     /// Output has been released: the offset of the first unit, and the units, at most [`MAX_UNITS`].
     Output(u64, Vec<RawReply>),
+    /// So many frames of output have been released to the network, from this place in the stream on.
+    Frames {
+        /// The place of the first.
+        first: u64,
+        /// How many.
+        count: u64,
+    },
     /// A unit of output has been released past what is withheld before it: its offset, and the unit.
     EarlyOutput(u64, RawReply),
     /// What the comparison has come to so far (told by the primary).

@@ -85,6 +85,9 @@ pub enum Error {
         /// The greatest size in bytes.
         max: u64,
     },
+    /// The guest's network card cannot be true: its queues, or the state that it is to go on from.
+    #[error("the network card: {0}; the guest cannot be trusted any more")]
+    Card(String),
     /// The guest has overwritten a counter of its rings.
     #[error(
         "the {ring} ring is corrupt: {put} put, {taken} taken, {slots} slots; the guest cannot be trusted any more"

@@ -9,6 +9,7 @@
 //!   handing   descriptors that go over the control channel
 //!   link      the socket between the nodes
 //!   peer      how two sides meet that run on different hosts
+//!   net       the network outside of the machines: a switch, and who is at its ports
 //!   disk      a node's disk: its files, replication, and what is checked of them after a run
 //!   packets   what a guest's frame says, for the comparison
 //!   vm        one virtual machine under /dev/kvm, and the guest's ABI
@@ -40,6 +41,8 @@ pub mod host;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod link;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod net;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod node;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod pace;
@@ -61,8 +64,8 @@ pub use link::LinkKind;
 pub use node::{NodeError, patience_with_peer, run_node};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use pair::{
-    ComparisonOutcome, FailoverTimes, Latencies, Load, Measured, NodeCommand, Opinion, RunError, RunOptions,
-    RunOutcome, RunViolation, Slice, can_strike, measure_pair, run_alone, run_pair,
+    ComparisonOutcome, FailoverTimes, Latencies, Load, Measured, NodeCommand, Opinion, PairEvent, RunError,
+    RunOptions, RunOutcome, RunViolation, Slice, can_strike, measure_pair, run_alone, run_pair,
 };
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use peer::{Address, AddressError, Keys, KeysError, Listener, PeerError, Stranger, Terms, make_keys};
@@ -70,7 +73,7 @@ pub use peer::{Address, AddressError, Keys, KeysError, Listener, PeerError, Stra
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use peer::{Heard, hear_hello};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub use vm::{Divergence, Guest, Pattern, Workload, kvm_usable};
+pub use vm::{Divergence, Guest, Network, Pattern, Workload, kvm_usable};
 
 /// Whether virtual machines can be run here: on this target they cannot.
 ///

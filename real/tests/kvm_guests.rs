@@ -101,7 +101,7 @@ fn a_copy_of_a_guest_with_timers_does_what_the_guest_does() {
         for page in 0..original.memory().pages() {
             copy.write_page(page, original.page(page).unwrap()).unwrap();
         }
-        let mut state = original.cpu_state();
+        let mut state = original.state();
         original.save(&mut state).unwrap();
         copy.restore(&state).unwrap();
         for machine in [&mut original, &mut copy] {

@@ -176,14 +176,14 @@ fn whatever_a_guest_does_it_can_be_stopped_and_saved_and_no_other_notices() {
 
 /// What is left of the machine has a state, which another machine takes.
 fn assert_can_be_moved(machine: &mut Machine, misdeed: Misdeed) {
-    let (mut state, mut blob) = (machine.cpu_state(), Vec::new());
+    let (mut state, mut blob) = (machine.state(), Vec::new());
     machine.save(&mut state).unwrap();
     encode(&state, 0, &[], &mut blob).unwrap();
     let mut copy = bare();
     for page in 0..machine.memory().pages() {
         copy.write_page(page, machine.page(page).unwrap()).unwrap();
     }
-    copy.restore(&decode(&blob).unwrap().cpu).unwrap();
+    copy.restore(&decode(&blob).unwrap().state).unwrap();
     assert_same_memory(machine, &copy, &format!("{misdeed:?}"));
 }
 

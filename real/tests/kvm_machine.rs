@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use colo_real::Error;
 use colo_real::abi::{self, Reply, Request};
-use colo_real::vm::{CpuState, Doorbell, Exit, Failure, Machine, decode, encode};
+use colo_real::vm::{Doorbell, Exit, Failure, Machine, MachineState, decode, encode};
 use common::{Dice, assert_same_memory, bare, kvm_or_skip, request, service, settle_all, with_program};
 
 /// Copies pages and the processor's state, by way of a blob, as a checkpoint does.
-fn copy(from: &mut Machine, to: &mut Machine, pages: &[u64], state: &mut CpuState) {
+fn copy(from: &mut Machine, to: &mut Machine, pages: &[u64], state: &mut MachineState) {
     for page in pages {
         to.write_page(*page, from.page(*page).unwrap()).unwrap();
     }
@@ -25,7 +25,7 @@ fn copy(from: &mut Machine, to: &mut Machine, pages: &[u64], state: &mut CpuStat
     encode(state, 17, b"withheld", &mut blob).unwrap();
     let decoded = decode(&blob).unwrap();
     assert_eq!((decoded.output_end, decoded.output), (17, &b"withheld"[..]));
-    to.restore(&decoded.cpu).unwrap();
+    to.restore(&decoded.state).unwrap();
 }
 
 /// Requests of a few clients who never wait for their replies.
@@ -76,7 +76,7 @@ fn a_machine_moves_by_increments_and_goes_on_identically() {
     }
     let mut clients = Clients { dice: Dice(1), sequences: [0; 8] };
     let (mut left, mut right) = (service(60, 0), bare());
-    let mut state = left.cpu_state();
+    let mut state = left.state();
     let mut pages = Vec::new();
     let mut in_the_middle = 0;
     left.harvest(&mut pages).unwrap();
@@ -117,7 +117,7 @@ fn a_machine_moves_by_rounds_while_it_runs_and_a_rest() {
     let mut clients = Clients { dice: Dice(4), sequences: [0; 8] };
     let (mut left, mut right) = (service(60, 0), bare());
     let mut running = left.running_memory();
-    let mut state = left.cpu_state();
+    let mut state = left.state();
     let mut rest = Vec::new();
     left.forget_dirty().unwrap();
     for page in 0..left.memory().pages() {
@@ -163,7 +163,7 @@ fn registers_and_vectors_survive_the_move() {
     let mut right = bare();
     assert_eq!(left.run().unwrap(), Exit::Doorbell(Doorbell::Idle));
     let pages: Vec<u64> = (0..left.memory().pages()).collect();
-    let mut state = left.cpu_state();
+    let mut state = left.state();
     copy(&mut left, &mut right, &pages, &mut state);
     assert!(state.msrs().count() > 10);
     for machine in [&mut left, &mut right] {
@@ -185,7 +185,7 @@ fn a_half_done_port_access_is_completed_exactly_once() {
     for (program, is_second) in [(programs::OUT_OUT_OUT, is_idle), (programs::OUT_IN_OUT, is_input)] {
         let mut left = with_program(&program);
         assert!(is_idle(&left.run().unwrap()));
-        let mut state = left.cpu_state();
+        let mut state = left.state();
         left.save(&mut state).unwrap();
         assert!(is_second(&left.run().unwrap()));
         // The second access waits to be completed; in the restored state it has not even begun.

@@ -68,6 +68,9 @@ impl Default for Plan {
 }
 
 impl Plan {
+    /// Nothing is to go wrong.
+    pub const NOTHING: Self = Self { schema: PLAN_SCHEMA, faults: Vec::new(), gates: Vec::new() };
+
     /// A plan of these faults.
     pub const fn new(faults: Vec<Fault>) -> Self {
         Self { schema: PLAN_SCHEMA, faults, gates: Vec::new() }

@@ -306,7 +306,7 @@ impl Side<'_> {
     /// The peer is there: the node can begin.
     fn met(&mut self, met: Met, tell: &mut dyn FnMut(&SideEvent)) {
         let config = self.options.node_config(self.name, self.disks.as_ref());
-        self.process.configure(config, Some(&met.connections));
+        self.process.configure(config, Some(&met.connections), None);
         self.has_met = true;
         self.arbitration.belongs_to(&met.run);
         // What the node has been handed is not to be open here, too: its end would not be seen.

@@ -6,18 +6,16 @@
 //! successor's. So each carries the checkpoint from which its VM has gone on.
 
 use super::driver::Driver;
-use super::mirror::{Frame, Mirror, of_request, of_unit, to_request, to_unit};
+use super::mirror::{Mirror, Parcel, of_incoming, of_unit, to_incoming, to_unit};
+use super::peer_units::PeerUnits;
+use super::unit::{Incoming, Unit};
 use super::{Control, NodeError};
-use crate::abi::{Reply, Request};
 use crate::control::{ComparisonFigures, FromNode};
-use colo_protocol::{CheckpointNumber, Compared, Failover, Input, NodeName, OutputOffset, PeerOutput};
+use colo_protocol::{CheckpointNumber, Compared, Failover, Input, NodeName, OutputOffset};
 use std::time::{Duration, Instant};
 
 /// How long output may wait for its like from the secondary; as in QEMU (`compare_timeout`).
 const HELD_TOO_LONG: Duration = Duration::from_secs(3);
-
-/// Units of the peer's that are kept while they wait for one's own; what comes beyond counts as missing.
-const MOST_UNITS: usize = 1 << 16;
 
 /// A node's part in a comparison.
 #[derive(Default)]
@@ -25,7 +23,7 @@ pub(super) struct Comparison {
     /// None once it is gone.
     pub(super) mirror: Option<Mirror>,
     /// The secondary's output, of the VM that has gone on from this checkpoint.
-    peer: PeerOutput<Reply>,
+    peer: PeerUnits,
     from: CheckpointNumber,
     /// There is something that has not been looked at.
     is_due: bool,
@@ -43,9 +41,9 @@ pub(super) struct Comparison {
 }
 
 impl Comparison {
-    /// Nothing has come.
-    pub(super) fn over(mirror: Mirror) -> Self {
-        Self { mirror: Some(mirror), ..Self::default() }
+    /// Nothing has come, of a machine that has a network card or not.
+    pub(super) fn over(mirror: Mirror, has_card: bool) -> Self {
+        Self { mirror: Some(mirror), peer: PeerUnits::of(has_card), ..Self::default() }
     }
 
     /// The node's own output has grown.
@@ -73,22 +71,15 @@ impl Comparison {
     }
 
     /// A unit of the secondary's has come.
-    fn take(
-        &mut self,
-        (from, offset, unit): (CheckpointNumber, OutputOffset, Reply),
-        released: OutputOffset,
-    ) {
-        if from < self.from || offset < released {
+    fn take(&mut self, (from, offset, unit): (CheckpointNumber, OutputOffset, Unit), released: OutputOffset) {
+        if from < self.from || self.peer.is_behind(offset, released) {
             return;
         }
         if from > self.from {
             self.peer.forget();
             (self.from, self.differs) = (from, false);
         }
-        if self.peer.len() < MOST_UNITS {
-            self.peer.take(offset, unit);
-            self.is_due = true;
-        }
+        self.is_due |= self.peer.take(offset, unit);
     }
 
     /// When output has waited for too long, if it is not released before.
@@ -98,22 +89,26 @@ impl Comparison {
 }
 
 impl Driver {
-    /// A request has come in from the network: both guests get it, in the same order.
-    pub(super) fn take_request(&mut self, request: Request) {
-        if self.marks_next_write && super::divergence::writes(request) {
+    /// Something has come in from the network: both guests get it, in the same order.
+    pub(super) fn comes_in(&mut self, incoming: Incoming) {
+        if let Incoming::Request(request) = &incoming
+            && self.marks_next_write
+            && super::divergence::writes(&incoming)
+        {
             self.marks_next_write = false;
             self.marked = Some((request.client, request.sequence));
         }
-        let Some(number) = self.vcpu.request(request) else { return };
-        if self.name() == NodeName::Primary || self.introduction.is_some() {
-            self.put_on_mirror([of_request(number, request)]);
-        }
+        let is_mirrored =
+            self.comparison.is_some() && (self.name() == NodeName::Primary || self.introduction.is_some());
+        let parcel = is_mirrored.then(|| of_incoming(0, &incoming));
+        let Some(number) = self.vcpu.comes_in(incoming) else { return };
+        self.put_on_mirror(parcel.map(|parcel| parcel.numbered(number)));
     }
 
     /// To a replacement go the requests, too, that have come and that the guest has not been given.
     pub(super) fn mirror_what_waits(&mut self) {
         let waiting = self.vcpu.waiting();
-        self.put_on_mirror(waiting.into_iter().map(|(number, request)| of_request(number, request)));
+        self.put_on_mirror(waiting.iter().map(|(number, incoming)| of_incoming(*number, incoming)));
     }
 
     /// The secondary's output up to here goes to the primary.
@@ -123,14 +118,14 @@ impl Driver {
         let skipped = usize::try_from(from.0 - self.output.start().0).unwrap_or(usize::MAX);
         let checkpoint = self.node.machine().serves_from();
         let units = (from.0..up_to.0).zip(self.output.units().skip(skipped));
-        let frames: Vec<_> =
-            units.map(|(offset, unit)| of_unit(checkpoint, OutputOffset(offset), *unit)).collect();
-        self.put_on_mirror(frames);
+        let parcels: Vec<_> =
+            units.map(|(offset, unit)| of_unit(checkpoint, OutputOffset(offset), unit)).collect();
+        self.put_on_mirror(parcels);
     }
 
-    fn put_on_mirror(&mut self, frames: impl IntoIterator<Item = Frame>) {
+    fn put_on_mirror(&mut self, parcels: impl IntoIterator<Item = Parcel>) {
         if let Some(mirror) = self.comparison.as_mut().and_then(|comparison| comparison.mirror.as_mut()) {
-            frames.into_iter().for_each(|frame| mirror.put(frame));
+            parcels.into_iter().for_each(|parcel| mirror.put(&parcel));
             self.write_mirror();
         }
     }
@@ -153,20 +148,28 @@ impl Driver {
     /// Takes in what has come over the connection.
     pub(super) fn read_mirror(&mut self) {
         let Some(comparison) = &mut self.comparison else { return };
-        let mut frames = Vec::new();
-        let is_there = comparison.mirror.as_mut().is_some_and(|mirror| mirror.read(&mut frames));
+        let mut parcels = Vec::new();
+        let is_there = comparison.mirror.as_mut().is_some_and(|mirror| mirror.read(&mut parcels));
         if !is_there {
             comparison.mirror = None;
         }
         let released = self.node.machine().output().released();
         let is_primary = self.config.name == NodeName::Primary || self.introduction.is_some();
-        for frame in frames {
+        let has_card = self.config.workload.card().is_some();
+        for parcel in parcels {
+            // What it could not have been sent is not there; that something is missing shows.
             if is_primary {
-                comparison.take(to_unit(frame), released);
-            } else {
-                let (number, request) = to_request(frame);
-                self.vcpu.mirrored(number, request);
+                to_unit(&parcel, has_card).into_iter().for_each(|unit| comparison.take(unit, released));
+            } else if let Some((number, incoming)) = to_incoming(&parcel, has_card) {
+                self.vcpu.mirrored(number, incoming);
             }
+        }
+    }
+
+    /// One's own output up to here leaves, because it is the same or because a checkpoint covers it.
+    pub(super) fn leaves(&mut self, up_to: OutputOffset) {
+        if let Some(comparison) = &mut self.comparison {
+            comparison.peer.released(up_to, &self.output);
         }
     }
 
@@ -183,7 +186,8 @@ impl Driver {
         };
         let known =
             own.zip(released.0..).take_while(|(_, at)| !comparison.passed_over.contains(&OutputOffset(*at)));
-        let Compared { end, differs } = comparison.peer.compare(released, known.map(|(unit, _)| unit));
+        let known = known.map(|(unit, _)| unit);
+        let Compared { end, differs } = comparison.peer.compare(released, known);
         let input = if end > released {
             Input::OutputsMatch { end }
         } else if differs && !comparison.differs {
@@ -207,7 +211,7 @@ impl Driver {
         figures.compared += same;
         figures.released += same;
         match input {
-            Input::OutputsMatch { end } => comparison.peer.drop_before(end),
+            Input::OutputsMatch { end } => comparison.peer.released(end, &self.output),
             Input::OutputsDiffer => {
                 figures.compared += 1;
                 figures.differences += 1;
@@ -270,20 +274,23 @@ impl Driver {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::abi::Reply;
 
     const NOTHING: OutputOffset = OutputOffset(0);
 
     /// A unit of a VM that has gone on from checkpoint `from`; its serial says whose it is.
-    fn unit(from: u64, offset: u64) -> (CheckpointNumber, OutputOffset, Reply) {
-        (CheckpointNumber(from), OutputOffset(offset), Reply { serial: from, ..Reply::default() })
+    fn unit(from: u64, offset: u64) -> (CheckpointNumber, OutputOffset, Unit) {
+        (CheckpointNumber(from), OutputOffset(offset), of(from))
+    }
+
+    fn of(from: u64) -> Unit {
+        Unit::Reply(Reply { serial: from, ..Reply::default() })
     }
 
     /// From which VM the units are that stand at `from` and behind it.
     fn held(comparison: &Comparison, from: u64) -> Option<u64> {
-        let is_of = |of: &u64| {
-            let own = Reply { serial: *of, ..Reply::default() };
-            comparison.peer.compare(OutputOffset(from), [own].iter()).end.0 > from
-        };
+        let is_of =
+            |of: &u64| comparison.peer.compare(OutputOffset(from), [self::of(*of)].iter()).end.0 > from;
         (0..4).find(is_of)
     }
 
@@ -311,11 +318,11 @@ mod tests {
     }
 
     #[test]
-    fn what_the_peer_sends_ahead_has_an_end_and_what_has_left_is_not_kept() {
+    fn what_has_left_is_not_kept() {
         let mut comparison = Comparison::default();
         comparison.take(unit(0, 3), OutputOffset(4));
-        assert!(comparison.peer.is_empty());
-        (4..MOST_UNITS as u64 * 2).for_each(|offset| comparison.take(unit(0, offset), OutputOffset(4)));
-        assert_eq!(comparison.peer.len(), MOST_UNITS);
+        assert_eq!((held(&comparison, 3), comparison.is_due), (None, false));
+        comparison.take(unit(0, 4), OutputOffset(4));
+        assert_eq!((held(&comparison, 4), comparison.is_due), (Some(0), true));
     }
 }

@@ -8,17 +8,19 @@ use super::disk::{Connection, Disk, device};
 use super::divergence::OwnWay;
 use super::effects::LastWord;
 use super::inbound::Inbound;
-use super::inbox::{Inbox, MOST_KEPT};
+use super::inbox::{Inbox, MOST_FRAMES_KEPT, MOST_KEPT};
 use super::introduction::{Entry, Introduction};
 use super::mirror::Mirror;
 use super::outgoing::Outgoing;
+use super::port::Port;
 use super::ram_cache::RamCache;
 use super::saved::Saved;
 use super::silence::Silence;
 use super::staging::{Limits, RAM_BLOCK, StagedDevices, Staging};
+use super::unit::{Incoming, Unit};
 use super::vcpu::{VcpuThread, Wish};
 use super::{Control, NodeError, wait_for};
-use crate::abi::{Reply, Request, Slot};
+use crate::abi::{Request, Slot};
 use crate::control::{FromNode, NodeConfig, ToNode};
 use crate::link::{Connections, Link};
 use crate::pace::Pace;
@@ -90,7 +92,7 @@ pub(super) struct Driver {
     pub(super) loading: Option<(Staging, StagedDevices)>,
     /// The memory of the checkpoint that is loaded, where the guest executes beside it.
     pub(super) cache: Option<RamCache>,
-    pub(super) output: OutputBuffer<Reply>,
+    pub(super) output: OutputBuffer<Unit>,
     /// Where both VMs execute.
     pub(super) comparison: Option<Comparison>,
     /// What the guest is next asked to write is answered in a way that the comparison does not know.
@@ -116,7 +118,10 @@ pub(super) struct Driver {
     pub(super) unusable: bool,
     pub(super) saved: Saved,
     pub(super) times: Times,
-    pub(super) replies: Vec<Reply>,
+    /// Room for what the guest has sent.
+    pub(super) units: Vec<Unit>,
+    /// The cable of the machine's network card, if it has one.
+    pub(super) port: Option<Port>,
 }
 
 /// How far a replacement has come.
@@ -192,13 +197,16 @@ impl Driver {
         machine: Machine,
         Connections { link, comparison, .. }: Connections,
         disk: Option<Disk>,
+        port: Option<Port>,
     ) -> Result<Self, NodeError> {
         let name = config.name;
         let block =
             BlockName::new(RAM_BLOCK.as_bytes()).map_err(|error| NodeError::Internal(error.to_string()))?;
-        let saved = Saved::nothing(machine.cpu_state());
+        let saved = Saved::nothing(machine.state());
         let follows = name == NodeName::Secondary && config.rules.is_hybrid();
-        let (kept, rate) = if follows { (MOST_KEPT, config.workload.divergence) } else { (0, None) };
+        let has_card = machine.has_card();
+        let most_kept = if has_card { MOST_FRAMES_KEPT } else { MOST_KEPT };
+        let (kept, rate) = if follows { (most_kept, config.workload.divergence) } else { (0, None) };
         let loading = InHand { operation: Operation::LoadState, halfway: true };
         Ok(Self {
             limits: Limits {
@@ -232,7 +240,7 @@ impl Driver {
             staged: None,
             loading: None,
             output: OutputBuffer::default(),
-            comparison: comparison.map(|link| Comparison::over(Mirror::new(link))),
+            comparison: comparison.map(|link| Comparison::over(Mirror::new(link), has_card)),
             marks_next_write: false,
             marked: None,
             announced: None,
@@ -256,7 +264,8 @@ impl Driver {
             unusable: false,
             saved,
             times: Times::default(),
-            replies: Vec::new(),
+            units: Vec::new(),
+            port,
             config,
         })
     }
@@ -352,7 +361,7 @@ impl Driver {
     fn command(&mut self, command: ToNode, control: &mut Control) -> Result<(), NodeError> {
         match command {
             ToNode::Request([client, sequence, operation, key, value]) => {
-                self.take_request(Request { client, sequence, operation, key, value });
+                self.comes_in(Incoming::Request(Request { client, sequence, operation, key, value }));
             }
             ToNode::LostHeartbeat { planned } => {
                 if planned {
@@ -444,20 +453,20 @@ impl Driver {
 
     /// What the guest has produced since the last look, and what it wants.
     pub(super) fn take_output(&mut self, control: &mut Control) -> Result<(), NodeError> {
-        let mut replies = std::mem::take(&mut self.replies);
-        self.vcpu.take_replies(&mut replies).map_err(NodeError::Guest)?;
+        let mut units = std::mem::take(&mut self.units);
+        self.vcpu.take_output(&mut units).map_err(NodeError::Guest)?;
         self.tell_divergence(control)?;
-        let last = replies.len().saturating_sub(1);
-        for (place, reply) in replies.drain(..).enumerate() {
-            let end = self.output.push(reply);
-            let is_marked = self.marked.take_if(|of| *of == (reply.client, reply.sequence)).is_some();
+        let last = units.len().saturating_sub(1);
+        for (place, unit) in units.drain(..).enumerate() {
+            let is_marked = self.marked.take_if(|of| unit.answers(*of)).is_some();
+            let end = self.output.push(unit);
             if is_marked {
                 self.pass_over(end, control)?;
             } else if place == last || !self.tells_once() {
                 self.give(Input::GuestOutput { end }, control)?;
             }
         }
-        self.replies = replies;
+        self.units = units;
         if let Some(comparison) = &mut self.comparison {
             comparison.look();
         }
@@ -499,7 +508,7 @@ impl Driver {
         let deadlines = [part, timer, self.stalled_until, silence, paced, held, suspended, last_word];
         let deadline = deadlines.into_iter().flatten().min();
         let timeout = deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
-        let [harness, guest, link_in, link_out, mirror_in, mirror_out] =
+        let [harness, guest, link_in, link_out, mirror_in, mirror_out, port_in, port_out] =
             self.poll(control, stalled, timeout.as_ref())?;
         if harness {
             self.commands.push_back(control.listen()?);
@@ -519,6 +528,12 @@ impl Driver {
         if mirror_in {
             self.read_mirror();
         }
+        if port_out {
+            self.flush_port();
+        }
+        if port_in {
+            self.read_port();
+        }
         self.mind_what_waits(control)?;
         if self.timer.is_some_and(|timer| Instant::now() >= timer)
             && !self.input_is_held(InputKind::CheckpointDue)
@@ -533,13 +548,14 @@ impl Driver {
         Ok(())
     }
 
-    /// Whether the harness, the guest, and the two directions of the link and of the comparison's connection have something.
+    /// Whether the harness, the guest, and the two directions of the link, of the comparison's connection and of the card's cable
+    /// have something.
     fn poll(
         &mut self,
         control: &Control,
         stalled: bool,
         timeout: Option<&Timespec>,
-    ) -> Result<[bool; 6], NodeError> {
+    ) -> Result<[bool; 8], NodeError> {
         // What waits at a gate, or finds no room, is looked at again when something else has happened.
         let outputs = self.node.queue().has_room()
             && self.output.units().len() < MAX_WITHHELD
@@ -567,6 +583,11 @@ impl Driver {
                 polled.len() - 1
             })
         });
+        let port = self.port.as_ref().map(|port| {
+            let flags = PollFlags::IN | flag(PollFlags::OUT, port.has_waiting());
+            polled.push(PollFd::from_borrowed_fd(port.as_fd(), flags));
+            polled.len() - 1
+        });
         wait_for(&mut polled, timeout)?;
         let ready = |place: Option<usize>, flags: PollFlags| {
             let polled = place.and_then(|place| polled.get(place));
@@ -580,6 +601,8 @@ impl Driver {
             ready(link, PollFlags::OUT),
             !self.end.deaf && ready(mirror, PollFlags::IN),
             ready(mirror, PollFlags::OUT),
+            ready(port, PollFlags::IN),
+            ready(port, PollFlags::OUT),
         ])
     }
 

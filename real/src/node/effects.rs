@@ -2,7 +2,9 @@
 
 use super::disk::Connection;
 use super::driver::{Driver, Times};
+use super::port::Port;
 use super::saved::Source;
+use super::unit::Unit;
 use super::{Control, NodeError};
 use crate::abi::Reply;
 use crate::control::{CheckpointFigures, FromNode, MAX_UNITS, RawReply};
@@ -84,6 +86,7 @@ impl Driver {
             Effect::TakeOver => {
                 self.entry = None;
                 self.vcpu.serves_alone();
+                self.port.iter_mut().for_each(Port::announce);
                 control.tell(&FromNode::TookOver)?;
             }
             Effect::Halt => self.halt(control)?,
@@ -232,9 +235,9 @@ impl Driver {
             self.times.released = Some(Instant::now());
         }
         self.tell_disk(control)?;
+        self.leaves(up_to);
         let (first, units) = self.output.release(up_to);
-        let units: Vec<RawReply> = units.map(raw_reply).collect();
-        tell_output(first.0, &units, control)
+        send_off(first.0, units, self.port.as_mut(), control)
     }
 }
 
@@ -251,17 +254,45 @@ impl Driver {
     /// The one unit before `up_to` leaves past what is withheld before it, and stays where it is, too.
     fn release_past(&mut self, up_to: OutputOffset, control: &mut Control) -> Result<(), NodeError> {
         let Some(index) = up_to.0.checked_sub(self.output.start().0 + 1) else { return Ok(()) };
-        let unit = usize::try_from(index).ok().and_then(|index| self.output.units().nth(index)).copied();
-        unit.map_or(Ok(()), |unit| control.tell(&FromNode::EarlyOutput(up_to.0 - 1, raw_reply(unit))))
+        let unit = usize::try_from(index).ok().and_then(|index| self.output.units().nth(index));
+        match (unit, &mut self.port) {
+            (Some(Unit::Reply(reply)), _) => {
+                control.tell(&FromNode::EarlyOutput(up_to.0 - 1, raw_reply(*reply)))?;
+            }
+            (Some(Unit::Frame(frame)), Some(port)) => port.send(up_to.0 - 1, frame),
+            _ => {}
+        }
+        Ok(())
     }
 }
 
-/// Output leaves, in messages that are not too long.
-pub(super) fn tell_output(first: u64, units: &[RawReply], control: &mut Control) -> Result<(), NodeError> {
-    let mut messages = (first..).step_by(MAX_UNITS).zip(units.chunks(MAX_UNITS));
-    messages.try_for_each(|(first, units)| control.tell(&FromNode::Output(first, units.to_vec())))
+/// Output leaves that begins at `first`: frames by the port; replies by the harness, in messages that are not too long. Of frames the
+/// harness is told how many.
+pub(super) fn send_off(
+    first: u64,
+    units: impl Iterator<Item = Unit>,
+    mut port: Option<&mut Port>,
+    control: &mut Control,
+) -> Result<(), NodeError> {
+    let (mut replies, mut frames) = (Vec::new(), 0);
+    for (place, unit) in (first..).zip(units) {
+        match unit {
+            Unit::Reply(reply) => replies.push(raw_reply(reply)),
+            Unit::Frame(frame) => {
+                frames += 1;
+                if let Some(port) = port.as_deref_mut() {
+                    port.send(place, &frame);
+                }
+            }
+        }
+    }
+    if frames > 0 {
+        return control.tell(&FromNode::Frames { first, count: frames });
+    }
+    let mut messages = (first..).step_by(MAX_UNITS).zip(replies.chunks(MAX_UNITS));
+    messages.try_for_each(|(first, replies)| control.tell(&FromNode::Output(first, replies.to_vec())))
 }
 
-pub(super) fn raw_reply(reply: Reply) -> RawReply {
+fn raw_reply(reply: Reply) -> RawReply {
     [reply.client, reply.sequence, reply.serial, reply.status, reply.value, reply.time]
 }

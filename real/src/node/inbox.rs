@@ -1,10 +1,10 @@
-//! The requests that have come to a node's guest, numbered in the order in which they came.
+//! What has come to a node's guest, requests or frames, numbered in the order in which it came.
 //!
-//! The numbers are those of the primary's ring: a checkpoint's memory says how many the guest has been given. Where both
+//! The numbers are those of the primary's ring, or card: a checkpoint says how many the guest has been given. Where both
 //! VMs execute, a secondary goes on behind a load with the request that the primary's guest was to be given next, though
 //! its own may have had it already; so it keeps some that it has given.
 
-use crate::abi::Request;
+use super::unit::Incoming;
 use std::collections::VecDeque;
 
 /// Requests that may wait for the guest; the network drops what comes beyond.
@@ -14,12 +14,15 @@ const MOST_WAITING: usize = 4096;
 /// the guest waits for the next load.
 pub(super) const MOST_KEPT: usize = 1 << 16;
 
+/// Likewise frames, which are larger.
+pub(super) const MOST_FRAMES_KEPT: usize = 1 << 14;
+
 /// The requests.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     /// The number of the first one that is here.
     first: u64,
-    requests: VecDeque<Request>,
+    requests: VecDeque<Incoming>,
     /// The number of the one that the guest is given next.
     next: u64,
     /// Of those that it has been given, so many are kept.
@@ -33,7 +36,7 @@ impl Inbox {
     }
 
     /// One more has come from the network; its number, unless it is dropped.
-    pub(super) fn push(&mut self, request: Request) -> Option<u64> {
+    pub(super) fn push(&mut self, request: Incoming) -> Option<u64> {
         if self.requests.is_empty() || self.next < self.first {
             // What is missing before it will not come any more.
             self.requests.clear();
@@ -48,7 +51,7 @@ impl Inbox {
 
     /// One has come from the peer, which has numbered it. Behind one that is missing, what was here is of no use until a
     /// load says where to go on.
-    pub(super) fn mirrored(&mut self, number: u64, request: Request) {
+    pub(super) fn mirrored(&mut self, number: u64, request: Incoming) {
         if number < self.end() && !self.requests.is_empty() || number < self.next {
             return;
         }
@@ -62,9 +65,9 @@ impl Inbox {
     }
 
     /// The one that the guest is given next, with its number, if it is here.
-    pub(super) fn next(&self) -> Option<(u64, Request)> {
+    pub(super) fn next(&self) -> Option<(u64, Incoming)> {
         let index = usize::try_from(self.next.checked_sub(self.first)?).ok()?;
-        Some((self.next, *self.requests.get(index)?))
+        Some((self.next, self.requests.get(index)?.clone()))
     }
 
     /// From here on nobody goes back.
@@ -73,9 +76,9 @@ impl Inbox {
     }
 
     /// Those that the guest has not been given, with their numbers.
-    pub(super) fn waiting(&self) -> impl Iterator<Item = (u64, Request)> {
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (u64, &Incoming)> {
         let skipped = usize::try_from(self.next.saturating_sub(self.first)).unwrap_or(usize::MAX);
-        (self.next.max(self.first)..).zip(self.requests.iter().skip(skipped).copied())
+        (self.next.max(self.first)..).zip(self.requests.iter().skip(skipped))
     }
 
     /// The guest has been given it.
@@ -104,14 +107,15 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::abi::Request;
 
-    fn request(sequence: u64) -> Request {
-        Request { sequence, ..Request::default() }
+    fn request(sequence: u64) -> Incoming {
+        Incoming::Request(Request { sequence, ..Request::default() })
     }
 
     fn given(inbox: &mut Inbox) -> Vec<u64> {
         let next = || {
-            let (_, request) = inbox.next()?;
+            let (_, Incoming::Request(request)) = inbox.next()? else { return None };
             inbox.give();
             Some(request.sequence)
         };

@@ -10,8 +10,11 @@
 //!     |-- comparison  both VMs' output, where both execute
 //!     |-- mirror      the connection over which requests go to the other VM and output comes back
 //!     |-- inbox       requests on their way to the guest
+//!     |-- peer_units  what the secondary's guest has sent
 //!     |-- divergence  a guest that goes its own way
 //!     |-- ram_cache   the memory of the checkpoint, where the secondary's guest executes beside it
+//!     |-- unit        what a guest is given and what it sends: requests and replies, or frames
+//!     |-- port        the cable of the machine's network card
 //!     |-- outgoing    bytes on their way to the link
 //!     |-- inbound     bytes that have come in, kept while they are staged
 //!     |-- disk        the machine's disk, and its connection to the peer's
@@ -39,18 +42,23 @@ mod introduction;
 mod mirror;
 mod operations;
 mod outgoing;
+mod peer_units;
+mod port;
 mod ram_cache;
 mod saved;
 mod silence;
 mod staging;
 mod stream;
+mod unit;
 mod vcpu;
 
 use crate::control::{FromNode, NodeConfig, ToNode, receive, send};
 use crate::handing::Receiving;
 use crate::link::Connections;
+use crate::net::PortEnd;
 use crate::vm::{Machine, MachineConfig};
 use colo_protocol::NodeName;
+use port::Port;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, set_parent_process_death_signal};
 pub use silence::patience_with_peer;
@@ -117,6 +125,13 @@ impl Control {
         handed.ok_or_else(|| NodeError::Internal("not all connections have been handed over".to_owned()))
     }
 
+    /// The cable of the network card, if the machine has one and it was plugged in: handed over behind the connections.
+    fn take_port(&mut self, config: &NodeConfig) -> Option<Port> {
+        let card = config.workload.card()?;
+        let end = PortEnd::new(self.input.get_mut().taken()?);
+        Some(Port::new(end, card, config.rules.is_hybrid()))
+    }
+
     /// Whether a message has been read from the socket already.
     fn has_buffered(&self) -> bool {
         self.input.buffer().contains(&b'\n')
@@ -166,18 +181,24 @@ pub fn run_node(control: &Path, name: NodeName) -> Result<(), NodeError> {
 
 /// Both sides of a first pair boot the same program: that is the initial state, and nothing of it has to be sent.
 fn run(control: &mut Control, config: NodeConfig) -> Result<(), NodeError> {
-    let mut machine = Machine::new(&MachineConfig { memory_mib: config.memory_mib, prefault: true })?;
+    let mut machine = Machine::new(&MachineConfig {
+        memory_mib: config.memory_mib,
+        prefault: true,
+        card: config.workload.card(),
+    })?;
     if !config.joins {
         machine.boot(config.workload.guest.image(), &config.workload.parameters())?;
     }
     machine.forget_dirty()?;
     if !config.has_peer {
         let disk = disk::of_nobody(&config)?;
-        return alone::run(control, machine, disk);
+        let port = control.take_port(&config);
+        return alone::run(control, machine, disk, port);
     }
     let mut connections = control.take_connections(&config)?;
+    let port = control.take_port(&config);
     let disk = disk::of_pair(&config, &mut connections)?;
-    let driver = driver::Driver::new(config, machine, connections, disk)?;
+    let driver = driver::Driver::new(config, machine, connections, disk, port)?;
     // Before a byte of the peer has been looked at, or the guest has executed.
     confinement::confine()?;
     driver.run(control)

@@ -3,9 +3,9 @@
 use super::driver::{Driver, InHand, Joining};
 use super::inbound::Inbound;
 use super::ram_cache::apply_ram;
-use super::staging::{StagedDevices, UNIT_BYTES};
+use super::staging::StagedDevices;
+use super::unit::encode_all;
 use super::{Control, NodeError};
-use crate::abi::Reply;
 use crate::control::FromNode;
 use crate::vm::{Machine, encode};
 use colo_protocol::{CheckpointNumber, Input, InputKind, Message, Operation, OutputBuffer, OutputOffset};
@@ -164,12 +164,11 @@ impl Driver {
         }
         let mut machine = self.vcpu.machine();
         machine.harvest(&mut self.saved.pages).map_err(|error| error.to_string())?;
-        machine.save(&mut self.saved.cpu).map_err(|error| error.to_string())?;
+        machine.save(&mut self.saved.state).map_err(|error| error.to_string())?;
         self.saved.begin_ram(&mut self.encoder);
-        let bytes = self.output.units().flat_map(|reply| reply.to_slot()).flat_map(u64::to_le_bytes);
         self.saved.output.clear();
-        self.saved.output.extend(bytes);
-        encode(&self.saved.cpu, self.output.end().0, &self.saved.output, &mut self.saved.blob)
+        encode_all(self.output.units(), &mut self.saved.output);
+        encode(&self.saved.state, self.output.end().0, &self.saved.output, &mut self.saved.blob)
             .map_err(|error| error.to_string())?;
         self.disk.iter().for_each(|disk| disk.captured(self.node.machine().checkpoint()));
         Ok(self.saved.blob.len() as u64)
@@ -182,11 +181,11 @@ impl Driver {
         }
         let (output, end) = match self.loading.take() {
             Some((mut pages, devices)) => {
-                let next_request = self.vcpu.while_still(|machine| restore(machine, &devices));
+                let next = self.vcpu.while_still(|machine| restore(machine, &devices));
                 pages.clear();
                 self.staging = pages;
-                self.vcpu.go_on_at(next_request?);
-                (buffered(&devices), devices.output_end)
+                self.vcpu.go_on_at(next?);
+                (devices.output, devices.output_end)
             }
             // The initial state: both sides have booted the same program.
             None => (OutputBuffer::default(), 0),
@@ -199,26 +198,13 @@ impl Driver {
     }
 }
 
-/// Gives the processor its staged state, and sees that it fits the memory. The number of the request that the guest is to
-/// be given next.
+/// Gives the machine its staged state, and sees that it fits the memory. The number of the request or frame that the guest is
+/// to be given next.
 fn restore(machine: &mut Machine, devices: &StagedDevices) -> Result<u64, String> {
-    machine.restore(&devices.cpu).map_err(|error| error.to_string())?;
+    machine.restore(&devices.state).map_err(|error| error.to_string())?;
     let held = machine.output_end().map_err(|error| error.to_string())?;
     if held != devices.output_end {
         return Err(format!("RAM has output up to {held}, the device state up to {}", devices.output_end));
     }
-    machine.requests_put().map_err(|error| error.to_string())
-}
-
-/// The units of output that came with a checkpoint.
-fn buffered(devices: &StagedDevices) -> OutputBuffer<Reply> {
-    let (units, _) = devices.output.as_chunks::<UNIT_BYTES>();
-    let start = devices.output_end.saturating_sub(units.len() as u64);
-    let mut buffer = OutputBuffer::starting_at(OutputOffset(start));
-    for unit in units {
-        let (words, _) = unit.as_chunks::<8>();
-        let slot = std::array::from_fn(|place| words.get(place).map_or(0, |word| u64::from_le_bytes(*word)));
-        buffer.push(Reply::from_slot(slot));
-    }
-    buffer
+    machine.given().map_err(|error| error.to_string())
 }

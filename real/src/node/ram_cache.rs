@@ -78,7 +78,8 @@ mod tests {
     const PAGE: usize = size_of::<Page>();
 
     fn machine() -> Machine {
-        let mut machine = Machine::new(&MachineConfig { memory_mib: 16, prefault: false }).unwrap();
+        let mut machine =
+            Machine::new(&MachineConfig { memory_mib: 16, prefault: false, card: None }).unwrap();
         machine.boot(Guest::Kv.image(), &Parameters::default()).unwrap();
         machine.forget_dirty().unwrap();
         machine

@@ -3,7 +3,7 @@
 
 use super::outgoing::Pieces;
 use crate::abi::PAGE_BYTES;
-use crate::vm::{CpuState, Machine, Page, RunningMemory};
+use crate::vm::{Machine, MachineState, Page, RunningMemory};
 use colo_protocol::wire::{BlockName, EncodeError, Encoder};
 
 /// Pages that are encoded at once: as many as one write takes, each with what stands before it.
@@ -26,7 +26,7 @@ pub(super) struct Saved {
     is_halfway: bool,
     /// More of the RAM comes behind it, in a section of its own.
     is_round: bool,
-    pub(super) cpu: Box<CpuState>,
+    pub(super) state: Box<MachineState>,
     pub(super) blob: Vec<u8>,
     pub(super) output: Vec<u8>,
 }
@@ -43,8 +43,8 @@ pub(super) enum Source<'a> {
 }
 
 impl Saved {
-    /// Nothing yet; the processor's state is room for others.
-    pub(super) fn nothing(cpu: CpuState) -> Self {
+    /// Nothing yet; the state is room for others.
+    pub(super) fn nothing(state: MachineState) -> Self {
         Self {
             pages: Vec::new(),
             ram: Pieces::default(),
@@ -52,7 +52,7 @@ impl Saved {
             is_whole: true,
             is_halfway: false,
             is_round: false,
-            cpu: Box::new(cpu),
+            state: Box::new(state),
             blob: Vec::new(),
             output: Vec::new(),
         }

@@ -5,8 +5,10 @@
 //! device state's checksum.
 
 use super::inbound::Inbound;
-use crate::abi::{PAGE_BYTES, Slot};
-use crate::vm::{BLOB_BYTES_MAX, CpuState, Machine, Page, decode};
+use super::unit::{Unit, decode_all};
+use crate::abi::PAGE_BYTES;
+use crate::vm::{BLOB_BYTES_MAX, Machine, MachineState, Page, decode};
+use colo_protocol::OutputBuffer;
 use colo_protocol::wire::{BlockName, Body};
 use std::ops::Range;
 
@@ -15,9 +17,6 @@ mod tests;
 
 /// Bytes of a page.
 const PAGE: usize = size_of::<Page>();
-
-/// The bytes of a withheld unit of output.
-pub(super) const UNIT_BYTES: usize = size_of::<Slot>();
 
 /// Where output may end: from here no guest comes to where numbers do.
 const OUTPUT_END_MAX: u64 = u64::MAX / 2;
@@ -59,12 +58,12 @@ enum Content {
 
 /// A device state that has been found whole.
 pub(super) struct StagedDevices {
-    /// The processor.
-    pub(super) cpu: Box<CpuState>,
+    /// The machine, but for its memory.
+    pub(super) state: Box<MachineState>,
     /// The end of the output.
     pub(super) output_end: u64,
-    /// The withheld units, as they were encoded: whole ones, and no more than end there.
-    pub(super) output: Vec<u8>,
+    /// The withheld units.
+    pub(super) output: OutputBuffer<Unit>,
 }
 
 impl Staging {
@@ -150,13 +149,12 @@ impl Staging {
     /// The device state, now that all of it is there.
     pub(super) fn whole_devices(&self) -> Result<StagedDevices, String> {
         let decoded = decode(&self.blob).map_err(|error| error.to_string())?;
-        let (bytes, end) = (decoded.output.len(), decoded.output_end);
-        let begins_somewhere = (bytes / UNIT_BYTES) as u64 <= end;
-        if !bytes.is_multiple_of(UNIT_BYTES) || !begins_somewhere || end > OUTPUT_END_MAX {
-            return Err(format!("{bytes} bytes of withheld output that ends at {end}"));
+        let end = decoded.output_end;
+        if end > OUTPUT_END_MAX {
+            return Err(format!("{} bytes of withheld output that ends at {end}", decoded.output.len()));
         }
-        let output = decoded.output.to_vec();
-        Ok(StagedDevices { cpu: Box::new(decoded.cpu), output_end: decoded.output_end, output })
+        let output = decode_all(decoded.output, end, decoded.state.card.is_some())?;
+        Ok(StagedDevices { state: Box::new(decoded.state), output_end: end, output })
     }
 
     /// Writes the staged pages into the guest's memory, the newer over the older.

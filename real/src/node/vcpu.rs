@@ -2,11 +2,11 @@
 //!
 //! While the guest runs, the thread holds the machine; while it stands still, the node does. A guest that has nothing to
 //! do stands still by itself, with nothing pending, so that to suspend it costs no more than to say so. When a suspension
-//! has ended, every reply that the guest has produced has been handed over.
+//! has ended, all that the guest has sent has been handed over.
 
 use super::divergence::OwnWay;
 use super::inbox::Inbox;
-use crate::abi::{Reply, Request};
+use super::unit::{Incoming, Unit};
 use crate::vm::{BlockDevice, Button, Exit, Kicker, Machine};
 use crate::{Error, Result};
 use rustix::event::{EventfdFlags, eventfd};
@@ -16,8 +16,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Replies that wait for the node, beyond which the guest does: it can produce them faster than anybody takes them.
-const MAX_WAITING_REPLIES: usize = 4096;
+/// Units of output that wait for the node, beyond which the guest does: it can produce them faster than anybody takes them.
+const MAX_WAITING_UNITS: usize = 4096;
 
 /// The guest's thread, seen from the node.
 pub(super) struct VcpuThread {
@@ -34,7 +34,7 @@ struct Shared {
     device: Device,
     switch: Mutex<Switch>,
     changed: Condvar,
-    /// Readable when there are replies, or when the guest has failed.
+    /// Readable when there is output, or when the guest has failed.
     event: OwnedFd,
 }
 
@@ -60,7 +60,7 @@ struct Switch {
     went_on: Option<Instant>,
     inbox: Inbox,
     own_way: OwnWay,
-    replies: Vec<Reply>,
+    output: Vec<Unit>,
     /// Buttons that have been pressed, and that the machine has not been told of.
     pressed: VecDeque<Button>,
     /// What the guest wants, and the node has not taken up.
@@ -71,9 +71,9 @@ struct Switch {
 }
 
 impl Switch {
-    /// Whether the guest has to wait until its replies are taken.
+    /// Whether the guest has to wait until its output is taken.
     const fn is_full(&self) -> bool {
-        self.replies.len() >= MAX_WAITING_REPLIES
+        self.output.len() >= MAX_WAITING_UNITS
     }
 
     /// Whether the guest may execute.
@@ -127,7 +127,7 @@ impl VcpuThread {
         Ok(Self { shared, kicker, thread })
     }
 
-    /// The event that tells of replies or a failure.
+    /// The event that tells of output or a failure.
     pub(super) fn event(&self) -> &OwnedFd {
         &self.shared.event
     }
@@ -199,19 +199,23 @@ impl VcpuThread {
         done
     }
 
-    /// A request has come in from the network; its number, unless it is dropped.
-    pub(super) fn request(&self, request: Request) -> Option<u64> {
-        self.receive(|inbox| inbox.push(request))
+    /// Something has come in from the network; its number, unless it is dropped.
+    pub(super) fn comes_in(&self, incoming: Incoming) -> Option<u64> {
+        self.receive(|inbox| inbox.push(incoming))
     }
 
-    /// The requests that have come and that the guest has not been given, with their numbers.
-    pub(super) fn waiting(&self) -> Vec<(u64, Request)> {
-        lock(&self.shared.switch).inbox.waiting().collect()
+    /// What has come and the guest has not been given, with its numbers.
+    pub(super) fn waiting(&self) -> Vec<(u64, Incoming)> {
+        lock(&self.shared.switch)
+            .inbox
+            .waiting()
+            .map(|(number, incoming)| (number, incoming.clone()))
+            .collect()
     }
 
-    /// A request has come in from the peer, which has numbered it.
-    pub(super) fn mirrored(&self, number: u64, request: Request) {
-        self.receive(|inbox| inbox.mirrored(number, request));
+    /// Something has come in from the peer, which has numbered it.
+    pub(super) fn mirrored(&self, number: u64, incoming: Incoming) {
+        self.receive(|inbox| inbox.mirrored(number, incoming));
     }
 
     fn receive<T>(&self, work: impl FnOnce(&mut Inbox) -> T) -> T {
@@ -276,8 +280,8 @@ impl VcpuThread {
         lock(&self.shared.switch).own_way.take_lost()
     }
 
-    /// The replies that the guest has produced since the last call, to the end of `replies`; an error if it has failed.
-    pub(super) fn take_replies(&self, replies: &mut Vec<Reply>) -> std::result::Result<(), String> {
+    /// What the guest has sent since the last call, to the end of `units`; an error if it has failed.
+    pub(super) fn take_output(&self, units: &mut Vec<Unit>) -> std::result::Result<(), String> {
         // It is readable at most once per write: an empty one has been read already.
         let _ = rustix::io::read(&self.shared.event, &mut [0; 8]);
         let mut switch = lock(&self.shared.switch);
@@ -285,7 +289,7 @@ impl VcpuThread {
             // The guest waits for that.
             self.shared.changed.notify_all();
         }
-        replies.append(&mut switch.replies);
+        units.append(&mut switch.output);
         switch.failure.take().map_or(Ok(()), Err)
     }
 }
@@ -377,11 +381,15 @@ impl Shared {
                 switch = self.changed.wait(switch).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            while let Some((number, request)) = switch.inbox.next() {
-                if !machine.put_request(&switch.own_way.meets(number, request))? {
+            while let Some((number, incoming)) = switch.inbox.next() {
+                let has_room = match switch.own_way.meets(number, incoming.clone()) {
+                    Incoming::Request(request) => machine.put_request(&request)?,
+                    Incoming::Frame(frame) => machine.put_frame(&frame)?,
+                };
+                if !has_room {
                     break;
                 }
-                switch.own_way.has_met(number, request);
+                switch.own_way.has_met(number, &incoming);
                 switch.inbox.give();
             }
             clock.pass(machine)?;
@@ -403,10 +411,18 @@ impl Shared {
     }
 
     fn hand_over(&self, machine: &mut Machine) -> Result<()> {
-        let mut switch = lock(&self.switch);
-        if machine.take_replies(&mut switch.replies)? > 0 {
-            self.signal();
+        let (mut replies, mut frames) = (Vec::new(), Vec::new());
+        if machine.has_card() {
+            machine.take_frames(&mut frames)?;
+        } else {
+            machine.take_replies(&mut replies)?;
         }
+        if replies.is_empty() && frames.is_empty() {
+            return Ok(());
+        }
+        let output = replies.into_iter().map(Unit::Reply).chain(frames.into_iter().map(Unit::Frame));
+        lock(&self.switch).output.extend(output);
+        self.signal();
         Ok(())
     }
 
@@ -437,7 +453,7 @@ mod tests {
             );
             return;
         }
-        let machine = Machine::new(&MachineConfig { memory_mib: 16, prefault: false }).unwrap();
+        let machine = Machine::new(&MachineConfig { memory_mib: 16, prefault: false, card: None }).unwrap();
         let vcpu = VcpuThread::start(machine, Arc::new(()), Inbox::default(), OwnWay::default()).unwrap();
         for button in [Button::Power, Button::Reset, Button::Power, Button::Power] {
             assert!(!vcpu.press(button, Duration::ZERO));
@@ -457,7 +473,8 @@ mod tests {
         let (tell, told) = channel();
         std::thread::spawn(move || {
             for _ in 0..20 {
-                let machine = Machine::new(&MachineConfig { memory_mib: 16, prefault: false }).unwrap();
+                let machine =
+                    Machine::new(&MachineConfig { memory_mib: 16, prefault: false, card: None }).unwrap();
                 let vcpu =
                     VcpuThread::start(machine, Arc::new(()), Inbox::default(), OwnWay::default()).unwrap();
                 vcpu.resume();

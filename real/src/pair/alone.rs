@@ -23,7 +23,8 @@ pub fn run_alone(options: &RunOptions, directory: &Path) -> Result<(RunOutcome, 
     let (sender, heard) = channel();
     let mut process = Process::start(NodeName::Primary, &options.node, directory, sender)?;
     let disks = Disks::of(options, directory)?;
-    process.configure(options.node_config(NodeName::Primary, disks.as_ref()), None);
+    let port = options.port()?;
+    process.configure(options.node_config(NodeName::Primary, disks.as_ref()), None, port.as_ref());
     let disk = DiskFigures::default();
     let mut alone = Alone { options, process, heard, clients: Clients::nobody(), disk };
     let violation = alone.serve()?.or_else(|| alone.clients.judge().err());
@@ -72,7 +73,7 @@ impl Alone<'_> {
             if self.clients.answered != last_reply.0 {
                 last_reply = (self.clients.answered, Instant::now());
             }
-            if last_reply.1.elapsed() > PATIENCE {
+            if last_reply.1.elapsed() > PATIENCE && !self.clients.are_outside() {
                 return Ok(Some(RunViolation::Silence { seconds: PATIENCE.as_secs() }));
             }
         }

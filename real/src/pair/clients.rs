@@ -66,15 +66,34 @@ struct Open {
     at_failover: bool,
 }
 
+/// Replies that have to be seen after a failover, to know that the survivor really serves.
+const REPLIES_AFTER_FAILOVER: u64 = 20;
+
 impl Clients {
     /// Nobody yet.
     pub(crate) fn nobody() -> Self {
         Self::new(0, Demand::Closed, Duration::ZERO)
     }
 
+    /// Clients that are not here, and ask over the network.
+    pub(super) fn outside() -> Self {
+        Self::new(0, Demand::Outside, Duration::ZERO)
+    }
+
+    /// Whether they are not here.
+    pub(super) const fn are_outside(&self) -> bool {
+        matches!(self.demand, Demand::Outside)
+    }
+
     /// Whether there is nobody.
     pub(crate) fn are_nobody(&self) -> bool {
-        self.sequences.is_empty()
+        self.sequences.is_empty() && !self.are_outside()
+    }
+
+    /// Whether the service has shown that it serves, since so many replies had been seen. Of clients that are not here nobody knows
+    /// when they will ask.
+    pub(super) const fn are_served_since(&self, replies: u64) -> bool {
+        self.are_outside() || self.seen >= replies + REPLIES_AFTER_FAILOVER
     }
 
     /// So many clients, who have asked nothing yet; they begin now.

@@ -25,6 +25,8 @@ pub(crate) enum Demand {
     Closed,
     /// At its time.
     Open(Box<Schedule>),
+    /// By clients that are not here, over the network: nothing is made here, and how much is seen is counted in frames.
+    Outside,
 }
 
 /// Seeded times, one after the other. From one to the next it is between nothing and twice the average.
@@ -50,13 +52,14 @@ impl Demand {
         match self {
             Self::Closed => Some(now),
             Self::Open(schedule) => schedule.next(now),
+            Self::Outside => None,
         }
     }
 
     /// When the next request is to be made, if that is known.
     pub(super) fn due(&self) -> Option<Instant> {
         match self {
-            Self::Closed => None,
+            Self::Closed | Self::Outside => None,
             Self::Open(schedule) => schedule.due(),
         }
     }
@@ -71,7 +74,7 @@ impl Demand {
     /// What client `client` asks for with its request `sequence`.
     pub(super) fn operation(&mut self, client: u32, sequence: u64, first_key: u64) -> Operation {
         let (what, key, value) = match self {
-            Self::Closed => (sequence, sequence * 7 + u64::from(client), sequence),
+            Self::Closed | Self::Outside => (sequence, sequence * 7 + u64::from(client), sequence),
             Self::Open(schedule) => schedule.rng.random(),
         };
         let key = first_key + key % KEYS;

@@ -7,7 +7,7 @@ use super::process::{Heard, NodeCommand, Process};
 use crate::abi::{OP_ADD, OP_GET, PAGE_BYTES, REPLIES_PUT, Request};
 use crate::control::{FromNode, NodeConfig, ToNode};
 use crate::link::{Connections, Link};
-use crate::vm::{CpuState, Guest, Machine, MachineConfig, Workload, encode};
+use crate::vm::{Guest, Machine, MachineConfig, MachineState, Workload, encode};
 use colo_protocol::wire::{BlockName, Encoder};
 use colo_protocol::{Dialect, Message, MessageKind, NodeName, Rules};
 use colo_trace::{Kind, Plan};
@@ -96,6 +96,7 @@ impl Victim {
                 pair: 0,
             },
             Some(&handed),
+            None,
         );
         link.set_read_timeout(Some(PATIENCE)).unwrap();
         link.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -180,13 +181,14 @@ impl Victim {
 /// A state of the guest in which [`GOOD`] is under [`KEY`]: its written pages, its processor, its one reply.
 struct State {
     pages: Vec<(u64, [u8; 4096])>,
-    cpu: CpuState,
+    cpu: MachineState,
     output: Vec<u8>,
 }
 
 impl State {
     fn good() -> Self {
-        let mut machine = Machine::new(&MachineConfig { memory_mib: 16, prefault: false }).unwrap();
+        let mut machine =
+            Machine::new(&MachineConfig { memory_mib: 16, prefault: false, card: None }).unwrap();
         machine.boot(Guest::Kv.image(), &Workload::default().parameters()).unwrap();
         machine.forget_dirty().unwrap();
         let request = Request { client: 1, sequence: 1, operation: OP_ADD, key: KEY, value: GOOD };
@@ -195,7 +197,7 @@ impl State {
         let mut replies = Vec::new();
         assert_eq!(machine.take_replies(&mut replies).unwrap(), 1);
         let output = replies[0].to_slot().into_iter().flat_map(u64::to_le_bytes).collect();
-        let mut cpu = machine.cpu_state();
+        let mut cpu = machine.state();
         machine.save(&mut cpu).unwrap();
         let mut dirty = Vec::new();
         machine.harvest(&mut dirty).unwrap();
@@ -391,8 +393,8 @@ const ROWS: [Row; 20] = [
     ),
     (
         "a device state of another version",
-        |state, encoder| with_blob(state, encoder, |blob| blob[8] ^= 2),
-        "a device state of version 3: this program knows version 1",
+        |state, encoder| with_blob(state, encoder, |blob| blob[8] ^= 1),
+        "a device state of version 3: this program knows version 2",
     ),
     ("a flipped bit", |state, encoder| with_blob(state, encoder, |blob| blob[100] ^= 1), "it was damaged"),
     (
@@ -482,7 +484,7 @@ fn a_state_that_no_machine_can_take_is_never_served() {
     }
     let good = State::good();
     let mut paging = State::good();
-    paging.cpu.sregs.cr0 = 1 << 31;
+    paging.cpu.cpu.sregs.cr0 = 1 << 31;
     for (row, state, output_end, text) in [
         ("paging without protection", &paging, 1, "KVM_SET_SREGS failed"),
         ("output that the RAM does not have", &good, 2, "RAM has output up to 1, the device state up to 2"),
@@ -516,8 +518,8 @@ fn a_state_whose_output_cannot_be_is_refused_before_it_is_loaded() {
     for (row, output_end, output_bytes, text) in [
         // The next reply would have no number.
         ("the end of numbers", u64::MAX, 64, "64 bytes of withheld output that ends at 18446744073709551615"),
-        ("before the beginning", 0, 64, "64 bytes of withheld output that ends at 0"),
-        ("half a reply", 1, 32, "32 bytes of withheld output that ends at 1"),
+        ("before the beginning", 0, 64, "64 bytes of withheld output that ends at 0: they are 1 units"),
+        ("half a reply", 1, 32, "32 bytes of withheld output that ends at 1: the last 32 are no unit"),
     ] {
         let mut other = State::good();
         other.output.truncate(output_bytes);

@@ -10,6 +10,7 @@ pub(crate) mod clients;
 mod delay_tests;
 pub(crate) mod demand;
 pub(crate) mod disks;
+mod event;
 mod failover_times;
 mod faults;
 mod guest_clock;
@@ -35,6 +36,7 @@ use colo_protocol::{InputKind, Liveness, NodeName, Property};
 use colo_trace::{Event, FaultKind, Gate, Kind, Point, Record};
 pub use demand::Load;
 use disks::Disks;
+pub use event::PairEvent;
 use failover_times::FailoverClock;
 pub use failover_times::FailoverTimes;
 use faults::Strike;
@@ -54,9 +56,6 @@ pub use windows::Opinion;
 
 /// How often clients look at their watches.
 const CLIENT_TICK: Duration = Duration::from_millis(2);
-
-/// Replies that have to be seen after a failover, to know that the survivor really serves.
-const REPLIES_AFTER_FAILOVER: u64 = 20;
 
 /// How long after a failover a peer that lives may take to find out, if it ever does.
 const SETTLES_WITHIN: Duration = Duration::from_secs(3);
@@ -205,7 +204,8 @@ impl<'a> Pair<'a> {
         };
         for (name, connections) in NodeName::ALL.into_iter().zip(&pair.connections()?) {
             let config = options.node_config(name, pair.disks.as_ref());
-            pair.process(name).configure(config, Some(connections));
+            let port = options.port()?;
+            pair.process(name).configure(config, Some(connections), port.as_ref());
         }
         Ok(pair)
     }
@@ -259,7 +259,7 @@ impl<'a> Pair<'a> {
             if self.clients.are_nobody() && last_reply.1.elapsed() > PATIENCE {
                 return Err(RunError::NotReady);
             }
-            if last_reply.1.elapsed() > patience {
+            if last_reply.1.elapsed() > patience && !self.clients.are_outside() {
                 self.violate(self.silence(patience.as_secs()));
             }
         }
@@ -307,6 +307,9 @@ impl<'a> Pair<'a> {
             return false;
         }
         let lasted = self.has_lasted();
+        if self.clients.are_outside() {
+            return lasted == Some(true);
+        }
         if self.latest_failover.is_some() && self.has_replacements() && lasted != Some(true) || self.joins {
             return false;
         }
@@ -316,7 +319,7 @@ impl<'a> Pair<'a> {
             let settled = self.is_settled(peer) || at.elapsed() > self.settles_within(peer);
             return settled
                 && lasted.unwrap_or(true)
-                && (self.clients.seen >= replies + REPLIES_AFTER_FAILOVER || self.clients.are_draining());
+                && (self.clients.are_served_since(replies) || self.clients.are_draining());
         }
         let checkpoints = self.outcome.checkpoints.len() as u64 - self.checkpoints_before;
         lasted.unwrap_or(checkpoints >= self.options.checkpoints)
@@ -386,6 +389,7 @@ impl<'a> Pair<'a> {
     ) -> Result<(), RunError> {
         match message {
             FromNode::Output(first, units) => self.output(name, first, &units),
+            FromNode::Frames { count, .. } => self.frames_left(name, count),
             FromNode::EarlyOutput(place, unit) => {
                 if let Err(violation) = self.clients.early_output(place, unit) {
                     self.violate(violation);
@@ -401,7 +405,10 @@ impl<'a> Pair<'a> {
             FromNode::Checkpoint(figures) => {
                 progress(&figures);
                 self.clients.measured.checkpoint(&figures, Instant::now());
-                self.outcome.checkpoints.push(figures);
+                if !self.options.endures {
+                    // A service that lasts has no end of them.
+                    self.outcome.checkpoints.push(figures);
+                }
             }
             // What a survivor says of its old pair may be heard when there is another already.
             FromNode::Passed(pair, _) | FromNode::AtGate(pair, _) | FromNode::ColoExit { pair, .. }
@@ -440,17 +447,25 @@ impl<'a> Pair<'a> {
         Ok(())
     }
 
+    /// Frames have left for the network.
+    fn frames_left(&mut self, name: NodeName, count: u64) {
+        self.clients.seen += count;
+        self.has_replied(name);
+    }
+
+    /// Output has left that nobody has seen before: after a failover, that is its end.
+    fn has_replied(&mut self, name: NodeName) {
+        if let Some(times) = (name == self.serving).then(|| self.course.failover.replied()).flatten() {
+            let reply_us = u64::try_from(times.reply.as_micros()).unwrap_or(u64::MAX);
+            self.outcome.takeover_us.push(reply_us);
+            self.clients.measured.failovers.push(times);
+        }
+    }
+
     fn output(&mut self, name: NodeName, first: u64, units: &[crate::control::RawReply]) {
         match self.clients.output(first, units) {
             Ok(0) => {}
-            Ok(_) => {
-                if let Some(times) = (name == self.serving).then(|| self.course.failover.replied()).flatten()
-                {
-                    let reply_us = u64::try_from(times.reply.as_micros()).unwrap_or(u64::MAX);
-                    self.outcome.takeover_us.push(reply_us);
-                    self.clients.measured.failovers.push(times);
-                }
-            }
+            Ok(_) => self.has_replied(name),
             Err(violation) => self.violate(violation),
         }
         if self.options.record {
@@ -467,7 +482,8 @@ impl<'a> Pair<'a> {
         if self.started >= self.processes.len() {
             self.begin();
         }
-        if self.started == self.processes.len() + self.options.replacements.len() {
+        let last = self.processes.len() + self.options.replacements.len();
+        if self.started == last && !self.options.endures {
             // If somebody else has put something there it stays, with the directory.
             let _ = std::fs::remove_dir(&self.directory);
         }
@@ -477,7 +493,14 @@ impl<'a> Pair<'a> {
     fn begin(&mut self) {
         if self.clients.are_nobody() {
             self.clients = self.options.clients_from_now();
+            self.tell(self.protected());
         }
+    }
+
+    /// The event that both nodes are what they are to be.
+    fn protected(&self) -> PairEvent {
+        let [primary, secondary] = self.processes.each_ref().map(Process::number);
+        PairEvent::Protected { primary, secondary }
     }
 
     fn took_over(&mut self, name: NodeName) {
@@ -488,6 +511,7 @@ impl<'a> Pair<'a> {
         self.course.circumstances.two_may_serve |= self.process(name.peer()).is_alive();
         self.manager.serves(name);
         self.outcome.failovers += 1;
+        self.tell(PairEvent::TookOver { node: name, process: self.processes[name as usize].number() });
         self.clients.moved();
         self.course.failover.promoted();
         self.latest_failover = Some((Instant::now(), self.clients.seen));
@@ -514,8 +538,27 @@ impl<'a> Pair<'a> {
     /// A process is dead. If nobody here has killed it then this is no fault of the plan.
     fn gone(&mut self, name: NodeName) -> Result<(), RunError> {
         self.course.ended[name as usize] = true;
+        let endures = self.options.endures;
         let process = self.process(name);
-        if process.is_alive() { Err(RunError::Node(name, process.ended())) } else { Ok(()) }
+        if !process.is_alive() {
+            return Ok(());
+        }
+        let (number, how) = (process.number(), process.ended());
+        if !endures {
+            return Err(RunError::Node(name, how));
+        }
+        self.note(Some(name), Kind::Fault, how.clone());
+        self.tell(PairEvent::Died { node: name, process: number, how });
+        self.kill(name);
+        Ok(())
+    }
+
+    /// Whoever wants to hear of it does.
+    fn tell(&self, event: PairEvent) {
+        if let Some(events) = &self.options.events {
+            // Nobody listens any more.
+            let _ = events.send(event);
+        }
     }
 
     /// The manager looks, and does what is to be done.

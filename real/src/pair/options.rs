@@ -3,19 +3,24 @@
 use super::clients::Clients;
 use super::demand::Load;
 use super::disks::Disks;
+use super::event::PairEvent;
 use super::process::NodeCommand;
 use super::violation::RunViolation;
 use crate::arbiter::ArbiterAddress;
 use crate::control::{CheckpointFigures, ComparisonFigures, EntryFigures, NodeConfig};
 use crate::disk::DiskFigures;
 use crate::link::LinkKind;
+use crate::net::Switch;
 use crate::vm::Workload;
 use colo_protocol::NodeName;
 use colo_trace::{
     Fault, FaultAction, FaultKind, Gate, Header, NamedRules, Plan, Point, Record, SCHEMA, Trace, Way,
 };
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -54,6 +59,13 @@ pub struct RunOptions {
     pub arbiter: Option<ArbiterAddress>,
     /// Hears, while the run goes on, of what somebody has to see to outside of it.
     pub warn: fn(&str),
+    /// The switch at which the machines' network cards are, if they have any. Then all clients are outside.
+    pub network: Option<Arc<Switch>>,
+    /// The service is to last: a node that somebody else kills is one that has died, and whoever serves alone is given a replacement
+    /// also when no plan is left for one.
+    pub endures: bool,
+    /// Where to tell what happens, while it does.
+    pub events: Option<Sender<PairEvent>>,
     /// Whether to record every event.
     pub record: bool,
     /// Where the disks' files are made and left, if the machine has a disk; without, they are gone with the run.
@@ -107,8 +119,16 @@ impl RunOptions {
         Trace { header, records }
     }
 
+    /// The cable of a node's network card, if there is a network.
+    pub(super) fn port(&self) -> std::io::Result<Option<OwnedFd>> {
+        self.network.as_ref().map(|network| network.node_port()).transpose()
+    }
+
     /// The clients of a run that begins now.
     pub(super) fn clients_from_now(&self) -> Clients {
+        if self.network.is_some() {
+            return Clients::outside();
+        }
         Clients::of_load(self.clients, self.load, self.interval()).with_disk(self.workload.disk_blocks)
     }
 
@@ -288,6 +308,9 @@ mod tests {
             lasts: None,
             stop: None,
             arbiter: None,
+            network: None,
+            endures: false,
+            events: None,
             warn: |_| {},
             record: false,
             disk_directory: None,

@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use std::ffi::OsString;
 use std::io::{self, BufReader};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -73,10 +74,10 @@ impl Channel {
         }
     }
 
-    /// The same, and hands it its ends of what connects it with its peer.
-    fn hand(&mut self, message: &ToNode, connections: &Connections) {
+    /// The same, and hands it descriptors.
+    fn hand(&mut self, message: &ToNode, handed: &[BorrowedFd<'_>]) {
         if self.is_heard {
-            self.is_heard = send_with(&mut self.stream, message, &connections.ends()).is_ok();
+            self.is_heard = send_with(&mut self.stream, message, handed).is_ok();
         }
     }
 }
@@ -160,7 +161,7 @@ impl Process {
     /// The same, and hands it its ends of what connects it with its peer.
     pub(crate) fn hand(&mut self, message: &ToNode, connections: &Connections) {
         if self.alive {
-            self.control.hand(message, connections);
+            self.control.hand(message, &connections.ends());
         }
     }
 
@@ -169,13 +170,20 @@ impl Process {
         self.name = name;
     }
 
-    /// Tells the node how to run, with its peer, if there is to be one.
-    pub(crate) fn configure(&mut self, config: NodeConfig, peer: Option<&Connections>) {
+    /// Tells the node how to run: with its peer, if there is to be one, and with the cable of its machine's network card, if there is
+    /// a network.
+    pub(crate) fn configure(
+        &mut self,
+        config: NodeConfig,
+        peer: Option<&Connections>,
+        port: Option<&OwnedFd>,
+    ) {
         debug_assert_eq!(config.name, self.name);
         let start = ToNode::Start(Box::new(NodeConfig { has_peer: peer.is_some(), ..config }));
-        match peer {
-            Some(connections) => self.hand(&start, connections),
-            None => self.tell(&start),
+        let handed: Vec<_> =
+            peer.map(Connections::ends).into_iter().flatten().chain(port.map(AsFd::as_fd)).collect();
+        if self.alive {
+            self.control.hand(&start, &handed);
         }
     }
 

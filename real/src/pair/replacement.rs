@@ -3,7 +3,7 @@
 
 use super::options::RunError;
 use super::process::Process;
-use super::{Course, Pair, REPLIES_AFTER_FAILOVER};
+use super::{Course, Pair};
 use crate::control::ToNode;
 use colo_protocol::NodeName;
 use colo_trace::{Fault, Plan};
@@ -13,12 +13,13 @@ impl Pair<'_> {
     /// What is to go wrong in this pair.
     pub(super) fn plan(&self) -> &Plan {
         let later = self.pairs.checked_sub(1).and_then(|index| self.options.replacements.get(index));
-        later.unwrap_or(&self.options.plan)
+        let first = (self.pairs == 0).then_some(&self.options.plan);
+        later.or(first).unwrap_or(const { &Plan::NOTHING })
     }
 
     /// Whether there is another replacement for whoever serves alone.
     pub(super) fn has_replacements(&self) -> bool {
-        self.pairs < self.options.replacements.len()
+        self.options.endures || self.pairs < self.options.replacements.len()
     }
 
     /// Gives the survivor a replacement, if it has shown that it serves, and nothing more comes of its peer.
@@ -34,7 +35,7 @@ impl Pair<'_> {
         let (survivor, peer) = (self.serving, self.serving.peer());
         let serves = self.process(survivor).is_alive()
             && !self.course.asks[survivor as usize]
-            && self.clients.seen >= replies + REPLIES_AFTER_FAILOVER;
+            && self.clients.are_served_since(replies);
         if !serves || !self.is_settled(peer) {
             return Ok(());
         }
@@ -65,7 +66,8 @@ impl Pair<'_> {
         let [survivors, replacements] = self.connections()?;
         let mut config = self.options.node_config(NodeName::Secondary, self.disks.as_ref());
         (config.joins, config.plan, config.pair) = (true, plan, self.pairs);
-        self.process(NodeName::Secondary).configure(config, Some(&replacements));
+        let port = self.options.port()?;
+        self.process(NodeName::Secondary).configure(config, Some(&replacements), port.as_ref());
         self.course.introduces = Some(survivors);
         Ok(())
     }
@@ -99,5 +101,6 @@ impl Pair<'_> {
         }
         self.checkpoints_before = self.outcome.checkpoints.len() as u64;
         self.outcome.protected_again += 1;
+        self.tell(self.protected());
     }
 }

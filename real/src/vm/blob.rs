@@ -1,17 +1,18 @@
-//! The device state as bytes: one processor, and the output that was withheld when it was saved.
+//! The device state as bytes: one processor, a network card if there is one, and the output that was withheld when it was saved.
 //!
 //! All numbers are little-endian. Nothing in here is a pointer, every length is written down and checked, and the
 //! checksum is looked at before anything else is believed.
 //!
 //! ```text
 //!    0   8   magic "COLOVMST"
-//!    8   4   version, 1
+//!    8   4   version, 2
 //!   12   4   zero
 //!   16   8   length of the whole blob in bytes, at most BLOB_BYTES_MAX
 //!   24       sections, in this order, each: tag (u32), length in bytes (u32), content
 //!              1 general registers    2 special registers    3 extended state (FPU, vectors)
 //!              4 extended control     5 MSRs, 16 bytes each   6 pending events
 //!              7 debug registers      8 run state             9 output: end (u64), then the withheld bytes
+//!             10 network card, empty if there is none
 //!   -4   4   CRC-32 of all before
 //! ```
 //!
@@ -22,6 +23,8 @@ use kvm_bindings::{Msrs, kvm_msr_entry};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::cpu::CpuState;
+use super::network::CardState;
+use super::state::MachineState;
 
 #[cfg(test)]
 mod tests;
@@ -29,13 +32,14 @@ mod tests;
 /// The greatest blob, in bytes; nearly all of it can be withheld output.
 pub const BLOB_BYTES_MAX: usize = 64 << 20;
 const MAGIC: [u8; 8] = *b"COLOVMST";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 24;
 const CRC_BYTES: usize = 4;
 /// The kernel's own limit is 256.
 const MSRS_MAX: usize = 256;
 const TAG_MSRS: u32 = 5;
 const TAG_OUTPUT: u32 = 9;
+const TAG_CARD: u32 = 10;
 
 /// Why bytes are not a blob, or a state cannot become one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -103,8 +107,8 @@ pub enum BlobError {
 /// What a blob held.
 #[derive(Clone, Debug)]
 pub struct Decoded<'a> {
-    /// The processor's state.
-    pub cpu: CpuState,
+    /// The machine's state.
+    pub state: MachineState,
     /// Offset in the output stream at which `output` ends.
     pub output_end: u64,
     /// The withheld output.
@@ -115,13 +119,19 @@ pub struct Decoded<'a> {
 ///
 /// # Errors
 /// [`BlobError::TooLarge`]; then `blob` is empty.
-pub fn encode(cpu: &CpuState, output_end: u64, output: &[u8], blob: &mut Vec<u8>) -> Result<(), BlobError> {
+pub fn encode(
+    state: &MachineState,
+    output_end: u64,
+    output: &[u8],
+    blob: &mut Vec<u8>,
+) -> Result<(), BlobError> {
+    let MachineState { cpu, card } = state;
     blob.clear();
     check_size(output.len())?;
     blob.extend_from_slice(&MAGIC);
     blob.extend_from_slice(&VERSION.to_le_bytes());
     blob.extend_from_slice(&[0; 12]);
-    let sections: [&[&[u8]]; 9] = [
+    let sections: [&[&[u8]]; 10] = [
         &[cpu.regs.as_bytes()],
         &[cpu.sregs.as_bytes()],
         &[cpu.xsave.as_bytes()],
@@ -131,6 +141,7 @@ pub fn encode(cpu: &CpuState, output_end: u64, output: &[u8], blob: &mut Vec<u8>
         &[cpu.debugregs.as_bytes()],
         &[cpu.mp_state.as_bytes()],
         &[&output_end.to_le_bytes(), output],
+        &[card.as_ref().map_or(&[], |card| card.as_bytes())],
     ];
     for (tag, parts) in (1_u32..).zip(sections) {
         write_section(blob, tag, parts);
@@ -171,11 +182,12 @@ pub fn decode(blob: &[u8]) -> Result<Decoded<'_>, BlobError> {
     cpu.debugregs = reader.structure(7, "the debug registers' length")?;
     cpu.mp_state = reader.structure(8, "the run state's length")?;
     let (output_end, output) = reader.output()?;
+    let card = reader.card()?;
     let left = reader.blob.len() - reader.at;
     if left != 0 {
         return Err(BlobError::Length { at: reader.at, got: left, want: 0 });
     }
-    Ok(Decoded { cpu, output_end, output })
+    Ok(Decoded { state: MachineState { cpu, card }, output_end, output })
 }
 
 /// Checks all that can be checked without looking inside; gives the blob without its checksum.
@@ -297,6 +309,19 @@ impl<'a> Reader<'a> {
             .filter_map(|bytes| kvm_msr_entry::read_from_bytes(bytes).ok())
             .collect();
         Msrs::from_entries(&entries).map_err(|_| limit)
+    }
+
+    /// The section of the network card.
+    fn card(&mut self) -> Result<Option<CardState>, BlobError> {
+        let at = self.at + 4;
+        let content = self.section(TAG_CARD)?;
+        if content.is_empty() {
+            return Ok(None);
+        }
+        let want = size_of::<CardState>() as u64;
+        let field = "the network card's length";
+        let card = CardState::read_from_bytes(content);
+        card.map(Some).map_err(|_| BlobError::Field { field, at, got: content.len() as u64, want })
     }
 
     /// The section of output: where it ends, and the bytes.

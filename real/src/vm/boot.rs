@@ -7,7 +7,10 @@
 use kvm_bindings::{kvm_dtable, kvm_regs, kvm_segment, kvm_sregs};
 
 use super::memory::{MEMORY_MIB_MAX, Memory};
-use crate::abi::{IMAGE, IMAGE_BYTES_MAX, PAGE_BYTES, PAGE_TABLES, PARAMETERS, Parameters, STACK_TOP};
+use crate::abi::{
+    CARD, CARD_PARAMETERS, CardParameters, IMAGE, IMAGE_BYTES_MAX, PAGE_BYTES, PAGE_TABLES, PARAMETERS,
+    Parameters, STACK_TOP, Slot,
+};
 use crate::{Error, Result};
 
 /// Present, writable, user, accessed, dirty.
@@ -16,6 +19,8 @@ const TABLE: u64 = 0x67;
 const LARGE_PAGE: u64 = 0xe7;
 const LARGE_PAGE_BYTES: u64 = 2 << 20;
 const GIB: u64 = 1 << 30;
+/// Added to a page: what lies there is no memory, and nothing of it is kept in a cache.
+const UNCACHED: u64 = 0x18;
 
 /// Protection on, x87 and SSE usable, write protection, paging.
 const CR0: u64 = 0x8001_0033;
@@ -27,20 +32,40 @@ const EFER: u64 = 0x0d00;
 /// I/O privilege level 3, no interrupts.
 const RFLAGS: u64 = 0x3002;
 
-// The tables of the largest memory end before the parameters.
-const _: () = assert!(PAGE_TABLES + (2 + MEMORY_MIB_MAX.div_ceil(1 << 10)) * PAGE_BYTES <= PARAMETERS);
+// The directory of the card's GiB comes last, and ends before the parameters; no memory reaches that far.
+const _: () = assert!(PAGE_TABLES + (3 + CARD / GIB) * PAGE_BYTES <= PARAMETERS);
+const _: () = assert!(MEMORY_MIB_MAX << 20 <= CARD && CARD.is_multiple_of(GIB));
 
-/// Writes page tables, parameters and program into memory.
-pub(super) fn write_memory(memory: &Memory, image: &[u8], parameters: &Parameters) -> Result<()> {
+/// Writes page tables, parameters and program into memory. A machine with a card is told of its network.
+pub(super) fn write_memory(
+    memory: &Memory,
+    image: &[u8],
+    parameters: &Parameters,
+    network: Option<&CardParameters>,
+) -> Result<()> {
     if image.is_empty() || image.len() as u64 > IMAGE_BYTES_MAX {
         return Err(Error::Image { got: image.len(), max: IMAGE_BYTES_MAX });
     }
     write_page_tables(memory)?;
-    let parameters = Parameters { memory_bytes: memory.bytes(), ..*parameters };
-    for (word, address) in parameters.to_slot().iter().zip((PARAMETERS..).step_by(8)) {
-        memory.write(address, &word.to_le_bytes())?;
+    if let Some(network) = network {
+        map_card(memory)?;
+        write_slot(memory, CARD_PARAMETERS, network.to_slot())?;
     }
+    let parameters = Parameters { memory_bytes: memory.bytes(), ..*parameters };
+    write_slot(memory, PARAMETERS, parameters.to_slot())?;
     memory.write(IMAGE, image)
+}
+
+fn write_slot(memory: &Memory, address: u64, slot: Slot) -> Result<()> {
+    memory.write(address, &super::card::to_bytes(slot))
+}
+
+/// The large page in which the card's registers are.
+fn map_card(memory: &Memory) -> Result<()> {
+    let pdpt = PAGE_TABLES + PAGE_BYTES;
+    let directory = pdpt + (1 + CARD / GIB) * PAGE_BYTES;
+    memory.write(pdpt + CARD / GIB * 8, &(directory | TABLE).to_le_bytes())?;
+    memory.write(directory, &(CARD | LARGE_PAGE | UNCACHED).to_le_bytes())
 }
 
 /// One PML4, one PDPT, a page directory per GiB, large pages up to the end of memory.

@@ -1,12 +1,14 @@
-//! The host's end of the guest's rings: its network card.
+//! The host's end of the guest's rings, by which a guest without a network card is asked and answers.
 //!
 //! The counters live in guest memory and are read afresh each time, so that a restored machine needs no other state.
 //! The guest can overwrite all of them; an impossible count is an error, never an access outside a ring.
 
 use super::{Machine, Memory};
 use crate::abi::{self, RING_SLOTS, Reply, Request, Slot};
+use crate::net::Frame;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the machine has on its front. Who presses one asks the guest, which does what is to be done.
@@ -36,20 +38,21 @@ impl Machine {
         self.memory().take_replies(replies)
     }
 
-    /// Replies that the guest has ever put into the ring: the offset of the end of its output stream.
+    /// Replies that the guest has ever put into the ring, or frames that it has sent if it has a network card: the offset of the end of its output stream.
     ///
     /// # Errors
     /// None in practice: the counter lies in memory.
     pub fn output_end(&self) -> Result<u64> {
-        self.memory().output_end()
+        self.card.as_ref().map_or_else(|| self.memory().output_end(), |(card, _)| Ok(card.sent()))
     }
 
-    /// Requests that the host has ever put into the ring.
+    /// Requests that the host has ever put into the ring, or frames that the guest has been given if it has a network card.
     ///
     /// # Errors
     /// None in practice: the counter lies in memory.
-    pub fn requests_put(&self) -> Result<u64> {
-        self.memory().read_word(abi::REQUESTS_PUT)
+    pub fn given(&self) -> Result<u64> {
+        let frames = self.card.as_ref().map(|(card, _)| card.received());
+        frames.map_or_else(|| self.memory().read_word(abi::REQUESTS_PUT), Ok)
     }
 
     /// Gives the guest a tick: it dirties its pages per tick when it next runs.
@@ -89,7 +92,38 @@ impl Machine {
     /// # Errors
     /// [`Error::Ring`] when the guest has corrupted a ring.
     pub fn has_work(&self) -> Result<bool> {
-        self.memory().has_work()
+        Ok(self.memory().has_work()? || self.has_frames()?)
+    }
+
+    /// Whether the guest has not yet got as far as its network card has.
+    fn has_frames(&self) -> Result<bool> {
+        let Some((card, _)) = &self.card else { return Ok(false) };
+        Ok(!card.is_ready() || card.given() != self.memory().read_word(abi::FRAMES_TAKEN)?)
+    }
+
+    /// Whether it has a network card.
+    pub const fn has_card(&self) -> bool {
+        self.card.is_some()
+    }
+
+    /// Puts a frame into the network card's receive queue; `false` when the guest has left no room there, or there is no card. The
+    /// guest sees it when it runs.
+    ///
+    /// # Errors
+    /// [`Error::Card`] when the guest has corrupted the queue.
+    pub fn put_frame(&mut self, frame: &[u8]) -> Result<bool> {
+        let memory = Arc::clone(self.memory());
+        self.card.as_mut().map_or(Ok(false), |(card, _)| card.put(memory.mapping(), frame))
+    }
+
+    /// Takes all frames that the guest has sent, in order, to the end of `frames`; says how many. Their offsets in the output
+    /// stream end at [`Machine::output_end`].
+    ///
+    /// # Errors
+    /// [`Error::Card`] when the guest has corrupted the queue.
+    pub fn take_frames(&mut self, frames: &mut Vec<Frame>) -> Result<u64> {
+        let memory = Arc::clone(self.memory());
+        self.card.as_mut().map_or(Ok(0), |(card, _)| card.take(memory.mapping(), frames))
     }
 }
 

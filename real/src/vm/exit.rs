@@ -30,6 +30,8 @@ pub enum Doorbell {
     Idle,
     /// Room in the reply ring.
     ReplyRingFull,
+    /// Room in the card's transmit queue.
+    CardFull,
 }
 
 /// How a guest failed.
@@ -75,6 +77,7 @@ fn translate_out(port: u16, data: &[u8]) -> Exit {
     match (port, value) {
         (abi::PORT_DOORBELL, Ok(abi::DOORBELL_IDLE)) => Exit::Doorbell(Doorbell::Idle),
         (abi::PORT_DOORBELL, Ok(abi::DOORBELL_REPLY_RING_FULL)) => Exit::Doorbell(Doorbell::ReplyRingFull),
+        (abi::PORT_DOORBELL, Ok(abi::DOORBELL_CARD_FULL)) => Exit::Doorbell(Doorbell::CardFull),
         (abi::PORT_BLOCKS, Ok(_)) => Exit::Blocks,
         (abi::PORT_SHUTDOWN, Ok(_)) => Exit::Shutdown,
         (abi::PORT_RESET, Ok(_)) => Exit::Reset,

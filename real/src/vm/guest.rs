@@ -1,9 +1,11 @@
 //! The programs that can run in a machine (`real/guest/`, compiled by this crate's build script), and what they can be told
 //! to do beside answering requests.
 
-use crate::abi::{self, Parameters};
+use super::network::CardConfig;
+use crate::abi::{self, CardParameters, Parameters};
 use crate::misdeed::Misdeed;
 use serde::{Deserialize, Serialize};
+use std::net::Ipv4Addr;
 
 /// A program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -19,6 +21,8 @@ pub enum Guest {
     Mixed,
     /// It keeps a journal on its disk, and reads it back.
     Journal,
+    /// A store that speaks the Redis protocol over TCP, on a network card.
+    Redis,
     /// It misbehaves. For tests; no user can choose it.
     #[doc(hidden)]
     Hostile(Misdeed),
@@ -33,6 +37,7 @@ impl Guest {
             Self::Dirtier => include_bytes!(concat!(env!("OUT_DIR"), "/dirtier.bin")),
             Self::Mixed => include_bytes!(concat!(env!("OUT_DIR"), "/mixed.bin")),
             Self::Journal => include_bytes!(concat!(env!("OUT_DIR"), "/journal.bin")),
+            Self::Redis => include_bytes!(concat!(env!("OUT_DIR"), "/redis.bin")),
             Self::Hostile(_) => include_bytes!(concat!(env!("OUT_DIR"), "/hostile.bin")),
         }
     }
@@ -40,7 +45,7 @@ impl Guest {
     /// How it misbehaves, if it does, as it is told.
     const fn misdeed(self) -> u64 {
         match self {
-            Self::Kv | Self::Clock | Self::Dirtier | Self::Mixed | Self::Journal => 0,
+            Self::Kv | Self::Clock | Self::Dirtier | Self::Mixed | Self::Journal | Self::Redis => 0,
             Self::Hostile(misdeed) => misdeed.number(),
         }
     }
@@ -58,6 +63,48 @@ pub enum Pattern {
     Hot,
 }
 
+/// Where a guest is in its network. The same for both machines of a pair: whoever serves is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Network {
+    /// The card's address.
+    pub hardware_address: [u8; 6],
+    /// The guest's.
+    pub address: Ipv4Addr,
+    /// Bits of the network's prefix.
+    pub prefix_bits: u8,
+    /// The TCP port of its service.
+    pub port: u16,
+    /// What everything that is to look random in the guest is drawn from.
+    pub seed: u64,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self {
+            hardware_address: [0x02, 0, 0, 0, 0x66, 0x02],
+            address: Ipv4Addr::new(10, 66, 0, 2),
+            prefix_bits: 24,
+            port: 6379,
+            seed: 0,
+        }
+    }
+}
+
+impl Network {
+    /// The card, and what the guest is told.
+    const fn card(&self) -> CardConfig {
+        CardConfig {
+            hardware_address: self.hardware_address,
+            parameters: CardParameters {
+                address: self.address.to_bits() as u64,
+                prefix_bits: self.prefix_bits as u64,
+                port: self.port as u64,
+                seed: self.seed,
+            },
+        }
+    }
+}
+
 /// What a machine does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Workload {
@@ -73,6 +120,8 @@ pub struct Workload {
     pub pages_per_second: u64,
     /// Blocks of the machine's disk; 0 if it has none.
     pub disk_blocks: u64,
+    /// Where the program is found, if it serves over a network card.
+    pub network: Network,
     /// How often the secondary's leaves the primary's execution, where both execute.
     pub divergence: Option<Divergence>,
 }
@@ -90,6 +139,14 @@ pub struct Divergence {
 }
 
 impl Workload {
+    /// The network card that its machine has, if the program serves over one.
+    pub const fn card(&self) -> Option<CardConfig> {
+        match self.guest {
+            Guest::Redis => Some(self.network.card()),
+            _ => None,
+        }
+    }
+
     /// Whether two machines that do this and are asked the same may answer differently.
     pub fn diverges(&self) -> bool {
         self.guest == Guest::Clock || self.divergence.is_some()

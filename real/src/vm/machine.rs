@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use kvm_bindings::{KVM_MAX_CPUID_ENTRIES, KVM_MEM_LOG_DIRTY_PAGES, Msrs, kvm_userspace_memory_region};
-use kvm_ioctls::{VcpuFd, VmFd};
+use kvm_ioctls::{VcpuExit, VcpuFd, VmFd};
 
 use super::boot;
 use super::cpu::{self, CpuState};
@@ -16,8 +16,10 @@ use super::exit::{Exit, translate};
 use super::host::{check_extended_state, kvm_error, open_kvm};
 use super::kick::{KickTarget, Kicker};
 use super::memory::{Memory, Page};
+use super::network::{CardConfig, CardState, NetworkCard};
 use super::running::RunningMemory;
-use crate::abi::{PAGE_BYTES, Parameters};
+use super::state::MachineState;
+use crate::abi::{CARD, PAGE_BYTES, Parameters};
 use crate::{Error, Result};
 
 /// The one memory slot.
@@ -30,11 +32,13 @@ pub struct MachineConfig {
     pub memory_mib: u64,
     /// Whether to back all of it at once: first touches cost microseconds each, in the middle of a measurement.
     pub prefault: bool,
+    /// Its network card, if it has one.
+    pub card: Option<CardConfig>,
 }
 
 impl Default for MachineConfig {
     fn default() -> Self {
-        Self { memory_mib: 128, prefault: true }
+        Self { memory_mib: 128, prefault: true, card: None }
     }
 }
 
@@ -45,6 +49,8 @@ pub struct Machine {
     vm: Arc<VmFd>,
     memory: Arc<Memory>,
     dirty: DirtyLog,
+    /// Its network card, and what the guest is told of it.
+    pub(super) card: Option<(NetworkCard, CardConfig)>,
     kick: KickTarget,
     /// The MSRs to save, as a template.
     msrs: Msrs,
@@ -89,11 +95,14 @@ impl Machine {
         let msrs = cpu::saveable_msrs(&kvm, &vcpu)?;
         cpu::show_registers(&mut vcpu);
         let dirty = DirtyLog::new(&memory);
+        let card =
+            config.card.map(|config| Ok::<_, Error>((NetworkCard::new(&config)?, config))).transpose()?;
         Ok(Self {
             vcpu,
             vm: Arc::new(vm),
             memory: Arc::new(memory),
             dirty,
+            card,
             kick: KickTarget::new()?,
             changed_msrs: msrs.clone(),
             msrs,
@@ -110,7 +119,8 @@ impl Machine {
     pub fn boot(&mut self, image: &[u8], parameters: &Parameters) -> Result<()> {
         self.settle()?;
         (self.settled, self.restored) = (false, None);
-        boot::write_memory(&self.memory, image, parameters)?;
+        let network = self.card.as_ref().map(|(_, config)| &config.parameters);
+        boot::write_memory(&self.memory, image, parameters, network)?;
         let mut sregs = self.vcpu.get_sregs().map_err(kvm_error("KVM_GET_SREGS"))?;
         boot::enter_ring_3(&mut sregs);
         self.vcpu.set_sregs(&sregs).map_err(kvm_error("KVM_SET_SREGS"))?;
@@ -142,9 +152,12 @@ impl Machine {
         self.restored = None;
         while !self.kick.take() {
             match self.vcpu.run() {
-                Ok(exit) => {
+                Ok(mut exit) => {
                     self.settled = false;
-                    return Ok(translate(&exit));
+                    let card = self.card.as_mut().map(|(card, _)| card);
+                    if !serve_registers(card, &mut exit, &self.memory)? {
+                        return Ok(translate(&exit));
+                    }
                 }
                 Err(error) if error.errno() == libc::EINTR => {
                     // On its way in, KVM_RUN has completed what was pending; on its way out, shown the registers.
@@ -184,24 +197,41 @@ impl Machine {
     }
 
     /// An empty state to save into, again and again.
-    pub fn cpu_state(&self) -> CpuState {
-        CpuState::with_msrs(self.msrs.clone())
+    pub fn state(&self) -> MachineState {
+        MachineState { cpu: CpuState::with_msrs(self.msrs.clone()), card: self.card_state() }
     }
 
-    /// Saves the processor's state, settled. Allocates nothing when `state` comes from this machine.
+    /// Saves all but memory, settled. Allocates nothing when `state` comes from this machine.
     ///
     /// # Errors
     /// [`Error::Kvm`], [`Error::Msr`].
-    pub fn save(&mut self, state: &mut CpuState) -> Result<()> {
+    pub fn save(&mut self, state: &mut MachineState) -> Result<()> {
         self.settle()?;
-        state.read(&self.vcpu)
+        state.card = self.card_state();
+        state.cpu.read(&self.vcpu)
     }
 
-    /// Replaces the processor's state. After an error the machine must not be run.
+    fn card_state(&self) -> Option<CardState> {
+        self.card.as_ref().map(|(card, _)| card.state())
+    }
+
+    /// Replaces all but memory. After an error the machine must not be run.
     ///
     /// # Errors
-    /// [`Error::Kvm`], [`Error::Msr`] when the state comes from an unlike processor.
-    pub fn restore(&mut self, state: &CpuState) -> Result<()> {
+    /// [`Error::Kvm`], [`Error::Msr`] when the state comes from an unlike processor, [`Error::Card`] when it comes from a machine
+    /// with another card.
+    pub fn restore(&mut self, state: &MachineState) -> Result<()> {
+        match (&mut self.card, &state.card) {
+            (Some((card, _)), Some(state)) => card.restore(state)?,
+            (None, None) => {}
+            (own, _) => {
+                let [has, lacks] = if own.is_some() { ["has", "no"] } else { ["has not", "one"] };
+                return Err(Error::Card(format!(
+                    "the machine {has} one, the state is that of a machine with {lacks}"
+                )));
+            }
+        }
+        let state = &state.cpu;
         let before = self.restored.take();
         if let Some(before) = before {
             state.write_over(&before, &mut self.changed_msrs, &self.vcpu)?;
@@ -266,4 +296,17 @@ impl Machine {
     pub fn write(&mut self, address: u64, bytes: &[u8]) -> Result<()> {
         self.memory.write(address, bytes)
     }
+}
+
+/// Whether the guest has reached for a register of the card, and has been served.
+fn serve_registers(card: Option<&mut NetworkCard>, exit: &mut VcpuExit<'_>, memory: &Memory) -> Result<bool> {
+    let Some(card) = card else { return Ok(false) };
+    match exit {
+        VcpuExit::MmioRead(address, to) if *address >= CARD => card.read(*address - CARD, to),
+        VcpuExit::MmioWrite(address, from) if *address >= CARD => {
+            card.write(*address - CARD, from, memory.mapping())?;
+        }
+        _ => return Ok(false),
+    }
+    Ok(true)
 }

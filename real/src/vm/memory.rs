@@ -1,16 +1,20 @@
 //! Guest memory: one memfd, mapped once, from guest address 0 on.
 //!
-//! KVM's dirty log sees what the guest writes, not what the host writes. So there is one door for host writes,
-//! [`Memory::write`], which marks every page that it touches, and it is private to this folder: from outside it is
-//! reached through `&mut Machine` only. Reading is free to all threads, by copying.
+//! KVM's dirty log sees what the guest writes, not what the host writes. So whatever the host writes through the mapping is
+//! marked by the mapping itself, page by page, and its doors ([`Memory::write`], and [`Memory::mapping`] for the card's
+//! queues) are private to this folder: from outside they are reached through `&mut Machine` only. Reading is free to all
+//! threads, by copying.
 
 use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::num::NonZeroUsize;
 
 use rustix::fs::MemfdFlags;
+use vm_memory::bitmap::AtomicBitmap;
 use vm_memory::mmap::MmapRegionBuilder;
-use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryMmap, GuestRegionMmap};
+use vm_memory::{
+    Bytes, FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestRegionMmap, MmapRegion,
+};
 
 use crate::abi::PAGE_BYTES;
 use crate::{Error, Result};
@@ -24,15 +28,16 @@ pub type Page = [u8; 4096];
 
 const _: () = assert!(size_of::<Page>() as u64 == PAGE_BYTES);
 
+/// The mapping, which marks what is written through it.
+pub(super) type Mapping = GuestMemoryMmap<AtomicBitmap>;
+
 /// The memory of one guest.
 #[derive(Debug)]
 pub struct Memory {
-    mmap: GuestMemoryMmap,
+    mmap: Mapping,
     /// Where the mapping begins in this process.
     base: *mut u8,
     bytes: u64,
-    /// A bit per page that the host has written since the last harvest.
-    host_written: Box<[AtomicU64]>,
 }
 
 // SAFETY: `base` points into `mmap`, which lives as long and is itself Send and Sync; all access through `base` is by
@@ -49,9 +54,7 @@ impl Memory {
         }
         let bytes = mib << 20;
         let (mmap, base) = map_memfd(bytes, prefault).map_err(|source| Error::MemorySetup { mib, source })?;
-        let words = (bytes / PAGE_BYTES).div_ceil(64);
-        let host_written = (0..words).map(|_| AtomicU64::new(0)).collect();
-        Ok(Self { mmap, base, bytes, host_written })
+        Ok(Self { mmap, base, bytes })
     }
 
     /// Size in bytes.
@@ -83,32 +86,25 @@ impl Memory {
         Ok(u64::from_le_bytes(word))
     }
 
-    /// Writes guest memory and marks its pages: the only way by which the host writes.
+    /// Writes guest memory.
     pub(super) fn write(&self, address: u64, from: &[u8]) -> Result<()> {
         self.check(address, from.len())?;
-        self.mmap.write_slice(from, GuestAddress(address)).map_err(|_| self.outside(address, from.len()))?;
-        self.mark(address, from.len() as u64);
-        Ok(())
+        self.mmap.write_slice(from, GuestAddress(address)).map_err(|_| self.outside(address, from.len()))
     }
 
-    /// Marks the pages of a range that lies in memory. After the write, so that a mark is never taken without it.
-    fn mark(&self, address: u64, bytes: u64) {
-        if bytes == 0 {
-            return;
-        }
-        for page in address / PAGE_BYTES..=(address + bytes - 1) / PAGE_BYTES {
-            if let Some(word) = usize::try_from(page / 64).ok().and_then(|index| self.host_written.get(index))
-            {
-                word.fetch_or(1 << (page % 64), Ordering::AcqRel);
-            }
-        }
+    /// The memory, for who reads and writes structures in it.
+    pub(super) const fn mapping(&self) -> &Mapping {
+        &self.mmap
     }
 
     /// Moves the marks out into `bitmap` (a bit per page, or-ed in), leaving none.
     pub(super) fn take_marks(&self, bitmap: &mut [u64]) {
-        debug_assert_eq!(bitmap.len(), self.host_written.len());
-        for (to, from) in bitmap.iter_mut().zip(&self.host_written) {
-            *to |= from.swap(0, Ordering::AcqRel);
+        for region in self.mmap.iter() {
+            let marks = MmapRegion::bitmap(region).get_and_reset();
+            debug_assert_eq!(bitmap.len(), marks.len());
+            for (to, from) in bitmap.iter_mut().zip(marks) {
+                *to |= from;
+            }
         }
     }
 
@@ -142,12 +138,13 @@ impl Memory {
 }
 
 /// A fresh memfd of this size, mapped, and where.
-fn map_memfd(bytes: u64, prefault: bool) -> io::Result<(GuestMemoryMmap, *mut u8)> {
+fn map_memfd(bytes: u64, prefault: bool) -> io::Result<(Mapping, *mut u8)> {
     let size = usize::try_from(bytes).map_err(io::Error::other)?;
     let file = File::from(rustix::fs::memfd_create("colo-guest", MemfdFlags::CLOEXEC)?);
     file.set_len(bytes)?;
     let populate = if prefault { libc::MAP_POPULATE } else { 0 };
-    let mapping = MmapRegionBuilder::<()>::new(size)
+    let page = const { NonZeroUsize::new(size_of::<Page>()).unwrap() };
+    let mapping = MmapRegionBuilder::new_with_bitmap(size, AtomicBitmap::new(size, page))
         .with_mmap_prot(libc::PROT_READ | libc::PROT_WRITE)
         .with_mmap_flags(libc::MAP_SHARED | libc::MAP_NORESERVE | populate)
         .with_file_offset(FileOffset::new(file, 0))
@@ -166,7 +163,7 @@ mod tests {
     use super::*;
 
     fn marks(memory: &Memory) -> Vec<u64> {
-        let mut bitmap = vec![0; memory.host_written.len()];
+        let mut bitmap = vec![0; usize::try_from(memory.pages()).unwrap().div_ceil(64)];
         memory.take_marks(&mut bitmap);
         (0..memory.pages())
             .filter(|page| bitmap[usize::try_from(page / 64).unwrap()] >> (page % 64) & 1 == 1)

@@ -3,6 +3,7 @@
 //! ```text
 //!   guest       the programs that there are, and what they can be told to do
 //!   card        the host's end of the guest's rings: requests in, replies out, ticks, time, buttons
+//!   network     the host's end of a real network card: frames in and out
 //!   blocks      the host's end of the block ring: what the guest asks of its disk
 //!   machine     one VM under /dev/kvm: boot, run until an exit, settle, save, restore
 //!     |-- host      what /dev/kvm must offer
@@ -10,6 +11,7 @@
 //!     |-- exit      why the guest is not running
 //!     |-- kick      out of the guest from another thread
 //!     |-- cpu       the processor's state, complete
+//!     |-- state     what has to move for the guest to go on elsewhere, but for its memory
 //!     |-- running   which pages of a guest that executes have been written, and copies of them
 //!     |-- dirty     KVM's dirty log and the host's own writes, as one list of pages
 //!     `-- memory    guest memory in a memfd; no write without a mark
@@ -36,7 +38,9 @@ mod host;
 mod kick;
 mod machine;
 mod memory;
+mod network;
 mod running;
+mod state;
 
 #[doc(hidden)]
 pub use bare::BareCard;
@@ -45,9 +49,11 @@ pub use blocks::BlockDevice;
 pub use card::Button;
 pub use cpu::CpuState;
 pub use exit::{Doorbell, Exit, Failure};
-pub use guest::{Divergence, Guest, Pattern, Workload};
+pub use guest::{Divergence, Guest, Network, Pattern, Workload};
 pub use host::kvm_usable;
 pub use kick::Kicker;
 pub use machine::{Machine, MachineConfig};
 pub use memory::{MEMORY_MIB_MAX, MEMORY_MIB_MIN, Memory, Page};
+pub use network::{CardConfig, CardState};
 pub use running::RunningMemory;
+pub use state::MachineState;

@@ -21,7 +21,7 @@ pub(crate) fn kvm_or_skip(test: &str) -> bool {
 
 /// A machine with the least memory, nothing in it.
 pub(crate) fn bare() -> Machine {
-    Machine::new(&MachineConfig { memory_mib: 16, prefault: false }).unwrap()
+    Machine::new(&MachineConfig { memory_mib: 16, prefault: false, card: None }).unwrap()
 }
 
 /// A machine with the least memory and the key-value service.
