@@ -61,9 +61,9 @@ pub use link::LinkKind;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use node::{NodeError, patience_with_peer, run_node};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub use pair::{PairEvent, 
-    ComparisonOutcome, FailoverTimes, Latencies, Load, Measured, NodeCommand, Opinion, RunError, RunOptions,
-    RunOutcome, RunViolation, Slice, can_strike, measure_pair, run_alone, run_pair,
+pub use pair::{
+    ComparisonOutcome, FailoverTimes, Latencies, Load, Measured, NodeCommand, Opinion, PairEvent, RunError,
+    RunOptions, RunOutcome, RunViolation, Slice, can_strike, measure_pair, run_alone, run_pair,
 };
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use peer::{Address, AddressError, Keys, KeysError, Listener, PeerError, Stranger, Terms, make_keys};

@@ -58,11 +58,12 @@ impl OwnWay {
             // What asks for nothing is not lost, and not counted.
             Incoming::Frame(_) => writes(incoming),
         };
-        let by_rate = is_anything && self.rate.is_some_and(|Divergence { of, lost, seed }| {
-            let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            rng.set_stream(number);
-            rng.random_range(0..of.max(1)) < lost
-        });
+        let by_rate = is_anything
+            && self.rate.is_some_and(|Divergence { of, lost, seed }| {
+                let mut rng = ChaCha8Rng::seed_from_u64(seed);
+                rng.set_stream(number);
+                rng.random_range(0..of.max(1)) < lost
+            });
         by_rate || (self.next_write && writes(incoming))
     }
 }

@@ -2,8 +2,8 @@
 
 use super::clients::Clients;
 use super::demand::Load;
-use super::event::PairEvent;
 use super::disks::Disks;
+use super::event::PairEvent;
 use super::process::NodeCommand;
 use super::violation::RunViolation;
 use crate::arbiter::ArbiterAddress;

@@ -85,7 +85,12 @@ mod tests {
 
     /// What the checksum is to be, added up from all that it covers: 0 of a frame that has the right one.
     fn checksum(frame: &[u8]) -> u16 {
-        let covered = [&frame[26..34], &[0, TCP], &u16::try_from(frame.len() - 34).unwrap().to_be_bytes(), &frame[34..]];
+        let covered = [
+            &frame[26..34],
+            &[0, TCP],
+            &u16::try_from(frame.len() - 34).unwrap().to_be_bytes(),
+            &frame[34..],
+        ];
         let bytes = covered.concat();
         let words = bytes.chunks(2).map(|word| u32::from(read(word, 0).unwrap()));
         let mut sum: u32 = words.sum();
@@ -98,7 +103,10 @@ mod tests {
     #[test]
     fn a_command_that_writes_becomes_another_of_the_same_length() {
         for (was, is) in [
-            (&b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\n10\r\n"[..], &b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\n11\r\n"[..]),
+            (
+                &b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\n10\r\n"[..],
+                &b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\n11\r\n"[..],
+            ),
             (b"*2\r\n$4\r\nincr\r\n$3\r\nkey\r\n", b"*2\r\n$4\r\nincr\r\n$3\r\nkex\r\n"),
         ] {
             let altered = altered(&frame(was)).unwrap();
@@ -109,7 +117,8 @@ mod tests {
 
     #[test]
     fn what_is_no_such_command_is_left_alone() {
-        let table: [&[u8]; 5] = [b"", b"*1\r\n$4\r\nPING\r\n", b"GET k\r\n", b"*3\r\n$3\r\nSET\r\n$1\r\nk", b"SET"];
+        let table: [&[u8]; 5] =
+            [b"", b"*1\r\n$4\r\nPING\r\n", b"GET k\r\n", b"*3\r\n$3\r\nSET\r\n$1\r\nk", b"SET"];
         for content in table {
             assert_eq!(altered(&frame(content)), None, "{content:?}");
         }
