@@ -27,6 +27,7 @@ mod replay;
 mod report;
 mod rules;
 mod run;
+mod serve;
 mod sim;
 mod stories;
 mod suspicions;
@@ -76,6 +77,9 @@ enum Command {
     Report(chart::Arguments),
     /// List the presets and the known bugs, or print one with its transition tables.
     Rules(rules::Arguments),
+    /// Serve Redis from a pair of real machines that does not stop: a node that dies is replaced, and connections live on.
+    #[command(allow_negative_numbers = true)]
+    Serve(serve::Arguments),
     /// Simulate pairs on a virtual clock, with faults drawn from seeds.
     #[command(allow_negative_numbers = true)]
     Sim(sim::Arguments),
@@ -104,6 +108,7 @@ fn main() -> ExitCode {
         Some(Command::Report(arguments)) => chart::run(&arguments),
         Some(Command::Rules(arguments)) => rules::run(&arguments),
         Some(Command::Run(arguments)) => run::run(&arguments),
+        Some(Command::Serve(arguments)) => serve::run(&arguments),
         Some(Command::Sim(arguments)) => sim::run(&arguments),
         Some(Command::Verify(arguments)) => verify::run(&arguments),
         Some(Command::Node(arguments)) => run::node(&arguments),

@@ -1,7 +1,7 @@
 //! `colo run`: a real pair, checkpointed and failed over; and `colo node`, one of its processes.
 
 mod comparison;
-mod latency;
+pub(crate) mod latency;
 mod live;
 mod reprotect;
 mod side;
@@ -472,7 +472,7 @@ pub(crate) fn run_once(
 }
 
 /// The same, and what it cost the clients.
-fn measure_once(
+pub(crate) fn measure_once(
     options: &RunOptions,
     unprotected: bool,
     progress: &mut dyn FnMut(&CheckpointFigures),

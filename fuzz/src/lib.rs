@@ -8,6 +8,7 @@ mod captures;
 mod corpora;
 mod hello;
 mod machines;
+mod packets;
 mod readers;
 mod reference;
 mod round_trip;
@@ -18,6 +19,7 @@ mod structured;
 pub use captures::conform_captures;
 pub use hello::hello;
 pub use machines::{primary, secondary};
+pub use packets::{frame, packet_comparison};
 pub use readers::{fault_plan, rules_file, trace_reader};
 pub use reference::{primary_table, secondary_table};
 pub use round_trip::round_trip;
@@ -29,7 +31,7 @@ pub use structured::structured_stream;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 18] = [
     ("stream_decoder", stream_decoder),
     ("stream_decoder_v12", stream_decoder_v12),
     ("chunks", chunks),
@@ -41,6 +43,8 @@ pub const TARGETS: [Target; 16] = [
     ("secondary_table", secondary_table),
     ("device_state", device_state),
     ("rings", rings),
+    ("frame", frame),
+    ("packet_comparison", packet_comparison),
     ("hello", hello),
     ("fault_plan", fault_plan),
     ("rules_file", rules_file),

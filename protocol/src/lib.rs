@@ -37,6 +37,7 @@ mod message;
 mod mode;
 mod node;
 mod output;
+pub mod packets;
 mod presets;
 mod primary;
 mod property;

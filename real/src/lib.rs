@@ -11,6 +11,7 @@
 //!   peer      how two sides meet that run on different hosts
 //!   net       the network outside of the machines: a switch, and who is at its ports
 //!   disk      a node's disk: its files, replication, and what is checked of them after a run
+//!   packets   what a guest's frame says, for the comparison
 //!   vm        one virtual machine under /dev/kvm, and the guest's ABI
 //! ```
 //!
@@ -23,6 +24,7 @@ mod error;
 #[doc(hidden)]
 #[path = "../guest/misdeed.rs"]
 pub mod misdeed;
+pub mod packets;
 #[path = "../guest/record.rs"]
 pub mod record;
 

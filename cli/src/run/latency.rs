@@ -27,7 +27,7 @@ fn row(out: &mut String, heading: &str, latencies: &Latencies) {
 }
 
 /// A failover in its parts, as a line.
-pub(super) fn parts(times: &FailoverTimes) -> String {
+pub(crate) fn parts(times: &FailoverTimes) -> String {
     let micros = |time: Duration| grouped(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
     let part = |name: &str, time: Option<Duration>| {
         time.map_or_else(String::new, |time| format!("{name} {} us, ", micros(time)))

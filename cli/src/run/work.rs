@@ -3,7 +3,7 @@
 use crate::report::{Failure, grouped, quoted};
 use crate::sim::{drawn_seed, parse_time};
 use clap::ValueEnum;
-use colo_real::{Divergence, Guest, Load, Pattern, Workload, abi};
+use colo_real::{Divergence, Guest, Load, Network, Pattern, Workload, abi};
 use colo_trace::{FaultKind, NamedRules, Plan};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -192,6 +192,7 @@ impl Work {
         self.check_sizes(memory_mib << 20)?;
         self.check_writes()?;
         Ok(Workload {
+            network: Network::default(),
             guest: match self.guest {
                 GuestName::Kv => Guest::Kv,
                 GuestName::Clock => Guest::Clock,

@@ -7,17 +7,15 @@
 
 use super::driver::Driver;
 use super::mirror::{Mirror, Parcel, of_incoming, of_unit, to_incoming, to_unit};
+use super::peer_units::PeerUnits;
 use super::unit::{Incoming, Unit};
 use super::{Control, NodeError};
 use crate::control::{ComparisonFigures, FromNode};
-use colo_protocol::{CheckpointNumber, Compared, Failover, Input, NodeName, OutputOffset, PeerOutput};
+use colo_protocol::{CheckpointNumber, Compared, Failover, Input, NodeName, OutputOffset};
 use std::time::{Duration, Instant};
 
 /// How long output may wait for its like from the secondary; as in QEMU (`compare_timeout`).
 const HELD_TOO_LONG: Duration = Duration::from_secs(3);
-
-/// Units of the peer's that are kept while they wait for one's own; what comes beyond counts as missing.
-const MOST_UNITS: usize = 1 << 16;
 
 /// A node's part in a comparison.
 #[derive(Default)]
@@ -25,7 +23,7 @@ pub(super) struct Comparison {
     /// None once it is gone.
     pub(super) mirror: Option<Mirror>,
     /// The secondary's output, of the VM that has gone on from this checkpoint.
-    peer: PeerOutput<Unit>,
+    peer: PeerUnits,
     from: CheckpointNumber,
     /// There is something that has not been looked at.
     is_due: bool,
@@ -43,9 +41,9 @@ pub(super) struct Comparison {
 }
 
 impl Comparison {
-    /// Nothing has come.
-    pub(super) fn over(mirror: Mirror) -> Self {
-        Self { mirror: Some(mirror), ..Self::default() }
+    /// Nothing has come, of a machine that has a network card or not.
+    pub(super) fn over(mirror: Mirror, has_card: bool) -> Self {
+        Self { mirror: Some(mirror), peer: PeerUnits::of(has_card), ..Self::default() }
     }
 
     /// The node's own output has grown.
@@ -74,17 +72,14 @@ impl Comparison {
 
     /// A unit of the secondary's has come.
     fn take(&mut self, (from, offset, unit): (CheckpointNumber, OutputOffset, Unit), released: OutputOffset) {
-        if from < self.from || offset < released {
+        if from < self.from || self.peer.is_behind(offset, released) {
             return;
         }
         if from > self.from {
             self.peer.forget();
             (self.from, self.differs) = (from, false);
         }
-        if self.peer.len() < MOST_UNITS {
-            self.peer.take(offset, unit);
-            self.is_due = true;
-        }
+        self.is_due |= self.peer.take(offset, unit);
     }
 
     /// When output has waited for too long, if it is not released before.
@@ -171,6 +166,13 @@ impl Driver {
         }
     }
 
+    /// One's own output up to here leaves, because it is the same or because a checkpoint covers it.
+    pub(super) fn leaves(&mut self, up_to: OutputOffset) {
+        if let Some(comparison) = &mut self.comparison {
+            comparison.peer.released(up_to, &self.output);
+        }
+    }
+
     /// Compares, if there is something to compare and the core may be told what comes of it. Whether it was told anything.
     pub(super) fn compare(&mut self, control: &mut Control) -> Result<bool, NodeError> {
         if !self.compares() || !self.node.queue().has_room() {
@@ -184,7 +186,8 @@ impl Driver {
         };
         let known =
             own.zip(released.0..).take_while(|(_, at)| !comparison.passed_over.contains(&OutputOffset(*at)));
-        let Compared { end, differs } = comparison.peer.compare(released, known.map(|(unit, _)| unit));
+        let known = known.map(|(unit, _)| unit);
+        let Compared { end, differs } = comparison.peer.compare(released, known);
         let input = if end > released {
             Input::OutputsMatch { end }
         } else if differs && !comparison.differs {
@@ -208,7 +211,7 @@ impl Driver {
         figures.compared += same;
         figures.released += same;
         match input {
-            Input::OutputsMatch { end } => comparison.peer.drop_before(end),
+            Input::OutputsMatch { end } => comparison.peer.released(end, &self.output),
             Input::OutputsDiffer => {
                 figures.compared += 1;
                 figures.differences += 1;
@@ -315,11 +318,11 @@ mod tests {
     }
 
     #[test]
-    fn what_the_peer_sends_ahead_has_an_end_and_what_has_left_is_not_kept() {
+    fn what_has_left_is_not_kept() {
         let mut comparison = Comparison::default();
         comparison.take(unit(0, 3), OutputOffset(4));
-        assert!(comparison.peer.is_empty());
-        (4..MOST_UNITS as u64 * 2).for_each(|offset| comparison.take(unit(0, offset), OutputOffset(4)));
-        assert_eq!(comparison.peer.len(), MOST_UNITS);
+        assert_eq!((held(&comparison, 3), comparison.is_due), (None, false));
+        comparison.take(unit(0, 4), OutputOffset(4));
+        assert_eq!((held(&comparison, 4), comparison.is_due), (Some(0), true));
     }
 }

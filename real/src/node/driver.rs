@@ -204,7 +204,8 @@ impl Driver {
             BlockName::new(RAM_BLOCK.as_bytes()).map_err(|error| NodeError::Internal(error.to_string()))?;
         let saved = Saved::nothing(machine.state());
         let follows = name == NodeName::Secondary && config.rules.is_hybrid();
-        let most_kept = if machine.has_card() { MOST_FRAMES_KEPT } else { MOST_KEPT };
+        let has_card = machine.has_card();
+        let most_kept = if has_card { MOST_FRAMES_KEPT } else { MOST_KEPT };
         let (kept, rate) = if follows { (most_kept, config.workload.divergence) } else { (0, None) };
         let loading = InHand { operation: Operation::LoadState, halfway: true };
         Ok(Self {
@@ -239,7 +240,7 @@ impl Driver {
             staged: None,
             loading: None,
             output: OutputBuffer::default(),
-            comparison: comparison.map(|link| Comparison::over(Mirror::new(link))),
+            comparison: comparison.map(|link| Comparison::over(Mirror::new(link), has_card)),
             marks_next_write: false,
             marked: None,
             announced: None,

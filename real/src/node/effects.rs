@@ -235,6 +235,7 @@ impl Driver {
             self.times.released = Some(Instant::now());
         }
         self.tell_disk(control)?;
+        self.leaves(up_to);
         let (first, units) = self.output.release(up_to);
         send_off(first.0, units, self.port.as_mut(), control)
     }

@@ -93,7 +93,8 @@ impl Driver {
         self.link = Some(link);
         // Who has been a secondary is none any more: its guest has the only memory.
         self.cache = None;
-        self.comparison = comparison.map(|link| Comparison::over(Mirror::new(link)));
+        let has_card = self.config.workload.card().is_some();
+        self.comparison = comparison.map(|link| Comparison::over(Mirror::new(link), has_card));
         (self.marks_next_write, self.marked) = (false, None);
         Ok(())
     }

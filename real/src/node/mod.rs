@@ -10,6 +10,7 @@
 //!     |-- comparison  both VMs' output, where both execute
 //!     |-- mirror      the connection over which requests go to the other VM and output comes back
 //!     |-- inbox       requests on their way to the guest
+//!     |-- peer_units  what the secondary's guest has sent
 //!     |-- divergence  a guest that goes its own way
 //!     |-- ram_cache   the memory of the checkpoint, where the secondary's guest executes beside it
 //!     |-- unit        what a guest is given and what it sends: requests and replies, or frames
@@ -41,6 +42,7 @@ mod introduction;
 mod mirror;
 mod operations;
 mod outgoing;
+mod peer_units;
 mod port;
 mod ram_cache;
 mod saved;
@@ -126,7 +128,8 @@ impl Control {
     /// The cable of the network card, if the machine has one and it was plugged in: handed over behind the connections.
     fn take_port(&mut self, config: &NodeConfig) -> Option<Port> {
         let card = config.workload.card()?;
-        Some(Port::new(PortEnd::new(self.input.get_mut().taken()?), card))
+        let end = PortEnd::new(self.input.get_mut().taken()?);
+        Some(Port::new(end, card, config.rules.is_hybrid()))
     }
 
     /// Whether a message has been read from the socket already.

@@ -13,18 +13,21 @@ const AT_ONCE: usize = 64;
 pub(super) struct Port {
     end: PortEnd,
     card: CardConfig,
+    /// Frames are told their places in the output stream. Where both VMs execute they are not: what the one puts into a frame the
+    /// other may put into two, so an equal place says nothing of what stands there.
+    has_places: bool,
     /// The other end is there.
     is_plugged: bool,
 }
 
 impl Port {
-    pub(super) const fn new(end: PortEnd, card: CardConfig) -> Self {
-        Self { end, card, is_plugged: true }
+    pub(super) const fn new(end: PortEnd, card: CardConfig, both_execute: bool) -> Self {
+        Self { end, card, has_places: !both_execute, is_plugged: true }
     }
 
     /// A frame at a place in the output stream leaves.
     pub(super) fn send(&mut self, place: u64, frame: &Frame) {
-        self.end.send(Some(place), frame);
+        self.end.send(self.has_places.then_some(place), frame);
     }
 
     /// Whether frames wait for room.

@@ -405,7 +405,10 @@ impl<'a> Pair<'a> {
             FromNode::Checkpoint(figures) => {
                 progress(&figures);
                 self.clients.measured.checkpoint(&figures, Instant::now());
-                self.outcome.checkpoints.push(figures);
+                if !self.options.endures {
+                    // A service that lasts has no end of them.
+                    self.outcome.checkpoints.push(figures);
+                }
             }
             // What a survivor says of its old pair may be heard when there is another already.
             FromNode::Passed(pair, _) | FromNode::AtGate(pair, _) | FromNode::ColoExit { pair, .. }
@@ -479,7 +482,8 @@ impl<'a> Pair<'a> {
         if self.started >= self.processes.len() {
             self.begin();
         }
-        if self.started == self.processes.len() + self.options.replacements.len() {
+        let last = self.processes.len() + self.options.replacements.len();
+        if self.started == last && !self.options.endures {
             // If somebody else has put something there it stays, with the directory.
             let _ = std::fs::remove_dir(&self.directory);
         }
