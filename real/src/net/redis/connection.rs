@@ -52,11 +52,12 @@ impl RedisConnection {
 
     /// Asks, and waits for the answer.
     pub fn ask(&mut self, words: &[&str]) -> io::Result<Value> {
-        let mut request = format!("*{}\r\n", words.len());
+        let mut request = Vec::new();
+        write!(request, "*{}\r\n", words.len())?;
         for word in words {
-            request += &format!("${}\r\n{word}\r\n", word.len());
+            write!(request, "${}\r\n{word}\r\n", word.len())?;
         }
-        self.0.get_mut().write_all(request.as_bytes())?;
+        self.0.get_mut().write_all(&request)?;
         self.answer()
     }
 
