@@ -123,7 +123,9 @@ mod tests {
     #[test]
     fn a_frame_that_has_left_finds_no_like_a_second_time() {
         let mut own = OutputBuffer::default();
-        (0..3).for_each(|_| drop(own.push(frame(1))));
+        for _ in 0..3 {
+            own.push(frame(1));
+        }
         let mut peer = PeerUnits::of(true);
         peer.take(OutputOffset(0), frame(1));
         peer.take(OutputOffset(1), frame(1));
