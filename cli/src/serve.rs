@@ -54,6 +54,10 @@ pub(crate) struct Arguments {
     /// What befalls frames between the clients and the machines: `loss=1%,delay=1..5ms@10%,duplicate=1%,reorder=1%,seed=7`.
     #[arg(long, value_name = "FAULTS", default_value = "none")]
     faults: FrameFaults,
+    /// Leave it to the clients to send again what the node that died had of them and its survivor has not: then they wait until their
+    /// TCP has lost patience (200 ms with Linux). Without this the machines' network does so, when the service has moved.
+    #[arg(long)]
+    no_resend: bool,
     /// One machine that nobody protects, to compare with.
     #[arg(long)]
     unprotected: bool,
@@ -78,6 +82,10 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
+/// How long it may take from a death to the survivor's announcement. What went to the service in that time, and between two
+/// checkpoints before it, may be news to the survivor.
+const FINDS_OUT_WITHIN: Duration = Duration::from_millis(200);
+
 fn parse_address(text: &str) -> Result<(Ipv4Addr, u8), String> {
     let expected = || format!("expected an IPv4 address and a prefix, for instance 10.66.0.2/24, got {text}");
     let (address, bits) = text.split_once('/').ok_or_else(expected)?;
@@ -89,13 +97,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     kvm_usable().map_err(|error| Failure::Environment(error.to_string()))?;
     let network = |error: std::io::Error| Failure::Environment(format!("the machines' network: {error}"));
     let switch = Arc::new(Switch::start(arguments.faults.clone()).map_err(network)?);
+    let options = arguments.options()?;
+    if !arguments.no_resend {
+        let interval = Duration::from_millis(options.rules.rules.checkpoint_delay_ms.into());
+        switch.send_again(2 * interval + FINDS_OUT_WITHIN).map_err(network)?;
+    }
     let door = Door::open(arguments, &switch)?;
     let create = |file: &PathBuf| File::create(file).map_err(|error| unwritable(file, &error));
     let trace = arguments.trace.as_ref().map(create).transpose()?;
     let (events, heard) = channel();
     let stop = interrupt::watch();
-    let mut options =
-        RunOptions { network: Some(switch), events: Some(events), stop: Some(stop), ..arguments.options()? };
+    let mut options = RunOptions { network: Some(switch), events: Some(events), stop: Some(stop), ..options };
     let told = Told { begun: Instant::now(), json: arguments.json };
     told.serving(&door, &options, arguments.unprotected)?;
     let watched = Watched { arguments, told, address: door.address() };
