@@ -22,6 +22,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+/// How far back a survivor is sent again what went to the service: longer than a checkpoint and a failover take.
+const SENT_AGAIN: Duration = Duration::from_millis(500);
+
 /// Serve Redis from a pair that does not stop.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -72,6 +75,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     kvm_usable().map_err(|error| Failure::Environment(error.to_string()))?;
     let network = |error: std::io::Error| Failure::Environment(format!("the machines' network: {error}"));
     let switch = Arc::new(Switch::start(arguments.faults.clone()).map_err(network)?);
+    // What a client had sent to the node that died is not to wait until the client's TCP sends it again.
+    switch.send_again(SENT_AGAIN).map_err(network)?;
     let door = Door::open(arguments, &switch)?;
     let (events, heard) = channel();
     let options = RunOptions { network: Some(switch), events: Some(events), ..arguments.options()? };
