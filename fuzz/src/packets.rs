@@ -151,14 +151,17 @@ pub fn packet_comparison(input: &[u8]) {
 /// Who has said what in a connection.
 #[derive(Default)]
 struct Said {
-    symbols: BTreeMap<u32, Symbol>,
+    /// All that has been said of a number, the latest last.
+    symbols: BTreeMap<u32, Vec<Symbol>>,
     acknowledged: BTreeSet<u32>,
     resets: bool,
 }
 
 impl Said {
     fn learn(&mut self, segment: &Segment) {
-        self.symbols.extend(numbered(segment));
+        for (number, symbol) in numbered(segment) {
+            self.symbols.entry(number).or_default().push(symbol);
+        }
         self.acknowledged.extend(segment.acknowledges.map(|number| number.0));
         self.resets |= segment.control == Control::Reset;
     }
@@ -263,8 +266,13 @@ impl Run {
             .acknowledges
             .is_none_or(|number| peer.acknowledges_up_to(number) || released.acknowledges_up_to(number));
         let rest = acknowledged && (segment.control != Control::Reset || peer.resets || released.resets);
-        let at = |said: &Said, number| said.symbols.get(&number).copied();
-        let may = |(number, symbol)| [at(peer, number), at(released, number)].contains(&Some(symbol));
+        let at = |said: &Said, number| said.symbols.get(&number).and_then(|said| said.last().copied());
+        // Where streams begin anew, each has its own.
+        let has = |said: &Said, number, symbol| {
+            let earlier = said.symbols.get(&number).is_some_and(|said| said.contains(&symbol));
+            at(said, number) == Some(symbol) || (!self.is_plain && earlier)
+        };
+        let may = |(number, symbol)| has(peer, number, symbol) || has(released, number, symbol);
         // What the peer says of a number that has been released is not kept.
         let must = |(number, symbol)| at(released, number).or(at(peer, number)) == Some(symbol);
         match found {

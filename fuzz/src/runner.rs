@@ -15,7 +15,7 @@ pub fn device_state(input: &[u8]) {
     let Ok(decoded) = decode(&blob) else { return };
     assert!(decoded.output.len() < blob.len() && blob.len() <= BLOB_BYTES_MAX);
     let mut again = Vec::new();
-    encode(&decoded.cpu, decoded.output_end, decoded.output, &mut again).expect("what was read fits");
+    encode(&decoded.state, decoded.output_end, decoded.output, &mut again).expect("what was read fits");
     assert!(again == blob, "two device states mean the same");
 }
 
@@ -24,7 +24,7 @@ fn seal(blob: &mut [u8]) {
     let Some((body, crc)) = blob.split_last_chunk_mut::<4>() else { return };
     if let Some(header) = body.first_chunk_mut::<24>() {
         header[..8].copy_from_slice(b"COLOVMST");
-        header[8..16].copy_from_slice(&[1, 0, 0, 0, 0, 0, 0, 0]);
+        header[8..16].copy_from_slice(&[2, 0, 0, 0, 0, 0, 0, 0]);
         header[16..].copy_from_slice(&length);
     }
     *crc = crc32fast::hash(body).to_le_bytes();

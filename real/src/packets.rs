@@ -83,6 +83,9 @@ mod tests {
     const TCP: usize = 34;
     const FLAGS: usize = TCP + 13;
 
+    /// What is done to a frame.
+    type Change = fn(&mut Vec<u8>);
+
     fn is_tcp(frame: &[u8]) -> bool {
         match parse(frame) {
             Packet::Tcp(_) => true,
@@ -203,7 +206,6 @@ mod tests {
     fn what_is_not_wholly_tcp_is_compared_as_it_is() {
         let frame = frame(b"hello");
         assert!(is_tcp(&changed(&frame, |_| ())));
-        type Change = fn(&mut Vec<u8>);
         let cases: [(&str, Change); 15] = [
             ("ARP", |frame| frame[13] = 0x06),
             ("VLAN", |frame| drop(frame.splice(12..12, [0x81, 0, 0, 1]))),
