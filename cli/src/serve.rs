@@ -9,6 +9,7 @@ mod told;
 use crate::interrupt;
 use crate::report::{Exit, Failure, print, print_json, unwritable};
 
+use crate::run::work::{Lost, parse_divergence};
 use crate::run::{Unfinished, measure_once, node_command};
 use crate::sim::{drawn_seed, parse_time};
 use colo_real::net::{FrameFaults, Switch};
@@ -25,7 +26,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 use told::Told;
 
@@ -64,16 +65,21 @@ pub(crate) struct Arguments {
     /// End after this time; without, with Ctrl-C.
     #[arg(long = "for", value_name = "TIME", value_parser = parse_time)]
     lasts: Option<Duration>,
-    /// Have clients of its own ask over a few connections, and kill one primary after the other, so many in all, at any time; in
-    /// the end their histories are judged.
+    /// Have clients of its own ask over so many connections, each with one request open; in the end their histories are judged.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    clients: Option<u32>,
+    /// Kill one primary after the other under those clients (8, if no number is said), so many in all, at any time.
     #[arg(long, value_name = "N", conflicts_with_all = ["unprotected", "lasts"], value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     failovers: Option<u64>,
-    /// With --failovers: connections, each with one request open.
-    #[arg(long, requires = "failovers", default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
-    connections: u32,
-    /// With --failovers: what is asked, and how long each pair serves, is drawn from it.
-    #[arg(long, requires = "failovers", value_name = "SEED")]
+    /// Hybrid rules: of M commands that write, N are others in the secondary's guest, and so it answers differently from then on,
+    /// until a checkpoint makes it the same as the primary's.
+    #[arg(long, value_name = "N/M", value_parser = parse_divergence, conflicts_with = "unprotected")]
+    divergence: Option<Lost>,
+    /// What is drawn is drawn from it: what --clients ask, when --failovers kill, what --divergence changes.
+    #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
+    #[arg(skip = drawn_seed())]
+    drawn: u64,
     /// Write a record of every event; it grows as long as the service lasts.
     #[arg(long, value_name = "FILE", conflicts_with = "unprotected")]
     trace: Option<PathBuf>,
@@ -151,12 +157,42 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     }
     let is_wrong =
         outcome.violation.is_some() && outcome.claimed || campaign.as_ref().is_some_and(Campaign::is_wrong);
-    let is_whole = campaign.as_ref().is_none_or(|campaign| Some(campaign.failovers()) == arguments.failovers);
+    let failovers = arguments.failovers.unwrap_or_default();
+    let is_whole = campaign.as_ref().is_none_or(|campaign| campaign.failovers() == failovers);
     Ok(match (is_wrong, is_whole) {
         (true, _) => Exit::Violated,
         (false, true) => Exit::Holds,
         (false, false) => Exit::Incomplete,
     })
+}
+
+/// Clients of its own, if no number is said.
+const CLIENTS: u32 = 8;
+
+/// How often it is looked whether Ctrl-C was pressed.
+const LOOKS_EVERY: Duration = Duration::from_millis(50);
+
+fn of_clients(error: std::io::Error) -> Failure {
+    Failure::Environment(format!("the clients: {error}"))
+}
+
+/// What happens next; nothing when the time is over, somebody has had enough, or nothing more can happen.
+fn next_event(
+    heard: &Receiver<(Instant, PairEvent)>,
+    until: Option<Instant>,
+    stop: &AtomicBool,
+) -> Option<(Instant, PairEvent)> {
+    loop {
+        match heard.recv_timeout(LOOKS_EVERY) {
+            Ok(event) => return Some(event),
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) if stop.load(Ordering::Relaxed) => return None,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if until.is_some_and(|until| Instant::now() >= until) {
+            return None;
+        }
+    }
 }
 
 /// What happens, as it is told and as it is answered.
@@ -174,46 +210,67 @@ impl Watched<'_> {
         stop: &AtomicBool,
     ) -> Result<Option<Campaign>, Failure> {
         let mut killing = None;
-        let clients = |error: std::io::Error| Failure::Environment(format!("the clients: {error}"));
-        while let Ok((at, event)) = heard.recv() {
+        let until = self.arguments.lasts.filter(|_| self.arguments.has_clients());
+        let until = until.map(|lasts| Instant::now() + lasts);
+        while let Some((at, event)) = next_event(heard, until, stop) {
             if self.arguments.failovers.is_none() || self.arguments.json {
                 self.told.event(at, &event)?;
             }
-            if let (Some(failovers), None) = (self.arguments.failovers, &killing) {
-                let load = (self.arguments.connections, self.arguments.seed.unwrap_or_else(drawn_seed));
-                killing = Some(Killing::begin(self.address, failovers, load).map_err(clients)?);
+            if killing.is_none() {
+                killing = self.begin()?;
             }
-            if !killing.as_mut().is_none_or(|killing| killing.event(at, &event)) {
-                let campaign = killing.take().map(Killing::finish).transpose().map_err(clients);
-                stop.store(true, Ordering::Relaxed);
-                heard.iter().for_each(drop);
-                return campaign;
+            if killing.as_mut().is_some_and(|killing| !killing.event(at, &event)) {
+                break;
             }
         }
-        killing.map(Killing::finish).transpose().map_err(clients)
+        let campaign = killing.map(Killing::finish).transpose().map_err(of_clients);
+        stop.store(true, Ordering::Relaxed);
+        heard.iter().for_each(drop);
+        campaign
     }
+
+    /// The clients of its own begin to ask, if there are any.
+    fn begin(&self) -> Result<Option<Killing>, Failure> {
+        if !self.arguments.has_clients() {
+            return Ok(None);
+        }
+        let load = (self.arguments.clients.unwrap_or(CLIENTS), self.arguments.seed());
+        Killing::begin(self.address, self.arguments.failovers, load).map(Some).map_err(of_clients)
+    }
+
 }
 
 impl Arguments {
+    fn seed(&self) -> u64 {
+        self.seed.unwrap_or(self.drawn)
+    }
+
+    /// Whether clients of its own ask.
+    const fn has_clients(&self) -> bool {
+        self.clients.is_some() || self.failovers.is_some()
+    }
+
     fn options(&self) -> Result<RunOptions, Failure> {
         let mut rules = load_rules(&self.rules)?;
         if let Some(delay) = self.interval_ms {
             rules.rules.checkpoint_delay_ms = delay;
         }
+        let divergence = self.divergence.map(|lost| lost.divergence(&rules, self.seed())).transpose()?;
         let (address, prefix_bits) = self.address;
         let network = Network { address, prefix_bits, ..Network::default() };
         Ok(RunOptions {
             rules,
             checkpoints: u64::MAX,
             memory_mib: self.memory_mib,
-            workload: Workload { guest: Guest::Redis, network, ..Workload::default() },
+            workload: Workload { guest: Guest::Redis, network, divergence, ..Workload::default() },
             link: LinkKind::Unix,
             link_rate: None,
             plan: Plan::NOTHING,
             replacements: Vec::new(),
             clients: 1,
             load: None,
-            lasts: self.lasts,
+            // Clients of its own end before their service does.
+            lasts: self.lasts.filter(|_| !self.has_clients()),
             stop: None,
             arbiter: None,
             network: None,

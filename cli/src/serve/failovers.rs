@@ -33,7 +33,8 @@ struct Killed {
 pub(super) struct Killing {
     clients: RedisClients,
     rng: ChaCha8Rng,
-    left: u64,
+    /// Primaries that are still to be killed, if any are.
+    left: Option<u64>,
     killed: Vec<Killed>,
 }
 
@@ -47,7 +48,7 @@ impl Killing {
     /// Clients of a service that has just begun, over so many connections.
     pub(super) fn begin(
         address: SocketAddr,
-        failovers: u64,
+        failovers: Option<u64>,
         (connections, seed): (u32, u64),
     ) -> io::Result<Self> {
         let load = RedisLoad { connections, seed, ..RedisLoad::default() };
@@ -59,12 +60,13 @@ impl Killing {
     pub(super) fn event(&mut self, at: Instant, event: &PairEvent) -> bool {
         match event {
             PairEvent::Protected { primary, .. } => {
+                let Some(left) = &mut self.left else { return true };
                 let serves = Duration::from_millis(self.rng.random_range(SERVES_MS));
-                std::thread::sleep(if self.left == 0 { CALMS_DOWN } else { CALMS_DOWN + serves });
-                if self.left == 0 {
+                std::thread::sleep(if *left == 0 { CALMS_DOWN } else { CALMS_DOWN + serves });
+                if *left == 0 {
                     return false;
                 }
-                self.left -= 1;
+                *left -= 1;
                 self.killed.push(Killed { killed: Instant::now(), died: None, took_over: None });
                 kill(*primary);
             }
@@ -102,6 +104,19 @@ impl Campaign {
         self.killed.len() as u64
     }
 
+    /// How long requests took, those that a failover held up among them.
+    fn waits(&self) -> Latencies {
+        let mut waits = Latencies::default();
+        self.outcome.waits().for_each(|wait| waits.record(wait));
+        waits
+    }
+
+    /// All that is measured: how long requests took, and what there is of failovers.
+    fn rows(&self) -> Vec<(&'static str, Latencies)> {
+        let parts = self.parts().into_iter().filter(|_| !self.killed.is_empty());
+        [("request", self.waits())].into_iter().chain(parts).collect()
+    }
+
     /// The gaps that clients saw, and their parts: until somebody had found out, until somebody served, and until the last of who
     /// waited then was answered.
     fn parts(&self) -> [(&'static str, Latencies); 4] {
@@ -131,7 +146,7 @@ impl Campaign {
             resets
         );
         let _ = writeln!(out, "\n{:>28} {:>12} {:>12} {:>12}", "p50", "p90", "p99", "max");
-        for (name, latencies) in self.parts() {
+        for (name, latencies) in self.rows() {
             let quantiles = [0.5, 0.9, 0.99].map(|quantile| latencies.quantile(quantile));
             let [p50, p90, p99] = quantiles.map(|value| grouped(value.unwrap_or_default()));
             let _ = writeln!(
@@ -151,13 +166,13 @@ impl Campaign {
     }
 
     pub(super) fn document(&self) -> Value {
-        let parts = self.parts().into_iter().map(|(name, latencies)| {
+        let rows = self.rows().into_iter().map(|(name, latencies)| {
             let quantile = |quantile| latencies.quantile(quantile);
             let value =
                 json!({ "p50": quantile(0.5), "p90": quantile(0.9), "p99": quantile(0.99), "max": latencies.max() });
             (format!("{}_us", name.replace(' ', "_")), value)
         });
-        let mut document: serde_json::Map<String, Value> = parts.collect();
+        let mut document: serde_json::Map<String, Value> = rows.collect();
         let RedisOutcome { answered, increments, resets, violations, .. } = &self.outcome;
         document.insert("killed".to_owned(), self.killed.len().into());
         document.insert("answered".to_owned(), (*answered).into());
