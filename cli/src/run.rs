@@ -1,6 +1,6 @@
 //! `colo run`: a real pair, checkpointed and failed over; and `colo node`, one of its processes.
 
-mod comparison;
+pub(crate) mod comparison;
 pub(crate) mod latency;
 mod live;
 mod reprotect;

@@ -85,8 +85,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let measured = measure_once(&stopped, arguments.unprotected, &mut |figures: &CheckpointFigures| {
         pauses.record(Duration::from_micros(figures.pause_us));
     });
-    // It ends when nobody has anything more to tell.
-    drop(stopped);
+    // The teller ends when nobody has anything more to tell.
+    let options = RunOptions { events: None, ..stopped };
     let told = teller.join().unwrap_or(Ok(()));
     let (outcome, measured) = match measured {
         Ok(measured) => measured,
@@ -97,7 +97,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         }
     };
     told?;
-    let end = End { outcome: &outcome, measured: &measured, pauses: &pauses, door: &door };
+    let end = End { options: &options, outcome: &outcome, measured: &measured, pauses: &pauses, door: &door };
     if arguments.json {
         print_json(&end.document())?
     } else {
@@ -250,6 +250,7 @@ impl Told {
 
 /// What a service came to.
 struct End<'a> {
+    options: &'a RunOptions,
     outcome: &'a RunOutcome,
     measured: &'a Measured,
     pauses: &'a Latencies,
@@ -258,7 +259,7 @@ struct End<'a> {
 
 impl End<'_> {
     fn summary(&self) -> String {
-        let Self { outcome, measured, pauses, door } = self;
+        let Self { options, outcome, measured, pauses, door } = self;
         let mut out = format!(
             "served       {} of output, {}, protected again {}\n",
             counted(outcome.replies, "frame", "frames"),
@@ -288,6 +289,7 @@ impl End<'_> {
                 grouped(figures.reset_by_guest)
             );
         }
+        out.push_str(&crate::run::comparison::told(options, outcome));
         if let Some(violation) = &outcome.violation {
             let _ = writeln!(out, "violation    {violation}");
         }
@@ -295,7 +297,7 @@ impl End<'_> {
     }
 
     fn document(&self) -> Value {
-        let Self { outcome, pauses, door, .. } = self;
+        let Self { options, outcome, pauses, door, .. } = self;
         let connections = match door {
             Door::Forwarded(forwarder) => {
                 let figures = forwarder.figures();
@@ -312,6 +314,7 @@ impl End<'_> {
             "pause_us": { "p50": pauses.quantile(0.5), "p99": pauses.quantile(0.99), "max": pauses.max() },
             "takeover_us": outcome.takeover_us,
             "connections": connections,
+            "comparison": crate::run::comparison::document(options, outcome),
             "violation": outcome.violation.as_ref().map(ToString::to_string),
         })
     }

@@ -16,21 +16,35 @@ const MOST: usize = 24;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Cell(u64);
 
+/// What is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Wish {
+    Operation(Operation),
+    /// Writes a value, and the answer says no more than that it was written.
+    Write(u64),
+}
+
 impl SequentialSpec for Cell {
-    type Op = Operation;
+    type Op = Wish;
     type Ret = u64;
 
-    fn invoke(&mut self, operation: &Operation) -> u64 {
-        let (after, answer) = operation.apply(self.0);
+    fn invoke(&mut self, wish: &Wish) -> u64 {
+        let (after, answer) = match wish {
+            Wish::Operation(operation) => operation.apply(self.0),
+            Wish::Write(value) => (Some(*value), WRITTEN),
+        };
         self.0 = after.unwrap_or(self.0);
         answer
     }
 }
 
+/// The value of the answer to a write that is told nothing of what was there.
+const WRITTEN: u64 = 0;
+
 /// Something that a client did or saw.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Event {
-    Asked(Operation),
+    Asked(Wish),
     Answered(u64),
 }
 
@@ -69,8 +83,23 @@ impl RealTime {
     /// A client has sent a request for the first time; it has no other one open.
     pub fn asked(&mut self, request: Request) {
         let Request { client, sequence, operation } = request;
-        self.open.insert(client, (sequence, operation.key()));
-        self.keys.entry(operation.key()).or_default().push((client, Event::Asked(operation)));
+        self.asks(client, sequence, operation.key(), Wish::Operation(operation));
+    }
+
+    /// A client, which has nothing else open, has asked to write a value, and will be told no more than that it was
+    /// written: by [`Self::written`].
+    pub fn asked_to_write(&mut self, client: u32, sequence: u64, key: u64, value: u64) {
+        self.asks(client, sequence, key, Wish::Write(value));
+    }
+
+    fn asks(&mut self, client: u32, sequence: u64, key: u64, wish: Wish) {
+        self.open.insert(client, (sequence, key));
+        self.keys.entry(key).or_default().push((client, Event::Asked(wish)));
+    }
+
+    /// A client has been told that what it asked to write was written.
+    pub fn written(&mut self, client: u32, sequence: u64) {
+        self.answered(Reply { client, sequence, serial: 0, value: WRITTEN });
     }
 
     /// A reply has reached its client, and it is the first one to that request.
@@ -105,9 +134,9 @@ fn is_linearizable(before: Cell, events: &[(u32, Event)]) -> bool {
     for (client, event) in events {
         let taken = match *event {
             Event::Asked(_) if asked == MOST => break,
-            Event::Asked(operation) => {
+            Event::Asked(wish) => {
                 asked += 1;
-                tester.on_invoke(*client, operation).is_ok()
+                tester.on_invoke(*client, wish).is_ok()
             }
             Event::Answered(value) => tester.on_return(*client, value).is_ok(),
         };
@@ -157,6 +186,20 @@ mod tests {
         assert_eq!((history.open(), history.check()), (0, Err(7)));
         history.held(7, 5);
         assert!(history.check().is_ok());
+    }
+
+    #[test]
+    fn of_a_write_that_answers_nothing_is_known_what_it_wrote() {
+        let mut history = RealTime::default();
+        history.asked_to_write(0, 1, 7, 5);
+        history.written(0, 1);
+        let mut forgotten = history.clone();
+        history.asked(get(1, 1));
+        history.answered(reply(get(1, 1), 5));
+        assert_eq!(history.check(), Ok(Asked { keys: 1, operations: 2, left_out: 0 }));
+        forgotten.asked(get(1, 1));
+        forgotten.answered(reply(get(1, 1), 0));
+        assert_eq!(forgotten.check(), Err(7));
     }
 
     #[test]

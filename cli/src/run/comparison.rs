@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::fmt::Write;
 
 /// In a line or two.
-pub(super) fn told(options: &RunOptions, outcome: &RunOutcome) -> String {
+pub(crate) fn told(options: &RunOptions, outcome: &RunOutcome) -> String {
     if !options.rules.rules.is_hybrid() {
         return String::new();
     }
@@ -35,7 +35,7 @@ pub(super) fn told(options: &RunOptions, outcome: &RunOutcome) -> String {
 }
 
 /// The same as JSON.
-pub(super) fn document(options: &RunOptions, outcome: &RunOutcome) -> Value {
+pub(crate) fn document(options: &RunOptions, outcome: &RunOutcome) -> Value {
     if !options.rules.rules.is_hybrid() {
         return Value::Null;
     }

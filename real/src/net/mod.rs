@@ -9,6 +9,7 @@
 //!   tap         an interface of the kernel as a client
 //!   forwarder   a port of the loopback interface as a client
 //!   stack       the TCP/IP stack that the forwarder has
+//!   redis       clients of a service that speaks the Redis protocol, and what they say of it
 //!   endpoints   who is where in the small network that they make
 //!   waking      what threads that poll have in common
 //! ```
@@ -20,6 +21,7 @@ mod faults;
 mod forwarder;
 mod frame;
 mod port;
+mod redis;
 mod seen;
 mod stack;
 mod switch;
@@ -33,5 +35,6 @@ pub use faults::{Copy, Delay, Direction, Fate, FrameFaults, Share};
 pub use forwarder::{Forwarder, ForwarderFigures, ForwarderOptions};
 pub use frame::{Frame, FrameError, MAX_FRAME_BYTES, MIN_FRAME_BYTES, MacAddress};
 pub use port::{PortEnd, Received};
+pub use redis::{RedisClients, RedisConnection, RedisLoad, RedisOutcome, RedisViolation, Value};
 pub use switch::{FaultFigures, Observer, PortFigures, Side, Switch, SwitchFigures};
 pub use tap::{Tap, TapError};

@@ -5,6 +5,7 @@
 //!   port        who is at a port, and what has been counted there
 //!   addresses   where which address is
 //!   late        frames that arrive later than they came
+//!   recent      frames that went to the service lately, and go there again when it has moved
 //!   fabric      which way a frame goes
 //! ```
 //!
@@ -16,6 +17,7 @@ mod addresses;
 mod fabric;
 mod late;
 mod port;
+mod recent;
 
 use super::faults::{Direction, FrameFaults};
 use super::port::{PortEnd, SwitchEnd, connection};
@@ -28,7 +30,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
 use std::thread::{Builder, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use fabric::FaultFigures;
 pub use port::{PortFigures, Side};
@@ -44,6 +46,10 @@ pub struct SwitchFigures {
     pub ports: Vec<PortFigures>,
     /// What befell frames between the service and its clients.
     pub faults: FaultFigures,
+    /// How often the service has been at another node than before.
+    pub moves: u64,
+    /// Frames that went to it again then.
+    pub sent_again: u64,
 }
 
 impl SwitchFigures {
@@ -63,6 +69,7 @@ enum Command {
     Attach(Side, Attachment),
     Faults(FrameFaults),
     Observe(Observer),
+    SendAgain(Duration),
     Tell(SyncSender<SwitchFigures>),
     End,
 }
@@ -114,6 +121,12 @@ impl Switch {
     /// From now on this is told of each frame.
     pub fn observe(&self, observer: Observer) -> io::Result<()> {
         self.tell(Command::Observe(observer))
+    }
+
+    /// From now on the service, when it is at another node, gets again what went to it in the time before that is so long.
+    /// Unless this is asked for, it is left to its clients to send again.
+    pub fn send_again(&self, of_the_last: Duration) -> io::Result<()> {
+        self.tell(Command::SendAgain(of_the_last))
     }
 
     /// What has been counted so far.
@@ -169,6 +182,7 @@ fn run(mut fabric: Fabric, told: &Receiver<Command>, waker: &Waker) -> io::Resul
                 Ok(Command::Attach(side, attachment)) => fabric.attach(side, attachment),
                 Ok(Command::Faults(faults)) => fabric.faults = faults,
                 Ok(Command::Observe(observer)) => fabric.observer = observer,
+                Ok(Command::SendAgain(of_the_last)) => fabric.recent.keep_for(of_the_last),
                 // Whoever has asked may be gone.
                 Ok(Command::Tell(answer)) => drop(answer.send(fabric.figures())),
                 Ok(Command::End) | Err(TryRecvError::Disconnected) => return Ok(()),

@@ -21,6 +21,9 @@ const BUFFER_BYTES: usize = 2048;
 /// Bytes of the card's registers, with its configuration.
 const REGISTER_BYTES: usize = 0x200;
 
+/// What the card's buffers and queues take of the heap, bytes, generously.
+pub(crate) const BYTES: usize = 2 * ENTRIES * BUFFER_BYTES + 16 * PAGE_SIZE;
+
 type Driver = VirtIONetRaw<Bare, MmioTransport<'static>, ENTRIES>;
 
 /// Memory as it is on this machine: mapped one to one, and all of it the card's to see.

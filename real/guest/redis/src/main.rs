@@ -78,13 +78,9 @@ impl Guest {
     /// Sets up the card, and a service behind it.
     fn new(heap_bytes: usize, dirtied: Parameters) -> Self {
         let mut card = Card::new();
+        let limits = Limits::of_heap(heap_bytes.saturating_sub(card::BYTES));
         let network = CardParameters::from_slot(bare::read_slot(abi::CARD_PARAMETERS));
-        let service = Service::new(
-            &address(&network, &card),
-            &Limits::of_heap(heap_bytes),
-            &mut card,
-            load(abi::TIME_US),
-        );
+        let service = Service::new(&address(&network, &card), &limits, &mut card, load(abi::TIME_US));
         Self { service, card, writer: Writer::default(), dirtied }
     }
 

@@ -12,7 +12,7 @@ use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Address};
 
 use crate::command::Counters;
-use crate::connection::Connection;
+use crate::connection::{After, Connection};
 use crate::limits::{Limits, RECEIVE_BYTES, TRANSMIT_BYTES};
 use crate::store::Store;
 
@@ -49,10 +49,21 @@ pub struct Service {
     counters: Counters,
 }
 
-/// A socket, and the connection that it has if somebody has taken it.
+/// A socket, and who has it.
 struct Place {
     socket: SocketHandle,
-    connection: Option<Connection>,
+    client: Client,
+}
+
+/// Who has a socket.
+enum Client {
+    /// Nobody yet.
+    Expected,
+    /// Somebody who asks and is answered.
+    Served(Connection),
+    /// Somebody to whom nothing is left to be said; TCP takes its time to end. When it has is a matter of time, and so nobody is
+    /// told of it: two services that were given the same frames are to say the same.
+    Gone,
 }
 
 impl Service {
@@ -71,7 +82,7 @@ impl Service {
         });
         let mut sockets = SocketSet::new(Vec::new());
         let places = (0..limits.connections)
-            .map(|_| Place { socket: sockets.add(socket()), connection: None })
+            .map(|_| Place { socket: sockets.add(socket()), client: Client::Expected })
             .collect();
         let mut service = Self {
             interface,
@@ -136,38 +147,46 @@ impl Service {
 impl Place {
     /// Follows what has become of the socket.
     fn go_on(&mut self, socket: &mut Socket<'_>, port: u16, store: &mut Store, counters: &mut Counters) {
-        match (socket.state(), &mut self.connection) {
-            (State::Listen | State::SynReceived, None) => {}
-            (State::Closed | State::Listen | State::SynReceived, _) => {
-                if self.connection.take().is_some() {
-                    counters.connected_clients -= 1;
-                }
-                listen(socket, port);
+        if matches!(socket.state(), State::Closed | State::Listen | State::SynReceived) {
+            if matches!(self.client, Client::Served(_)) {
+                counters.connected_clients -= 1;
             }
-            (_, Some(connection)) => exchange(socket, connection, store, counters),
-            (_, none @ None) => {
-                counters.connected_clients += 1;
-                counters.total_connections_received += 1;
-                let connection = none.insert(Connection::new(counters.total_connections_received));
-                exchange(socket, connection, store, counters);
-            }
+            self.client = Client::Expected;
+            return listen(socket, port);
+        }
+        if matches!(self.client, Client::Expected) {
+            counters.connected_clients += 1;
+            counters.total_connections_received += 1;
+            self.client = Client::Served(Connection::new(counters.total_connections_received));
+        }
+        if let Client::Served(connection) = &mut self.client
+            && exchange(socket, connection, store, counters) == After::Ends
+        {
+            counters.connected_clients -= 1;
+            self.client = Client::Gone;
+            socket.close();
+        }
+        if matches!(self.client, Client::Gone) {
+            // What still comes is nobody's.
+            while socket.recv(|bytes| (bytes.len(), bytes.len())).is_ok_and(|bytes| bytes > 0) {}
         }
     }
 }
 
 /// Listens, if it does not.
 fn listen(socket: &mut Socket<'_>, port: u16) {
-    // A socket that is closed can listen at any port but 0, and at that there is no service.
+    // One that listens, or has just been found by somebody, says that it does. One that is closed can listen at any port but 0,
+    // and at that there is no service.
     let _ = socket.listen(port);
 }
 
-/// Takes what has come, answers it, and hands over what is to be sent, as far as there is room; ends what is over.
+/// Takes what has come, answers it, and hands over what is to be sent, as far as there is room; whether there will be more.
 fn exchange(
     socket: &mut Socket<'_>,
     connection: &mut Connection,
     store: &mut Store,
     counters: &mut Counters,
-) {
+) -> After {
     loop {
         let received = receive(socket, connection);
         connection.work(store, counters);
@@ -178,9 +197,7 @@ fn exchange(
         }
     }
     let asks_no_more = !socket.may_recv() && connection.waiting().is_empty();
-    if connection.is_over() || asks_no_more {
-        socket.close();
-    }
+    if connection.is_over() || asks_no_more { After::Ends } else { After::Stays }
 }
 
 /// Hands what has come to the connection; how much that was.

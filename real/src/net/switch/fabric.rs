@@ -4,6 +4,7 @@
 use super::addresses::Addresses;
 use super::late::{Crossing, Late};
 use super::port::{Attachment, Came, Port, PortFigures, PortNumber, Side};
+use super::recent::Recent;
 use super::{Observer, SwitchFigures};
 use crate::net::faults::{Copy, Direction, FrameFaults};
 use crate::net::frame::Frame;
@@ -44,6 +45,11 @@ pub(super) struct Fabric {
     addresses: Addresses,
     seen: Seen,
     late: Late,
+    pub(super) recent: Recent,
+    /// The node at which the service was last.
+    service_at: Option<PortNumber>,
+    moves: u64,
+    sent_again: u64,
     pub(super) faults: FrameFaults,
     befell: FaultFigures,
     pub(super) observer: Observer,
@@ -57,6 +63,10 @@ impl Fabric {
             addresses: Addresses::default(),
             seen: Seen::default(),
             late: Late::default(),
+            recent: Recent::default(),
+            service_at: None,
+            moves: 0,
+            sent_again: 0,
             faults,
             befell: FaultFigures::default(),
             observer: Box::new(|_, _, _| ()),
@@ -73,7 +83,7 @@ impl Fabric {
             gone.or_else(|| self.ports.get(&PortNumber(number)).map(|port| port.figures))
         };
         let ports = self.gone.iter().enumerate().filter_map(figures).collect();
-        SwitchFigures { ports, faults: self.befell }
+        SwitchFigures { ports, faults: self.befell, moves: self.moves, sent_again: self.sent_again }
     }
 
     /// Waits until a port has something, or room for what waits, or the time of a late frame comes, or it is woken.
@@ -117,9 +127,13 @@ impl Fabric {
 
     /// A frame has come from a port.
     fn came(&mut self, from: PortNumber, place: Option<u64>, frame: Frame) {
-        let Some(port) = self.ports.get_mut(&from) else { return };
-        let side = port.side();
+        let Some(side) = self.ports.get(&from).map(Port::side) else { return };
         self.addresses.learn(frame.source(), from);
+        // What has a place may have been on its way when its node died. A survivor announces itself.
+        if side == Side::Node && (place.is_none() || self.service_at.is_none()) {
+            self.service_is_at(from);
+        }
+        let Some(port) = self.ports.get_mut(&from) else { return };
         if side == Side::Node && place.is_some_and(|place| !self.seen.is_new(place)) {
             port.figures.duplicates += 1;
             return;
@@ -136,6 +150,20 @@ impl Fabric {
                 (self.observer)(Instant::now(), direction, &frame);
             }
             self.cross(&Crossing { from, direction, frame });
+        }
+    }
+
+    /// The service is at this node. If it is another than before, it gets what that one had got lately.
+    fn service_is_at(&mut self, number: PortNumber) {
+        let before = self.service_at.replace(number);
+        if before.is_none_or(|before| before == number) {
+            return;
+        }
+        self.moves += 1;
+        let Some(port) = self.ports.get_mut(&number) else { return };
+        for frame in self.recent.frames(Instant::now()) {
+            self.sent_again += 1;
+            port.send(frame);
         }
     }
 
@@ -191,7 +219,9 @@ impl Fabric {
         match direction {
             Direction::FromService => self.put(*from, Side::Client, frame),
             Direction::ToService => {
-                (self.observer)(Instant::now(), *direction, frame);
+                let now = Instant::now();
+                (self.observer)(now, *direction, frame);
+                self.recent.goes(now, frame);
                 self.put(*from, Side::Node, frame);
             }
         }

@@ -5,7 +5,6 @@ use super::*;
 use crate::net::frame::{MAX_FRAME_BYTES, MacAddress};
 use crate::net::port::Received;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 const GUEST: MacAddress = MacAddress([2, 0, 0, 0, 0x66, 2]);
 const CLIENT: MacAddress = MacAddress([2, 0, 0, 0, 0x66, 1]);
@@ -95,6 +94,28 @@ fn an_announcement_moves_the_guest_to_its_survivor() {
     client.send(None, &frame(CLIENT, GUEST, 4));
     assert_eq!(next(&mut secondary), 4);
     nothing_before(&mut client, CLIENT, 5, &mut [&mut primary, &mut secondary]);
+}
+
+#[test]
+fn what_went_to_a_node_that_died_goes_to_its_survivor_if_that_is_asked_for() {
+    let switch = harmless();
+    switch.send_again(Duration::from_mins(1)).unwrap();
+    let (mut primary, mut secondary) = (node(&switch), node(&switch));
+    let mut client = switch.client_port().unwrap();
+    primary.send(Some(0), &frame(GUEST, CLIENT, 1));
+    assert_eq!(next(&mut client), 1);
+    client.send(None, &frame(CLIENT, GUEST, 2));
+    client.send(None, &frame(CLIENT, GUEST, 3));
+    assert_eq!((next(&mut primary), next(&mut primary)), (2, 3));
+    drop(primary);
+    secondary.send(None, &frame(GUEST, MacAddress::BROADCAST, 4));
+    assert_eq!((next(&mut secondary), next(&mut secondary)), (2, 3));
+    // Once, and not when it says something more.
+    secondary.send(Some(1), &frame(GUEST, CLIENT, 5));
+    assert_eq!((next(&mut client), next(&mut client)), (4, 5));
+    nothing_before(&mut client, CLIENT, 6, &mut [&mut secondary]);
+    let figures = switch.figures().unwrap();
+    assert_eq!((figures.moves, figures.sent_again), (1, 2));
 }
 
 #[test]

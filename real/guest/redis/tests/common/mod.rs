@@ -1,4 +1,4 @@
-//! A network in memory: the service at one end, a client's stack at the other, and between them a wire that can lose frames.
+//! A network in memory: the service at one end, a client's stack at the other, and between them a wire on which frames are lost, doubled and late.
 //! Time passes only where the test says so.
 
 use colo_guest_redis::{Address, Limits, Service};
@@ -68,24 +68,45 @@ impl Device for Card {
     }
 }
 
-/// Which frames are lost: drawn, so many of a hundred.
-pub(crate) struct Loss {
+/// What befalls frames on the wire: drawn, each so often of a hundred times.
+pub(crate) struct Faults {
     drawn: u64,
-    of_100: u64,
-    pub(crate) lost: u64,
+    lost: u64,
+    doubled: u64,
+    late: u64,
+    /// How often something has.
+    pub(crate) befallen: u64,
 }
 
-impl Loss {
-    pub(crate) fn new(seed: u64, of_100: u64) -> Self {
-        Self { drawn: seed, of_100, lost: 0 }
+impl Faults {
+    pub(crate) fn new(seed: u64, lost: u64, doubled: u64, late: u64) -> Self {
+        Self { drawn: seed, lost, doubled, late, befallen: 0 }
     }
 
-    fn takes(&mut self) -> bool {
+    pub(crate) fn none() -> Self {
+        Self::new(0, 0, 0, 0)
+    }
+
+    fn befalls(&mut self, of_100: u64) -> bool {
         self.drawn =
             self.drawn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let takes = (self.drawn >> 33) % 100 < self.of_100;
-        self.lost += u64::from(takes);
-        takes
+        let befalls = (self.drawn >> 33) % 100 < of_100;
+        self.befallen += u64::from(befalls);
+        befalls
+    }
+
+    /// Carries a frame to the end of a queue, or before the last that is there.
+    fn carry(&mut self, frame: Vec<u8>, queue: &mut VecDeque<Vec<u8>>) {
+        if self.befalls(self.lost) {
+            return;
+        }
+        if self.befalls(self.doubled) {
+            queue.push_back(frame.clone());
+        }
+        queue.push_back(frame);
+        if queue.len() > 1 && self.befalls(self.late) {
+            queue.swap(queue.len() - 1, queue.len() - 2);
+        }
     }
 }
 
@@ -93,7 +114,7 @@ pub(crate) struct Network {
     pub(crate) service: Service,
     pub(crate) card: Card,
     pub(crate) now_us: u64,
-    pub(crate) loss: Loss,
+    pub(crate) faults: Faults,
     /// Every frame that the service was given, with when, and every one that it sent.
     pub(crate) given: Vec<(u64, Vec<u8>)>,
     pub(crate) taken: Vec<Vec<u8>>,
@@ -112,7 +133,7 @@ pub(crate) fn limits(connections: usize) -> Limits {
 }
 
 impl Network {
-    pub(crate) fn new(limits: &Limits, room: usize, loss: Loss) -> Self {
+    pub(crate) fn new(limits: &Limits, room: usize, faults: Faults) -> Self {
         let mut card = Card::new(room);
         let service = Service::new(&address(7), limits, &mut card, 0);
         let mut client = Card::new(1 << 20);
@@ -126,7 +147,7 @@ impl Network {
             service,
             card,
             now_us: 0,
-            loss,
+            faults,
             given: Vec::new(),
             taken: Vec::new(),
             interface,
@@ -170,9 +191,7 @@ impl Network {
         let now = Instant::from_micros(i64::try_from(self.now_us).unwrap());
         let result = self.interface.poll(now, &mut self.client, &mut self.sockets);
         while let Some(frame) = self.client.outgoing.pop_front() {
-            if !self.loss.takes() {
-                self.card.incoming.push_back(frame);
-            }
+            self.faults.carry(frame, &mut self.card.incoming);
         }
         result == PollResult::SocketStateChanged
     }
@@ -197,9 +216,7 @@ impl Network {
             moved = true;
             while let Some(frame) = self.card.outgoing.pop_front() {
                 self.taken.push(frame.clone());
-                if !self.loss.takes() {
-                    self.client.incoming.push_back(frame);
-                }
+                self.faults.carry(frame, &mut self.client.incoming);
             }
             self.service.send(self.now_us, &mut self.card);
         }
