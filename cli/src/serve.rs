@@ -237,7 +237,6 @@ impl Watched<'_> {
         let load = (self.arguments.clients.unwrap_or(CLIENTS), self.arguments.seed());
         Killing::begin(self.address, self.arguments.failovers, load).map(Some).map_err(of_clients)
     }
-
 }
 
 impl Arguments {
