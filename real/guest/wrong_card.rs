@@ -80,6 +80,7 @@ impl WrongCard {
         match misdeed {
             Misdeed::SendsUnasked => self.send_unasked(),
             Misdeed::FloodsTheNetwork => {
+                put_header(BUFFERS + HEADER_BYTES);
                 self.fill(|_| ((BUFFERS, HEADER_BYTES + FRAME_BYTES_MAX), 0));
                 out(abi::PORT_DOORBELL, abi::DOORBELL_CARD_FULL);
             }
@@ -165,12 +166,7 @@ impl WrongCard {
         for _ in 0..UNASKED {
             let buffer = BUFFERS + self.frames % BUFFER_COUNT * BUFFER_BYTES;
             let before = core::mem::replace(&mut self.token, time_stamp());
-            // Everybody, this card, and a kind of packet that nobody else has.
-            let header = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0x66, 2, 0x88, 0xb5];
-            for (at, byte) in (buffer + HEADER_BYTES..).zip(header) {
-                put_byte(at, byte);
-            }
-            let behind = buffer + HEADER_BYTES + header.len() as u64;
+            let behind = put_header(buffer + HEADER_BYTES);
             for (at, content) in (0..).zip([self.frames, self.token, before]) {
                 for (n, byte) in (0..).zip(content.to_le_bytes()) {
                     put_byte(behind + at * 8 + n, byte);
@@ -269,6 +265,15 @@ fn get(address: u64) -> u16 {
 fn put_byte(address: u64, value: u8) {
     // SAFETY: callers pass an address in a buffer: mapped, never borrowed.
     unsafe { write_volatile(address as *mut u8, value) }
+}
+
+/// The beginning of a frame from this card to everybody, of a kind of packet that nobody else has; where it ends.
+fn put_header(frame: u64) -> u64 {
+    let header = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0x66, 2, 0x88, 0xb5];
+    for (at, byte) in (frame..).zip(header) {
+        put_byte(at, byte);
+    }
+    frame + header.len() as u64
 }
 
 fn set(register: u64, value: u32) {
