@@ -8,6 +8,7 @@ mod captures;
 mod corpora;
 mod hello;
 mod machines;
+mod network;
 mod packets;
 mod readers;
 mod reference;
@@ -19,6 +20,7 @@ mod structured;
 pub use captures::conform_captures;
 pub use hello::hello;
 pub use machines::{primary, secondary};
+pub use network::network_card;
 pub use packets::{frame, packet_comparison};
 pub use readers::{fault_plan, rules_file, trace_reader};
 pub use reference::{primary_table, secondary_table};
@@ -31,7 +33,7 @@ pub use structured::structured_stream;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 18] = [
+pub const TARGETS: [Target; 19] = [
     ("stream_decoder", stream_decoder),
     ("stream_decoder_v12", stream_decoder_v12),
     ("chunks", chunks),
@@ -43,6 +45,7 @@ pub const TARGETS: [Target; 18] = [
     ("secondary_table", secondary_table),
     ("device_state", device_state),
     ("rings", rings),
+    ("network_card", network_card),
     ("frame", frame),
     ("packet_comparison", packet_comparison),
     ("hello", hello),

@@ -46,7 +46,11 @@ impl PeerUnits {
         match self {
             Self::Replies(peer) if peer.len() >= MOST_REPLIES => return false,
             Self::Replies(peer) => peer.take(offset, unit),
-            Self::Frames { packets, .. } => packet(&unit).into_iter().for_each(|packet| packets.take(packet)),
+            Self::Frames { packets, .. } => {
+                if let Some(packet) = packet(&unit) {
+                    packets.take(packet);
+                }
+            }
         }
         true
     }

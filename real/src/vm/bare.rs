@@ -1,11 +1,14 @@
-//! A guest's memory with the card and without a machine: the rings, for fuzzing, also where there is no KVM. No part of
-//! the runner uses it.
+//! A guest's memory with the card and without a machine: the rings, and the network card, for fuzzing, also where there is no
+//! KVM. No part of the runner uses it.
 
 use super::memory::MEMORY_MIB_MIN;
-use super::{BlockDevice, Memory};
+use super::network::{NetworkCard, check_card};
+use super::{BlockDevice, CardConfig, CardState, Memory};
 use crate::Result;
-use crate::abi::{Reply, Request};
+use crate::abi::{CardParameters, PAGE_BYTES, Reply, Request};
+use crate::net::Frame;
 use std::time::Duration;
+use zerocopy::{FromBytes, IntoBytes};
 
 /// See [`Machine`](super::Machine) for what each method does.
 #[derive(Debug)]
@@ -50,5 +53,86 @@ impl BareCard {
 
     pub fn has_work(&self) -> Result<bool> {
         self.0.has_work()
+    }
+}
+
+/// The network card's configuration.
+const CARD: CardConfig = CardConfig {
+    hardware_address: [2, 0, 0, 0, 0x66, 2],
+    parameters: CardParameters { address: 0, prefix_bits: 0, port: 0, seed: 0 },
+};
+
+/// See [`Machine`](super::Machine) for what each method does.
+#[derive(Debug)]
+pub struct BareNetworkCard {
+    memory: Memory,
+    card: NetworkCard,
+}
+
+#[allow(
+    missing_docs,
+    clippy::missing_errors_doc,
+    reason = "most are the machine's methods of the same names"
+)]
+impl BareNetworkCard {
+    /// Nobody drives it, and its memory is all zeros.
+    pub fn new() -> Result<Self> {
+        Ok(Self { memory: Memory::new(MEMORY_MIB_MIN, false)?, card: NetworkCard::new(&CARD)? })
+    }
+
+    /// The same again: whatever has been written is zero.
+    pub fn clear(&mut self) -> Result<()> {
+        let mut marks = vec![0_u64; usize::try_from(self.memory.pages() / 64).unwrap_or_default()];
+        self.memory.take_marks(&mut marks);
+        for (word, first) in marks.iter().zip((0..).step_by(64)) {
+            for page in (first..first + 64).filter(|page| word >> (page % 64) & 1 == 1) {
+                self.memory.write(page * PAGE_BYTES, &[0; 4096])?;
+            }
+        }
+        self.memory.take_marks(&mut marks);
+        self.card = NetworkCard::new(&CARD)?;
+        Ok(())
+    }
+
+    /// The guest writes.
+    pub fn poke(&mut self, address: u64, bytes: &[u8]) -> Result<()> {
+        self.memory.write(address, bytes)
+    }
+
+    pub fn read(&self, register: u64, to: &mut [u8]) {
+        self.card.read(register, to);
+    }
+
+    pub fn write(&mut self, register: u64, from: &[u8]) -> Result<()> {
+        self.card.write(register, from, self.memory.mapping())
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.card.is_ready()
+    }
+
+    pub fn put_frame(&mut self, frame: &[u8]) -> Result<bool> {
+        self.card.put(self.memory.mapping(), frame)
+    }
+
+    pub fn take_frames(&mut self, frames: &mut Vec<Frame>) -> Result<u64> {
+        self.card.take(self.memory.mapping(), frames)
+    }
+
+    /// Frames that the guest has ever sent, and been given.
+    pub fn counts(&self) -> [u64; 2] {
+        [self.card.sent(), self.card.received()]
+    }
+
+    /// The card's part of a device state.
+    pub fn state(&self) -> Vec<u8> {
+        self.card.state().as_bytes().to_vec()
+    }
+
+    /// Becomes the card of this state, if there can be one.
+    pub fn restore(&mut self, state: &[u8]) -> Result<()> {
+        let state = CardState::read_from_bytes(state).unwrap_or_default();
+        check_card(Some(&CARD), Some(&state), &self.memory)?;
+        self.card.restore(&state, self.memory.mapping())
     }
 }

@@ -15,7 +15,7 @@
 //!     |-- running   which pages of a guest that executes have been written, and copies of them
 //!     |-- dirty     KVM's dirty log and the host's own writes, as one list of pages
 //!     `-- memory    guest memory in a memfd; no write without a mark
-//!   bare        rings in a memory without a machine, for fuzzing
+//!   bare        rings, and a network card, in a memory without a machine, for fuzzing
 //!   blob        a processor's state and the withheld output as checked bytes
 //! ```
 //!
@@ -43,7 +43,7 @@ mod running;
 mod state;
 
 #[doc(hidden)]
-pub use bare::BareCard;
+pub use bare::{BareCard, BareNetworkCard};
 pub use blob::{BLOB_BYTES_MAX, BlobError, Decoded, decode, encode};
 pub use blocks::BlockDevice;
 pub use card::Button;
