@@ -135,3 +135,22 @@ fn host_acts(card: &mut BareCard, act: u8, word: u64) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the seeds are for: behind a change of the format they would stop at its first byte, and nobody would notice.
+    #[test]
+    fn the_seeds_of_device_states_are_read_to_their_ends_with_a_card_and_without() {
+        let read = |seed: &str| {
+            let path = format!("{}/corpus/device_state/{seed}", env!("CARGO_MANIFEST_DIR"));
+            let mut blob = std::fs::read(path).unwrap();
+            blob.remove(0);
+            decode(&blob).map(|decoded| decoded.state.card.is_some())
+        };
+        for (seed, has_card) in [("seed-card", true), ("seed-no-msrs", false), ("seed-whole", false)] {
+            assert_eq!(read(seed), Ok(has_card), "{seed}");
+        }
+    }
+}
