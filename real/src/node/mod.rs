@@ -14,6 +14,7 @@
 //!     |-- divergence  a guest that goes its own way
 //!     |-- ram_cache   the memory of the checkpoint, where the secondary's guest executes beside it
 //!     |-- unit        what a guest is given and what it sends: requests and replies, or frames
+//!     |-- withheld    what it has sent and has not left, and how much of that there may be
 //!     |-- port        the cable of the machine's network card
 //!     |-- outgoing    bytes on their way to the link
 //!     |-- inbound     bytes that have come in, kept while they are staged
