@@ -10,11 +10,12 @@ use colo_protocol::{NodeName, Rules, rules_named};
 use colo_real::misdeed::Misdeed;
 use colo_real::net::{Direction, FrameFaults, Switch};
 use colo_real::vm::{Guest, Workload};
-use colo_real::{Measured, RunOptions, RunOutcome, measure_pair};
+use colo_real::{CheckpointFigures, Measured, RunOptions, RunOutcome, measure_pair};
 use colo_trace::{Fault, FaultAction, Kind, NamedRules, Plan, Record};
 use common::kvm_or_skip;
 use common::pair::{assert_conforms, be_a_node_if_asked, dirty, options};
 use rustix::time::{ClockId, clock_gettime};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -45,6 +46,12 @@ struct Witness {
 }
 
 impl Witness {
+    /// What has come since the latest announcement, if there was one.
+    fn frames_behind_the_announcement(&self) -> usize {
+        let Some(announced_us) = self.announced_us.last() else { return 0 };
+        self.frames.iter().rev().take_while(|seen| seen.at_us > *announced_us).count()
+    }
+
     fn see(&mut self, frame: &[u8]) {
         let at_us = now_us();
         let word = |n: usize| u64::from_le_bytes(frame[14 + n * 8..][..8].try_into().unwrap());
@@ -59,31 +66,55 @@ impl Witness {
     }
 }
 
+/// Frames of a run, or of its survivor, after which it may end.
+const ENOUGH: usize = 200;
+
+/// A checkpoint that is longer carries as much output as may be withheld; after two of them a run may end, too.
+const FULL_BYTES: u64 = 32 << 20;
+
+/// How long a run may take to come to that.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// The clock that the records are of.
 fn now_us() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     now.tv_sec.unsigned_abs() * 1_000_000 + now.tv_nsec.unsigned_abs() / 1_000
 }
 
-/// Runs a pair with this guest for so long; what it came to, and what its network has seen.
-fn run(options: &RunOptions, misdeed: Misdeed, lasts: Duration) -> (RunOutcome, Measured, Witness) {
+/// Runs a pair with this guest for so long, or until its network has seen enough; what it came to, and what the network has seen.
+fn run(
+    options: &RunOptions,
+    misdeed: Misdeed,
+    lasts: Duration,
+    is_enough: fn(&Witness) -> bool,
+) -> (RunOutcome, Measured, Witness) {
+    // A run holds it for as long as it likes.
+    let stop: &'static AtomicBool = Box::leak(Box::default());
     let switch = Arc::new(Switch::start(FrameFaults::default()).unwrap());
     let witness = Arc::new(Mutex::new(Witness::default()));
     let seen = Arc::clone(&witness);
     switch
         .observe(Box::new(move |_, direction, frame| {
             assert_eq!(direction, Direction::FromService, "there is no client");
-            seen.lock().unwrap().see(frame);
+            let mut witness = seen.lock().unwrap();
+            witness.see(frame);
+            stop.fetch_or(is_enough(&witness), Ordering::Relaxed);
         }))
         .unwrap();
     let options = RunOptions {
         workload: Workload { guest: Guest::Hostile(misdeed), ..options.workload },
         network: Some(Arc::clone(&switch)),
         lasts: Some(lasts),
+        stop: Some(stop),
         ..options.clone()
     };
     let directory = tempfile::tempdir().unwrap();
-    let (outcome, measured) = measure_pair(&options, directory.path(), &mut |_| {}).unwrap();
+    let mut full = 0;
+    let mut progress = |figures: &CheckpointFigures| {
+        full += u64::from(figures.bytes > FULL_BYTES);
+        stop.fetch_or(full >= 2, Ordering::Relaxed);
+    };
+    let (outcome, measured) = measure_pair(&options, directory.path(), &mut progress).unwrap();
     outcome.trace.iter().for_each(assert_conforms);
     drop(options);
     Arc::into_inner(switch).unwrap().end().unwrap();
@@ -158,9 +189,14 @@ fn uncommitted(witness: &Witness, account: &Account<'_>) -> Vec<String> {
 /// A run into this fault, if into any; what of its frames is wrong.
 fn judged(name: &str, rules: Rules, fault: Option<Fault>) -> (RunOutcome, Witness, Vec<String>) {
     let usual = options(name, rules);
-    let plan = Plan::new(fault.into_iter().collect());
-    let (outcome, _, witness) =
-        run(&RunOptions { plan, ..usual }, Misdeed::SendsUnasked, Duration::from_millis(700));
+    let plan = Plan::new(fault.iter().copied().collect());
+    let is_enough: fn(&Witness) -> bool = if fault.is_some() {
+        |witness| witness.frames_behind_the_announcement() >= ENOUGH
+    } else {
+        |witness| witness.frames.len() >= ENOUGH
+    };
+    let options = RunOptions { plan, ..usual };
+    let (outcome, _, witness) = run(&options, Misdeed::SendsUnasked, PATIENCE, is_enough);
     assert_eq!(witness.others, 0, "nobody sends any other");
     let records = &outcome.trace.as_ref().unwrap().records;
     let wrong = uncommitted(&witness, &Account { records, began_us: outcome.began_us });
@@ -192,15 +228,15 @@ fn no_frame_is_sent_that_was_not_committed_whoever_dies_in_the_middle_of_a_check
     ] {
         let (outcome, witness, wrong) = judged(name, rules, None);
         assert_eq!((&outcome.violation, outcome.failovers, &wrong), (&None, 0, &Vec::new()), "{name}");
-        assert!(witness.frames.len() > 100, "{name}: {} frames", witness.frames.len());
+        assert!(witness.frames.len() >= ENOUGH, "{name}: {} frames", witness.frames.len());
         assert_eq!(witness.announced_us, [0; 0], "{name}");
         for (node, at) in DEATHS {
             let (outcome, witness, wrong) = judged(name, rules, Some(crash(node, at)));
             assert_eq!((&outcome.violation, outcome.unreached), (&None, Vec::new()), "{name}, {at}");
             assert_eq!((outcome.failovers, &wrong), (1, &Vec::new()), "{name}, {at}");
             assert_eq!(witness.announced_us.len(), 1, "{name}, {at}");
-            let behind = witness.frames.iter().filter(|seen| seen.at_us > witness.announced_us[0]);
-            assert!(behind.count() > 100, "{name}, {at}: the survivor goes on");
+            let behind = witness.frames_behind_the_announcement();
+            assert!(behind >= ENOUGH, "{name}, {at}: the survivor sends {behind}");
         }
     }
 }
@@ -263,10 +299,10 @@ fn a_guest_that_floods_its_network_is_held_up_and_its_pair_goes_on() {
         record: false,
         ..usual
     };
-    let (outcome, measured, witness) = run(&options, Misdeed::FloodsTheNetwork, Duration::from_secs(8));
+    let (outcome, measured, witness) = run(&options, Misdeed::FloodsTheNetwork, PATIENCE, |_| false);
     assert_eq!((&outcome.violation, outcome.failovers), (&None, 0));
     // Behind the first ones, each has carried as much as there may be.
-    let flooded = outcome.checkpoints.iter().filter(|figures| figures.bytes > 32 << 20).count();
+    let flooded = outcome.checkpoints.iter().filter(|figures| figures.bytes > FULL_BYTES).count();
     assert!(witness.others > 1_000, "{} frames have left", witness.others);
     assert!(flooded >= 2, "{flooded} of {}", outcome.checkpoints.len());
     let most = measured.slices().iter().flat_map(|slice| slice.resident_bytes).max().unwrap();
@@ -280,7 +316,8 @@ fn a_guest_that_never_takes_its_frames_is_checkpointed() {
     if !kvm_or_skip("a_guest_that_never_takes_its_frames_is_checkpointed") {
         return;
     }
-    let (outcome, ..) = run(&options("v12", Rules::V12), Misdeed::NeverTakesFrames, Duration::from_secs(2));
+    let (outcome, ..) =
+        run(&options("v12", Rules::V12), Misdeed::NeverTakesFrames, Duration::from_secs(2), |_| false);
     assert_eq!((&outcome.violation, outcome.failovers), (&None, 0));
     assert!(outcome.checkpoints.len() > 20, "{}", outcome.checkpoints.len());
 }

@@ -320,7 +320,10 @@ fn a_pair_whose_guest_fails_ends_and_says_why() {
             "the primary failed: the guest faulted: a fault without a handler (triple fault)",
         ),
         (Misdeed::QueuesBeyondMemory, "the primary failed: the network card: a queue of 256 entries at "),
-        (Misdeed::TablesOfDescriptors, "the primary failed: the network card: a chain of more than 256 buffers"),
+        (
+            Misdeed::TablesOfDescriptors,
+            "the primary failed: the network card: a chain of more than 256 buffers",
+        ),
         (Misdeed::AvailableJumps, "the primary failed: the network card: invalid available ring index"),
         (Misdeed::UsedOverTheCounters, "the primary failed: the request ring is corrupt: "),
     ] {
