@@ -245,7 +245,7 @@ fn assert_frames(misdeed: Misdeed, lengths: &BTreeSet<usize>) {
             );
         }
         Misdeed::ChainsThatLoop => {
-            assert_eq!(lengths, &BTreeSet::from([256 - 12]), "as long as there are buffers")
+            assert_eq!(lengths, &BTreeSet::from([256 - 12]), "as long as there are buffers");
         }
         Misdeed::ResetsInTheMiddle | Misdeed::UsedOverAvailable => {
             assert_eq!(lengths, &BTreeSet::from([60]), "{misdeed:?}");
