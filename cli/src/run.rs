@@ -7,7 +7,7 @@ mod live;
 mod reprotect;
 mod side;
 mod soak;
-mod work;
+pub(crate) mod work;
 
 use crate::crash_points::{CHECKPOINTS, crashes};
 use crate::failovers::Tally;

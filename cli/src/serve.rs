@@ -1,26 +1,34 @@
 //! `colo serve`: a store that speaks the Redis protocol, on a pair of real machines that does not stop. Its clients are whoever
 //! connects; a node that dies, by whatever hand, is replaced, and their connections outlive it.
 
-use crate::interrupt;
-use crate::report::{Exit, Failure, counted, grouped, print, print_json, unwritable};
+mod door;
+mod end;
+mod failovers;
+mod told;
 
+use crate::interrupt;
+use crate::report::{Exit, Failure, print, print_json, unwritable};
+
+use crate::run::work::{Lost, parse_divergence};
 use crate::run::{Unfinished, measure_once, node_command};
-use crate::sim::parse_time;
-use colo_real::net::{Forwarder, ForwarderOptions, FrameFaults, Switch, Tap};
+use crate::sim::{drawn_seed, parse_time};
+use colo_real::net::{FrameFaults, Switch};
 use colo_real::{
-    CheckpointFigures, Guest, Latencies, LinkKind, Measured, Network, PairEvent, RunOptions, RunOutcome,
-    Workload, kvm_usable,
+    CheckpointFigures, Guest, Latencies, LinkKind, Network, PairEvent, RunOptions, Workload, kvm_usable,
 };
 use colo_trace::{Plan, load_rules, write_trace};
-use serde_json::{Value, json};
-use std::fmt::Write as _;
+use door::Door;
+use end::End;
+use failovers::{Campaign, Killing};
 use std::fs::File;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
+use told::Told;
 
 /// Serve Redis from a pair that does not stop.
 #[derive(clap::Args)]
@@ -47,12 +55,31 @@ pub(crate) struct Arguments {
     /// What befalls frames between the clients and the machines: `loss=1%,delay=1..5ms@10%,duplicate=1%,reorder=1%,seed=7`.
     #[arg(long, value_name = "FAULTS", default_value = "none")]
     faults: FrameFaults,
+    /// Leave it to the clients to send again what the node that died had of them and its survivor has not: then they wait until their
+    /// TCP has lost patience (200 ms with Linux). Without this the machines' network does so, when the service has moved.
+    #[arg(long)]
+    no_resend: bool,
     /// One machine that nobody protects, to compare with.
     #[arg(long)]
     unprotected: bool,
     /// End after this time; without, with Ctrl-C.
     #[arg(long = "for", value_name = "TIME", value_parser = parse_time)]
     lasts: Option<Duration>,
+    /// Have clients of its own ask over so many connections, each with one request open; in the end their histories are judged.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    clients: Option<u32>,
+    /// Kill one primary after the other under those clients (8, if no number is said), so many in all, at any time.
+    #[arg(long, value_name = "N", conflicts_with_all = ["unprotected", "lasts"], value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    failovers: Option<u64>,
+    /// Hybrid rules: of M commands that write, N are others in the secondary's guest, and so it answers differently from then on,
+    /// until a checkpoint makes it the same as the primary's.
+    #[arg(long, value_name = "N/M", value_parser = parse_divergence, conflicts_with = "unprotected")]
+    divergence: Option<Lost>,
+    /// What is drawn is drawn from it: what --clients ask, when --failovers kill, what --divergence changes.
+    #[arg(long, value_name = "SEED")]
+    seed: Option<u64>,
+    #[arg(skip = drawn_seed())]
+    drawn: u64,
     /// Write a record of every event; it grows as long as the service lasts.
     #[arg(long, value_name = "FILE", conflicts_with = "unprotected")]
     trace: Option<PathBuf>,
@@ -60,6 +87,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     json: bool,
 }
+
+/// How long it may take from a death to the survivor's announcement. What went to the service in that time, and between two
+/// checkpoints before it, may be news to the survivor.
+const FINDS_OUT_WITHIN: Duration = Duration::from_millis(200);
 
 fn parse_address(text: &str) -> Result<(Ipv4Addr, u8), String> {
     let expected = || format!("expected an IPv4 address and a prefix, for instance 10.66.0.2/24, got {text}");
@@ -72,22 +103,31 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     kvm_usable().map_err(|error| Failure::Environment(error.to_string()))?;
     let network = |error: std::io::Error| Failure::Environment(format!("the machines' network: {error}"));
     let switch = Arc::new(Switch::start(arguments.faults.clone()).map_err(network)?);
+    let options = arguments.options()?;
+    if !arguments.no_resend {
+        let interval = Duration::from_millis(options.rules.rules.checkpoint_delay_ms.into());
+        switch.send_again(2 * interval + FINDS_OUT_WITHIN).map_err(network)?;
+    }
     let door = Door::open(arguments, &switch)?;
-    let (events, heard) = channel();
-    let options = RunOptions { network: Some(switch), events: Some(events), ..arguments.options()? };
     let create = |file: &PathBuf| File::create(file).map_err(|error| unwritable(file, &error));
     let trace = arguments.trace.as_ref().map(create).transpose()?;
-    let begins = Told { begun: Instant::now(), json: arguments.json };
-    begins.serving(&door, &options, arguments.unprotected)?;
-    let teller = std::thread::spawn(move || begins.all(&heard));
+    let (events, heard) = channel();
+    let stop = interrupt::watch();
+    let mut options = RunOptions { network: Some(switch), events: Some(events), stop: Some(stop), ..options };
+    let told = Told { begun: Instant::now(), json: arguments.json };
+    told.serving(&door, &options, arguments.unprotected)?;
+    let watched = Watched { arguments, told, address: door.address() };
     let mut pauses = Latencies::default();
-    let stopped = RunOptions { stop: Some(interrupt::watch()), ..options };
-    let measured = measure_once(&stopped, arguments.unprotected, &mut |figures: &CheckpointFigures| {
-        pauses.record(Duration::from_micros(figures.pause_us));
+    let mut progress = |figures: &CheckpointFigures| pauses.record(Duration::from_micros(figures.pause_us));
+    let (measured, campaign) = std::thread::scope(|scope| {
+        let watcher = scope.spawn(move || watched.watch(&heard, stop));
+        let measured = measure_once(&options, arguments.unprotected, &mut progress);
+        // The watcher ends when nobody has anything more to tell.
+        options.events = None;
+        let campaign =
+            watcher.join().unwrap_or_else(|_| Err(Failure::Environment("a thread panicked".into())));
+        (measured, campaign)
     });
-    // The teller ends when nobody has anything more to tell.
-    let options = RunOptions { events: None, ..stopped };
-    let told = teller.join().unwrap_or(Ok(()));
     let (outcome, measured) = match measured {
         Ok(measured) => measured,
         Err(Unfinished::Failure(failure)) => return Err(failure),
@@ -96,8 +136,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
             return Ok(Exit::Violated);
         }
     };
-    told?;
-    let end = End { options: &options, outcome: &outcome, measured: &measured, pauses: &pauses, door: &door };
+    let campaign = campaign?;
+    let end = End {
+        options: &options,
+        outcome: &outcome,
+        measured: &measured,
+        pauses: &pauses,
+        door: &door,
+        campaign: campaign.as_ref(),
+    };
     if arguments.json {
         print_json(&end.document())?
     } else {
@@ -108,29 +155,121 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         write_trace(recorded, &mut bytes).map_err(|error| Failure::Input(error.to_string()))?;
         opened.write_all(&bytes).map_err(|error| unwritable(file, &error))?;
     }
-    Ok(if outcome.violation.is_some() && outcome.claimed { Exit::Violated } else { Exit::Holds })
+    let is_wrong =
+        outcome.violation.is_some() && outcome.claimed || campaign.as_ref().is_some_and(Campaign::is_wrong);
+    let failovers = arguments.failovers.unwrap_or_default();
+    let is_whole = campaign.as_ref().is_none_or(|campaign| campaign.failovers() == failovers);
+    Ok(match (is_wrong, is_whole) {
+        (true, _) => Exit::Violated,
+        (false, true) => Exit::Holds,
+        (false, false) => Exit::Incomplete,
+    })
+}
+
+/// Clients of its own, if no number is said.
+const CLIENTS: u32 = 8;
+
+/// How often it is looked whether Ctrl-C was pressed.
+const LOOKS_EVERY: Duration = Duration::from_millis(50);
+
+fn of_clients(error: std::io::Error) -> Failure {
+    Failure::Environment(format!("the clients: {error}"))
+}
+
+/// What happens next; nothing when the time is over, somebody has had enough, or nothing more can happen.
+fn next_event(
+    heard: &Receiver<(Instant, PairEvent)>,
+    until: Option<Instant>,
+    stop: &AtomicBool,
+) -> Option<(Instant, PairEvent)> {
+    loop {
+        match heard.recv_timeout(LOOKS_EVERY) {
+            Ok(event) => return Some(event),
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) if stop.load(Ordering::Relaxed) => return None,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if until.is_some_and(|until| Instant::now() >= until) {
+            return None;
+        }
+    }
+}
+
+/// What happens, as it is told and as it is answered.
+struct Watched<'a> {
+    arguments: &'a Arguments,
+    told: Told,
+    address: SocketAddr,
+}
+
+impl Watched<'_> {
+    /// Until nothing more happens. Of a campaign what it came to, at whose end the service is stopped.
+    fn watch(
+        &self,
+        heard: &Receiver<(Instant, PairEvent)>,
+        stop: &AtomicBool,
+    ) -> Result<Option<Campaign>, Failure> {
+        let mut killing = None;
+        let until = self.arguments.lasts.filter(|_| self.arguments.has_clients());
+        let until = until.map(|lasts| Instant::now() + lasts);
+        while let Some((at, event)) = next_event(heard, until, stop) {
+            if self.arguments.failovers.is_none() || self.arguments.json {
+                self.told.event(at, &event)?;
+            }
+            if killing.is_none() {
+                killing = self.begin()?;
+            }
+            if killing.as_mut().is_some_and(|killing| !killing.event(at, &event)) {
+                break;
+            }
+        }
+        let campaign = killing.map(Killing::finish).transpose().map_err(of_clients);
+        stop.store(true, Ordering::Relaxed);
+        heard.iter().for_each(drop);
+        campaign
+    }
+
+    /// The clients of its own begin to ask, if there are any.
+    fn begin(&self) -> Result<Option<Killing>, Failure> {
+        if !self.arguments.has_clients() {
+            return Ok(None);
+        }
+        let load = (self.arguments.clients.unwrap_or(CLIENTS), self.arguments.seed());
+        Killing::begin(self.address, self.arguments.failovers, load).map(Some).map_err(of_clients)
+    }
 }
 
 impl Arguments {
+    fn seed(&self) -> u64 {
+        self.seed.unwrap_or(self.drawn)
+    }
+
+    /// Whether clients of its own ask.
+    const fn has_clients(&self) -> bool {
+        self.clients.is_some() || self.failovers.is_some()
+    }
+
     fn options(&self) -> Result<RunOptions, Failure> {
         let mut rules = load_rules(&self.rules)?;
         if let Some(delay) = self.interval_ms {
             rules.rules.checkpoint_delay_ms = delay;
         }
+        let divergence = self.divergence.map(|lost| lost.divergence(&rules, self.seed())).transpose()?;
         let (address, prefix_bits) = self.address;
         let network = Network { address, prefix_bits, ..Network::default() };
         Ok(RunOptions {
             rules,
             checkpoints: u64::MAX,
             memory_mib: self.memory_mib,
-            workload: Workload { guest: Guest::Redis, network, ..Workload::default() },
+            workload: Workload { guest: Guest::Redis, network, divergence, ..Workload::default() },
             link: LinkKind::Unix,
             link_rate: None,
             plan: Plan::NOTHING,
             replacements: Vec::new(),
             clients: 1,
             load: None,
-            lasts: self.lasts,
+            // Clients of its own end before their service does.
+            lasts: self.lasts.filter(|_| !self.has_clients()),
             stop: None,
             arbiter: None,
             network: None,
@@ -143,182 +282,3 @@ impl Arguments {
         })
     }
 }
-
-/// How clients come in.
-enum Door {
-    /// At a port of the loopback interface.
-    Forwarded(Forwarder),
-    /// Over a TAP device, to the guest's own address.
-    Tap { device: String, address: SocketAddr },
-}
-
-impl Door {
-    fn open(arguments: &Arguments, switch: &Switch) -> Result<Self, Failure> {
-        let port = Network::default().port;
-        if let Some(device) = &arguments.tap {
-            let tap = Tap::new(device).map_err(|error| Failure::Environment(error.to_string()))?;
-            switch.tap(tap).map_err(|error| Failure::Environment(error.to_string()))?;
-            let address = SocketAddr::from((arguments.address.0, port));
-            return Ok(Self::Tap { device: device.clone(), address });
-        }
-        let options = ForwarderOptions { listen: arguments.port, ..ForwarderOptions::to_port(port) };
-        let forwarder = Forwarder::start(switch, options).map_err(|error| {
-            Failure::Environment(format!(
-                "port {} of the loopback interface: {error}; --port takes another",
-                arguments.port
-            ))
-        })?;
-        Ok(Self::Forwarded(forwarder))
-    }
-
-    /// Where a client connects.
-    const fn address(&self) -> SocketAddr {
-        match self {
-            Self::Forwarded(forwarder) => forwarder.address(),
-            Self::Tap { address, .. } => *address,
-        }
-    }
-}
-
-/// Tells what happens, when it does.
-struct Told {
-    begun: Instant,
-    json: bool,
-}
-
-impl Told {
-    /// Until there is nothing more.
-    fn all(&self, events: &Receiver<PairEvent>) -> Result<(), Failure> {
-        events.iter().try_for_each(|event| self.one(&event))
-    }
-
-    fn one(&self, event: &PairEvent) -> Result<(), Failure> {
-        let seconds = self.begun.elapsed().as_secs_f64();
-        let (word, text, mut document) = match event {
-            PairEvent::Protected { primary, secondary } => (
-                "protected",
-                format!("the primary is process {primary}, the secondary process {secondary}"),
-                json!({ "primary": primary, "secondary": secondary }),
-            ),
-            PairEvent::Died { node, process, how } => (
-                "died",
-                format!("the {node}, process {process}: {how}"),
-                json!({ "node": node.name(), "process": process, "how": how }),
-            ),
-            PairEvent::TookOver { node, process } => (
-                "took over",
-                format!("the {node}, process {process}, serves alone"),
-                json!({ "node": node.name(), "process": process }),
-            ),
-        };
-        if self.json {
-            (document["event"], document["seconds"]) = (word.into(), seconds.into());
-            return print_json(&document);
-        }
-        print(&format!("{seconds:>9.3} s  {word:<10} {text}\n"))
-    }
-
-    fn serving(&self, door: &Door, options: &RunOptions, unprotected: bool) -> Result<(), Failure> {
-        let address = door.address();
-        if self.json {
-            return print_json(&json!({
-                "schema": 1,
-                "event": "serving",
-                "address": address.to_string(),
-                "rules": options.rules.name,
-                "interval_ms": options.rules.rules.checkpoint_delay_ms,
-                "protected": !unprotected,
-            }));
-        }
-        let host = if address.ip().is_loopback() { String::new() } else { format!(" -h {}", address.ip()) };
-        let by = match door {
-            Door::Forwarded(_) => String::new(),
-            Door::Tap { device, .. } => format!(", over {device}"),
-        };
-        let protection = if unprotected {
-            "one machine that nobody protects".to_owned()
-        } else {
-            let delay = options.rules.rules.checkpoint_delay_ms;
-            format!("rules {}, a checkpoint every {delay} ms", options.rules.name)
-        };
-        print(&format!(
-            "serving      Redis at {address}{by}: redis-cli{host} -p {}\npair         {protection}; Ctrl-C ends it\n",
-            address.port()
-        ))
-    }
-}
-
-/// What a service came to.
-struct End<'a> {
-    options: &'a RunOptions,
-    outcome: &'a RunOutcome,
-    measured: &'a Measured,
-    pauses: &'a Latencies,
-    door: &'a Door,
-}
-
-impl End<'_> {
-    fn summary(&self) -> String {
-        let Self { options, outcome, measured, pauses, door } = self;
-        let mut out = format!(
-            "served       {} of output, {}, protected again {}\n",
-            counted(outcome.replies, "frame", "frames"),
-            counted(outcome.failovers, "failover", "failovers"),
-            counted(outcome.protected_again, "time", "times"),
-        );
-        if let (Some(p50), Some(p99)) = (pauses.quantile(0.5), pauses.quantile(0.99)) {
-            let _ = writeln!(
-                out,
-                "pause        p50 {} us, p99 {} us, in {}",
-                grouped(p50),
-                grouped(p99),
-                counted(pauses.count(), "checkpoint", "checkpoints")
-            );
-        }
-        measured
-            .failovers
-            .iter()
-            .take(LISTED)
-            .for_each(|times| out.push_str(&crate::run::latency::parts(times)));
-        if let Door::Forwarded(forwarder) = door {
-            let figures = forwarder.figures();
-            let _ = writeln!(
-                out,
-                "connections  {} accepted, {} reset by the guest",
-                grouped(figures.accepted),
-                grouped(figures.reset_by_guest)
-            );
-        }
-        out.push_str(&crate::run::comparison::told(options, outcome));
-        if let Some(violation) = &outcome.violation {
-            let _ = writeln!(out, "violation    {violation}");
-        }
-        out
-    }
-
-    fn document(&self) -> Value {
-        let Self { options, outcome, pauses, door, .. } = self;
-        let connections = match door {
-            Door::Forwarded(forwarder) => {
-                let figures = forwarder.figures();
-                json!({ "accepted": figures.accepted, "reset": figures.reset_by_guest })
-            }
-            Door::Tap { .. } => Value::Null,
-        };
-        json!({
-            "event": "ended",
-            "frames": outcome.replies,
-            "failovers": outcome.failovers,
-            "protected_again": outcome.protected_again,
-            "checkpoints": pauses.count(),
-            "pause_us": { "p50": pauses.quantile(0.5), "p99": pauses.quantile(0.99), "max": pauses.max() },
-            "takeover_us": outcome.takeover_us,
-            "connections": connections,
-            "comparison": crate::run::comparison::document(options, outcome),
-            "violation": outcome.violation.as_ref().map(ToString::to_string),
-        })
-    }
-}
-
-/// Failovers whose parts are told.
-const LISTED: usize = 20;

@@ -94,12 +94,29 @@ pub(crate) struct Work {
 
 /// Of so many requests, so many.
 #[derive(Clone, Copy)]
-struct Lost {
+pub(crate) struct Lost {
     lost: u64,
     of: u64,
 }
 
-fn parse_divergence(text: &str) -> Result<Lost, String> {
+impl Lost {
+    /// The rate at which a guest leaves the other's execution, drawn from a seed. It makes sense only where both execute.
+    pub(crate) fn divergence(self, rules: &NamedRules, seed: u64) -> Result<Divergence, Failure> {
+        expect_both_execute(rules)?;
+        Ok(Divergence { lost: self.lost, of: self.of, seed })
+    }
+}
+
+fn expect_both_execute(NamedRules { name, rules }: &NamedRules) -> Result<(), Failure> {
+    if rules.is_hybrid() {
+        return Ok(());
+    }
+    Err(Failure::Input(format!(
+        "--divergence: under {name} the secondary's guest does not execute, expected hybrid rules"
+    )))
+}
+
+pub(crate) fn parse_divergence(text: &str) -> Result<Lost, String> {
     let parts = text.split_once('/').and_then(|(lost, of)| Some((lost.parse().ok()?, of.parse().ok()?)));
     parts
         .filter(|(lost, of)| lost <= of && *of > 0)
@@ -166,11 +183,8 @@ impl Work {
 
     /// Refuses flags that mean nothing under these rules, or without others.
     pub(super) fn check(&self, rules: &NamedRules) -> Result<(), Failure> {
-        if self.divergence.is_some() && !rules.rules.is_hybrid() {
-            let name = &rules.name;
-            return Err(Failure::Input(format!(
-                "--divergence: under {name} the secondary's guest does not execute, expected hybrid rules"
-            )));
+        if self.divergence.is_some() {
+            expect_both_execute(rules)?;
         }
         if self.seed.is_some() && self.load.is_none() && self.divergence.is_none() {
             return Err(Failure::Input(

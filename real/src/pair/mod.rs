@@ -550,6 +550,7 @@ impl<'a> Pair<'a> {
         self.note(Some(name), Kind::Fault, how.clone());
         self.tell(PairEvent::Died { node: name, process: number, how });
         self.kill(name);
+        self.manage();
         Ok(())
     }
 
@@ -557,7 +558,7 @@ impl<'a> Pair<'a> {
     fn tell(&self, event: PairEvent) {
         if let Some(events) = &self.options.events {
             // Nobody listens any more.
-            let _ = events.send(event);
+            let _ = events.send((Instant::now(), event));
         }
     }
 

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use thiserror::Error;
 
 /// How long a pair may take to get ready, and its clients go without a reply when nothing holds it up.
@@ -65,7 +65,7 @@ pub struct RunOptions {
     /// also when no plan is left for one.
     pub endures: bool,
     /// Where to tell what happens, while it does.
-    pub events: Option<Sender<PairEvent>>,
+    pub events: Option<Sender<(Instant, PairEvent)>>,
     /// Whether to record every event.
     pub record: bool,
     /// Where the disks' files are made and left, if the machine has a disk; without, they are gone with the run.

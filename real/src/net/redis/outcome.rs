@@ -134,6 +134,12 @@ impl RedisOutcome {
         exchanges.map(Exchange::lasted).max().unwrap_or_default()
     }
 
+    /// When the last of who waited for an answer at this time had it.
+    pub fn last_answer_of_who_waited(&self, at: Instant) -> Option<Instant> {
+        let waited = |exchange: &&Exchange| exchange.asked <= at && exchange.answered >= at;
+        self.exchanges.iter().flatten().filter(waited).map(|exchange| exchange.answered).max()
+    }
+
     /// How long each answered request waited, in no order.
     pub fn waits(&self) -> impl Iterator<Item = Duration> {
         self.exchanges.iter().flatten().map(Exchange::lasted)
