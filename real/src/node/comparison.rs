@@ -159,7 +159,9 @@ impl Driver {
         for parcel in parcels {
             // What it could not have been sent is not there; that something is missing shows.
             if is_primary {
-                to_unit(&parcel, has_card).into_iter().for_each(|unit| comparison.take(unit, released));
+                if let Some(unit) = to_unit(&parcel, has_card) {
+                    comparison.take(unit, released);
+                }
             } else if let Some((number, incoming)) = to_incoming(&parcel, has_card) {
                 self.vcpu.mirrored(number, incoming);
             }

@@ -256,7 +256,7 @@ fn a_card_that_is_reset_knows_no_queue_and_counts_on() {
     driver.put(&[1; 60]).unwrap();
     driver.set(mmio::VIRTIO_MMIO_STATUS, 0);
     assert!(!driver.card.is_ready());
-    assert_eq!(driver.put(&[1; 60]).unwrap(), false);
+    assert!(!driver.put(&[1; 60]).unwrap());
     assert_eq!((driver.card.sent(), driver.card.received()), (1, 1));
     driver.available = [0; 2];
     driver.memory.write(QUEUES[TRANSMIT] + AVAILABLE, &[0; 64]).unwrap();
@@ -280,9 +280,12 @@ fn a_state_that_cannot_be_is_refused() {
     }
 }
 
+/// What is wrong, and how it is made so.
+type Spoilt = (&'static str, fn(&mut Driver));
+
 #[test]
 fn a_queue_that_cannot_be_is_an_error_and_no_access_beyond_memory() {
-    let spoil: [(&str, fn(&mut Driver)); 5] = [
+    let spoil: [Spoilt; 5] = [
         ("more available than there are entries", |driver| {
             driver.memory.write(QUEUES[TRANSMIT] + AVAILABLE + 2, &999_u16.to_le_bytes()).unwrap();
         }),
