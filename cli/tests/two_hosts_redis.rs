@@ -63,14 +63,14 @@ impl Hosts {
     }
 }
 
-/// Both sides, the primary's first, who have their machines when this returns.
-fn sides(hosts: &Hosts, directory: &Path) -> [Side; 2] {
+/// Both sides under these rules, the primary's first, who have their machines when this returns.
+fn sides(rules: &str, hosts: &Hosts, directory: &Path) -> [Side; 2] {
     let path = |name: &str| directory.join(name).display().to_string();
     let (keys, arbiter) = (path("keys"), path("arbiter"));
     std::fs::create_dir(&arbiter).unwrap();
     assert!(colo(None, &["ctl", "keys", &keys]).output().unwrap().status.success());
     let start = |name, host: &Namespace, meets: [&str; 2]| {
-        let network = ["strict", "--guest", "redis", "--tap", "guest", "--address", "10.66.0.2/24"];
+        let network = [rules, "--guest", "redis", "--tap", "guest", "--address", "10.66.0.2/24"];
         let arbiter = format!("file:{arbiter}");
         let pair = ["--keys", &keys, "--arbiter", &arbiter, "--memory-mib", "16", "--interval-ms", "20"];
         Side::start(name, Some(host), &[&network[..], &meets, &pair].concat(), directory)
@@ -142,14 +142,15 @@ fn no_redis() -> bool {
     true
 }
 
-#[test]
-fn redis_cli_keeps_its_connection_when_the_whole_side_that_serves_it_is_killed() {
+/// A `redis-cli` increments a key under these rules, until it has two hundred answers; when it has asked for half of them, the
+/// primary's side is killed.
+fn increments_through_a_death(rules: &str) {
     if no_kvm() || no_namespaces() || no_redis() {
         return;
     }
     let hosts = Hosts::new();
     let directory = tempfile::tempdir().unwrap();
-    let [mut primary, mut secondary] = sides(&hosts, directory.path());
+    let [mut primary, mut secondary] = sides(rules, &hosts, directory.path());
     let mut client = Client::start(&hosts.clients);
     let mut longest = Duration::ZERO;
     for number in 1..=200 {
@@ -167,11 +168,22 @@ fn redis_cli_keeps_its_connection_when_the_whole_side_that_serves_it_is_killed()
     secondary.happens("COLO_TOOK_OVER");
     client.says("INFO");
     assert_eq!(client.hears_of("total_connections_received:"), "1", "it has connected again");
-    println!("the longest that redis-cli has waited: {} ms", longest.as_millis());
+    println!("{rules}: the longest that redis-cli has waited: {} ms", longest.as_millis());
     assert_eq!(primary.telling.code(), None, "killed by a signal");
     let status = secondary.status();
     assert_eq!((&status["serves"], &status["last-mode"]), (&true.into(), &"secondary".into()), "{status}");
     assert!(status["output"].as_u64().unwrap() > 200, "its frames are counted: {status}");
     assert!(secondary.ctl(&["quit"]).status.success());
     assert_eq!(secondary.telling.code(), Some(0));
+}
+
+#[test]
+fn redis_cli_keeps_its_connection_when_the_whole_side_that_serves_it_is_killed() {
+    increments_through_a_death("strict");
+}
+
+#[test]
+fn it_does_so_where_both_machines_execute() {
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/non-stop-redis/hybrid.toml");
+    increments_through_a_death(rules.to_str().unwrap());
 }
