@@ -236,11 +236,13 @@ impl Driver {
         is_primary && self.comparison.is_some() && self.node.machine().failover() == Failover::None
     }
 
-    /// When output has waited for its like for too long, if some waits.
+    /// When output has waited for its like for too long, if some waits, on either side.
     pub(super) fn held_until(&mut self, now: Instant) -> Option<Instant> {
         let output = self.node.machine().output();
-        let waits = self.compares() && output.released() < output.produced();
+        let compares = self.compares();
         let comparison = self.comparison.as_mut()?;
+        // What the secondary has sent, and the primary does not, is a difference as well: one by omission.
+        let waits = compares && (output.released() < output.produced() || comparison.peer.is_ahead());
         let unmoved = comparison.waits.filter(|(_, released)| *released == output.released());
         comparison.waits = waits.then(|| unmoved.unwrap_or((now, output.released())));
         comparison.held_until()

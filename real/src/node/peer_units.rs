@@ -74,6 +74,12 @@ impl PeerUnits {
         }
     }
 
+    /// Whether the peer's guest has sent something that one's own has not. A reply that is missing will be missed by its client;
+    /// a frame need not be.
+    pub(super) fn is_ahead(&self) -> bool {
+        matches!(self, Self::Frames { packets, .. } if packets.is_ahead())
+    }
+
     /// One's own output up to here leaves, which is still held in `own`.
     pub(super) fn released(&mut self, up_to: OutputOffset, own: &OutputBuffer<Unit>) {
         match self {
@@ -142,6 +148,18 @@ mod tests {
         assert_eq!(peer.compare(OutputOffset(2), own.units()).end, OutputOffset(2));
         peer.take(OutputOffset(7), frame(1));
         assert_eq!(peer.compare(OutputOffset(2), own.units()).end, OutputOffset(3));
+    }
+
+    #[test]
+    fn a_frame_that_only_the_peer_sends_is_seen() {
+        let mut own = OutputBuffer::default();
+        let mut peer = PeerUnits::of(true);
+        assert!(!peer.is_ahead());
+        peer.take(OutputOffset(0), frame(1));
+        assert!(peer.is_ahead());
+        own.push(frame(1));
+        peer.released(OutputOffset(1), &own);
+        assert!(!peer.is_ahead());
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl RunOptions {
     }
 
     /// The cable of a node's network card, if there is a network.
-    pub(super) fn port(&self) -> std::io::Result<Option<OwnedFd>> {
+    pub(crate) fn port(&self) -> std::io::Result<Option<OwnedFd>> {
         self.network.as_ref().map(|network| network.node_port()).transpose()
     }
 

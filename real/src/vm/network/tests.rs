@@ -368,12 +368,10 @@ fn a_driver_that_puts_a_queue_beyond_memory_is_told_so_when_it_says_that_it_is_r
     assert!(error.contains("at 0x7fffff000"), "{error}");
 }
 
-/// What is wrong, and how it is made so.
-type Spoilt = (&'static str, fn(&mut Driver));
-
 #[test]
 fn a_queue_that_cannot_be_is_an_error_and_no_access_beyond_memory() {
-    let spoil: [Spoilt; 5] = [
+    type Row = (&'static str, fn(&mut Driver));
+    let spoil: [Row; 5] = [
         ("more available than there are entries", |driver| {
             driver.memory.write(QUEUES[TRANSMIT] + AVAILABLE + 2, &999_u16.to_le_bytes()).unwrap();
         }),
