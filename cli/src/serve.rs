@@ -96,7 +96,16 @@ fn parse_address(text: &str) -> Result<(Ipv4Addr, u8), String> {
     let expected = || format!("expected an IPv4 address and a prefix, for instance 10.66.0.2/24, got {text}");
     let (address, bits) = text.split_once('/').ok_or_else(expected)?;
     let bits = bits.parse().ok().filter(|bits| (1..=30).contains(bits)).ok_or_else(expected)?;
-    Ok((address.parse().map_err(|_| expected())?, bits))
+    let address = address.parse().map_err(|_| expected())?;
+    if is_host(address, bits) { Ok((address, bits)) } else { Err(format!("{text} is no address of a host")) }
+}
+
+/// Whether a machine of a network with this prefix can have this address.
+fn is_host(address: Ipv4Addr, bits: u8) -> bool {
+    let of_hosts = u32::MAX >> bits;
+    let host = u32::from(address) & of_hosts;
+    let is_special = address.is_loopback() || address.is_multicast() || address.octets()[0] == 0;
+    !is_special && address.octets()[0] < 240 && host != 0 && host != of_hosts
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
