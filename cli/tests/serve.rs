@@ -8,6 +8,7 @@ use common::side::{PATIENCE, Telling, colo};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -225,6 +226,9 @@ fn what_cannot_be_served_is_said_before_anything_runs() {
         ("fast --port 0 --divergence 1/100", "under fast the secondary's guest does not execute"),
         ("HYBRID --port 0 --divergence 3/2", "expected N/M, so many of so many requests"),
         ("fast --tap t --address nonsense", "expected an IPv4 address and a prefix"),
+        ("fast --tap t --address 10.66.0.255/24", "10.66.0.255/24 is no address of a host"),
+        ("fast --tap t --address 10.66.0.0/24", "10.66.0.0/24 is no address of a host"),
+        ("fast --tap t --address 127.0.0.2/24", "127.0.0.2/24 is no address of a host"),
         ("fast --tap t --address 10.66.0.2/33", "expected an IPv4 address and a prefix"),
         ("fast --address 10.66.0.2/24", "--tap <DEVICE>"),
         ("fast --tap t --port 6379", "cannot be used with '--port <PORT>'"),
@@ -236,10 +240,89 @@ fn what_cannot_be_served_is_said_before_anything_runs() {
             "cannot write /no/such/directory/trace.jsonl",
         ),
     ] {
-        if words.contains("no/such") && no_kvm() {
-            continue;
-        }
         let (printed, code) = said(serve(words));
         assert!(code == Some(2) && printed.contains(problem), "{words}: {code:?} {printed}");
+    }
+}
+
+#[test]
+fn a_port_that_somebody_has_is_said_with_its_number() {
+    if no_kvm() {
+        return;
+    }
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let (printed, code) = said(serve(&format!("fast --port {port}")));
+    assert_eq!(code, Some(3), "{printed}");
+    assert!(printed.contains(&format!("port {port} of the loopback interface: ")), "{printed}");
+    assert!(printed.contains("--port takes another"), "{printed}");
+}
+
+/// Where this is no root, nobody has the right to it; where it is, somebody else has it already.
+#[test]
+fn a_tap_device_that_cannot_be_had_is_said_with_what_helps() {
+    if no_kvm() {
+        return;
+    }
+    let mut first = Telling::start(serve("fast --json --memory-mib 16 --tap colo-tests"));
+    while first.said().is_empty() && first.is_running() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let (printed, code) = said(serve("fast --memory-mib 16 --tap colo-tests --for 1s"));
+    assert_eq!(code, Some(3), "{printed}");
+    assert!(printed.contains("cannot be") && printed.contains("as root"), "{printed}");
+}
+
+/// Who is still asking then is not kept waiting.
+#[test]
+fn a_service_both_of_whose_nodes_are_killed_says_so_and_fails() {
+    if no_kvm() {
+        return;
+    }
+    for clients in ["", "--clients 4"] {
+        let mut service = Telling::start(small(&format!("fast --interval-ms 20 {clients}")));
+        let pair = protected(&mut service, 1);
+        std::thread::sleep(Duration::from_millis(300));
+        // Both at once, before anybody can take over.
+        kill(&pair["secondary"]);
+        kill(&pair["primary"]);
+        let end = service.wait("an end", |event| event["event"] == "ended");
+        assert_eq!(end["violation"], "unanswered: neither node can serve any more", "{end}");
+        assert_eq!(service.code(), Some(1), "{end}");
+    }
+}
+
+#[test]
+fn ctrl_c_ends_a_service_when_its_clients_have_been_answered() {
+    if no_kvm() {
+        return;
+    }
+    let mut service = Telling::start(small("fast --interval-ms 20 --clients 4"));
+    protected(&mut service, 1);
+    std::thread::sleep(Duration::from_secs(1));
+    service.signal(Signal::INT);
+    let end = service.wait("an end", |event| event["event"] == "ended");
+    assert_eq!(service.code(), Some(0), "{end}");
+    assert!(count(&end["campaign"]["answered"]) > 0, "{end}");
+    assert_eq!(end["campaign"]["violations"], serde_json::json!([]), "{end}");
+}
+
+/// The record of a service whose primaries were killed from outside, at no point of the protocol.
+#[test]
+fn a_record_conforms_through_failovers_whole_and_as_messages() {
+    if no_kvm() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let trace = directory.path().join("trace.jsonl");
+    let trace = trace.to_str().unwrap();
+    for rules in ["fast", "HYBRID"] {
+        let (_, end, code) =
+            ended(&format!("{rules} --interval-ms 10 --failovers 2 --seed 1 --trace {trace}"));
+        assert_eq!((code, count(&end["failovers"])), (Some(0), 2), "{rules}: {end}");
+        for what in [&["conform", trace][..], &["conform", "--messages", trace]] {
+            let (printed, code) = said(colo(None, what));
+            assert!(code == Some(0) && printed.contains("verdict    conforms to "), "{rules}: {printed}");
+        }
     }
 }
