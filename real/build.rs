@@ -2,7 +2,8 @@
 //! and cargo has no stable way to build a binary for another world inside a build. Nothing is downloaded.
 //!
 //! The guest `redis` has dependencies, and is a package of its own: cargo builds it, as its lock file says, with nothing of
-//! what this build was told. What the registry has not given yet is downloaded, as for any build.
+//! what this build was told. What the registry has not given yet is downloaded, as for any build. No path of this host gets into
+//! any image: two hosts that each build for themselves boot the same, which a pair is based on.
 //!
 //! On other targets the images are empty, the crate compiles, and its `kvm_usable` says that there is no KVM.
 
@@ -95,6 +96,19 @@ fn is_of_this_build(variable: &str) -> bool {
     NAMES.contains(&variable) || PREFIXES.iter().any(|prefix| variable.starts_with(prefix))
 }
 
+/// What has the compiler write no path of this host into the image, where panics would have it.
+fn forgotten_paths(package: &Path, target: &Path) -> impl Iterator<Item = String> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| env::home_dir().map(|home| home.join(".cargo")));
+    // The last that fits is taken.
+    let parts = [
+        home.map(|home| (home, "cargo")),
+        Some((package.to_owned(), PACKAGE)),
+        Some((target.to_owned(), "target")),
+    ];
+    parts.into_iter().flatten().map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()))
+}
+
 /// Builds the guest that is a package, in a directory of its own; the image.
 fn build_package() -> Result<PathBuf, Box<dyn Error>> {
     let package = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("guest").join(PACKAGE);
@@ -107,13 +121,14 @@ fn build_package() -> Result<PathBuf, Box<dyn Error>> {
         }
     }
     // Of what cargo builds for a named target only that is built with these: not what runs in the build.
-    let script = package.join("link.ld");
-    let flags = [
-        "-Crelocation-model=static".into(),
-        "-Clink-args=-nostdlib -nostartfiles -static -no-pie".into(),
-        "-Clink-args=-Wl,--oformat=binary -Wl,--build-id=none".into(),
-        format!("-Clink-arg=-Wl,-T,{}", script.display()),
+    let mut flags = vec![
+        "-Crelocation-model=static".to_owned(),
+        "-Clink-args=-nostdlib -nostartfiles -static -no-pie".to_owned(),
+        "-Clink-args=-Wl,--oformat=binary -Wl,--build-id=none".to_owned(),
+        // Cargo links in the package's directory. (A path of this host would be hashed into every symbol.)
+        "-Clink-arg=-Wl,-T,link.ld".to_owned(),
     ];
+    flags.extend(forgotten_paths(&package, &directory));
     let status = cargo
         .current_dir(&package)
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))

@@ -291,6 +291,7 @@ impl Row {
             closed: Vec::new(),
             disk: all().map(|outcome| outcome.disk).fold(DiskFigures::default(), DiskFigures::and),
             trace: None,
+            began_us: self.outcomes.first().map_or(0, |outcome| outcome.began_us),
         }
     }
 }

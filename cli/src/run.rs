@@ -1,5 +1,6 @@
 //! `colo run`: a real pair, checkpointed and failed over; and `colo node`, one of its processes.
 
+mod cable;
 pub(crate) mod comparison;
 pub(crate) mod latency;
 mod live;
@@ -19,7 +20,7 @@ use colo_protocol::{Mode, NodeName};
 use colo_real::arbiter::ArbiterAddress;
 use colo_real::{
     CheckpointFigures, DiskFigures, LinkKind, Measured, NodeCommand, RunError, RunOptions, RunOutcome,
-    RunViolation, can_strike, kvm_usable, measure_pair, run_alone, run_node,
+    RunViolation, Workload, can_strike, kvm_usable, measure_pair, run_alone, run_node,
 };
 use colo_trace::{NamedRules, Plan, PlanFile, load_rules, write_trace};
 use hdrhistogram::Histogram;
@@ -204,6 +205,7 @@ fn run_as_told(arguments: &Arguments) -> Result<Exit, Unfinished> {
     }
     arguments.work.check(&rules)?;
     let name = arguments.side.name()?;
+    arguments.side.check(&arguments.work, name)?;
     if arguments.suspicions.is_some() {
         expect_suspicions(&rules)?;
     }
@@ -403,7 +405,7 @@ impl Arguments {
             rules,
             checkpoints: self.checkpoints,
             memory_mib: self.memory_mib,
-            workload: self.work.workload(self.memory_mib)?,
+            workload: Workload { network: self.side.network(), ..self.work.workload(self.memory_mib)? },
             link: match self.link {
                 Link::Unix => LinkKind::Unix,
                 Link::Tcp => LinkKind::Tcp,

@@ -2,17 +2,18 @@
 //! back: whatever is suspected wrongly, there are never two servers, and one when it is over.
 //!
 //! It needs root, for the namespaces. `COLO_SUSPICIONS` says how many suspicions there are under each arbiter.
-#![expect(clippy::unwrap_used, reason = "a test may")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may")]
 
 mod common;
 
+use common::namespaces::{Namespace, no_namespaces};
 use common::no_kvm;
 use common::side::{PATIENCE, Side, Telling, colo};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -55,63 +56,23 @@ const SUSPICIONS_OF: [Suspicion; 7] = [
     Suspicion::StopSecondarySide,
 ];
 
-/// Whether this user may make namespaces; it is a failure not to, where it was possible before.
-fn no_namespaces() -> bool {
-    let name = format!("colo-try-{}-{}", std::process::id(), HOSTS.fetch_add(1, Ordering::Relaxed));
-    let made = ip(&["netns", "add", &name]);
-    if made {
-        ip(&["netns", "del", &name]);
-        return false;
-    }
-    let required = std::env::var_os("COLO_REQUIRE_NAMESPACES").is_some_and(|value| value == "1");
-    assert!(!required, "COLO_REQUIRE_NAMESPACES=1, and none can be made");
-    eprintln!("SKIPPED, no network namespaces can be made here");
-    true
-}
-
-fn ip(words: &[&str]) -> bool {
-    let status = Command::new("ip").args(words).stderr(Stdio::null()).status();
-    status.is_ok_and(|status| status.success())
-}
-
-static HOSTS: AtomicU64 = AtomicU64::new(0);
-
 /// Two hosts with a wire between them: the one has the secondary's side, the other the primary's and the relay.
-struct Hosts([String; 2]);
+struct Hosts([Namespace; 2]);
 
 impl Hosts {
     const ADDRESSES: [&str; 2] = ["10.77.0.1", "10.77.0.2"];
 
     fn new() -> Self {
-        let number = HOSTS.fetch_add(1, Ordering::Relaxed);
-        let names = ["a", "b"].map(|side| format!("colo-{}-{number}{side}", std::process::id()));
-        let hosts = Self(names);
-        let [a, b] = &hosts.0;
-        // At most 15 characters.
-        let [end, other_end] =
-            ["a", "b"].map(|side| format!("co{}{side}", u64::from(std::process::id()) * 10 + number % 10));
-        let done = hosts.0.iter().all(|name| ip(&["netns", "add", name]))
-            && ip(&["link", "add", &end, "type", "veth", "peer", "name", &other_end])
-            && ip(&["link", "set", &end, "netns", a])
-            && ip(&["link", "set", &other_end, "netns", b])
-            && [(a, &end, Self::ADDRESSES[0]), (b, &other_end, Self::ADDRESSES[1])].into_iter().all(
-                |(name, end, address)| {
-                    let address = format!("{address}/24");
-                    ip(&["-n", name, "addr", "add", &address, "dev", end])
-                        && ip(&["-n", name, "link", "set", end, "up"])
-                        && ip(&["-n", name, "link", "set", "lo", "up"])
-                },
-            );
-        assert!(done, "no two namespaces with a wire between them");
-        hosts
-    }
-}
-
-impl Drop for Hosts {
-    fn drop(&mut self) {
-        for name in &self.0 {
-            ip(&["netns", "del", name]);
-        }
+        let hosts = ["a", "b"].map(|side| Namespace::new(side).expect("a namespace"));
+        let [a, b] = &hosts;
+        let wired = a.ip(&["link", "add", "wire", "type", "veth", "peer", "name", "wire", "netns", b])
+            && hosts.iter().zip(Self::ADDRESSES).all(|(host, address)| {
+                host.ip(&["addr", "add", &format!("{address}/24"), "dev", "wire"])
+                    && host.ip(&["link", "set", "wire", "up"])
+                    && host.ip(&["link", "set", "lo", "up"])
+            });
+        assert!(wired, "no two namespaces with a wire between them");
+        Self(hosts)
     }
 }
 

@@ -234,6 +234,20 @@ fn who_cannot_be_asked_says_why() {
         (&["--listen", "unix:x", "--plan", "p.toml"], "cannot be used with"),
         (&["--listen", "unix:x", "--suspicions", "5"], "cannot be used with"),
         (&["--listen", "nowhere"], "expected HOST:PORT"),
+        (&["--guest", "redis"], "on one host colo serve runs it"),
+        (&["--guest", "redis", "--tap", "t"], "expected --listen or --connect"),
+        (&["--guest", "redis", "--listen", "unix:x"], "expected --tap DEVICE"),
+        (
+            &["--guest", "redis", "--listen", "unix:x", "--tap", "t", "--service", "unix:y"],
+            "speak Redis to the guest",
+        ),
+        (
+            &["--guest", "redis", "--listen", "unix:x", "--tap", "t", "--dirty", "4096"],
+            "what its clients have it write",
+        ),
+        (&["--guest", "redis", "--listen", "unix:x", "--tap", "t", "--address", "10.66.0.2"], "10.66.0.2/24"),
+        (&["--listen", "unix:x", "--address", "10.66.0.2/24"], "--tap <DEVICE>"),
+        (&["--listen", "unix:x", "--tap", "t"], "expected --guest redis"),
         (&["--listen", "10.77.0.1:1"], "colo ctl keys"),
     ] {
         let output = colo(None, &["run", "v12"]).args(flags).output().unwrap();

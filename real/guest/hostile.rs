@@ -13,6 +13,7 @@ mod entry;
 #[allow(dead_code, reason = "the host's half of the agreement")]
 mod misdeed;
 mod service;
+mod wrong_card;
 mod writer;
 
 use abi::Parameters;
@@ -21,6 +22,7 @@ use core::arch::asm;
 use misdeed::Misdeed;
 use service::Service;
 use writer::{Writer, work_off_ticks};
+use wrong_card::WrongCard;
 
 /// The page directory of the first GiB: the PML4 and one PDPT stand before it.
 const DIRECTORY: u64 = abi::PAGE_TABLES + 2 * abi::PAGE_BYTES;
@@ -40,12 +42,17 @@ const SHARED_WORDS: u64 = (abi::REPLY_RING + abi::RING_SLOTS * abi::SLOT_BYTES -
 struct State {
     service: Service,
     writer: Writer,
+    card: WrongCard,
 }
 
 fn turn(state: &mut State, parameters: &Parameters) -> u32 {
     let misdeed = usize::try_from(parameters.misdeed).ok().and_then(|number| Misdeed::ALL.get(number));
     if let Some(misdeed) = misdeed.filter(|_| load(abi::TICKS_GIVEN) >= misdeed::FIRST_TICK) {
-        misbehave(*misdeed, parameters);
+        if misdeed.takes_a_card() {
+            state.card.misbehave(*misdeed, parameters);
+        } else {
+            misbehave(*misdeed, parameters);
+        }
         // What has been done to the counters is the host's to find out, not the service's.
         if !goes_on_serving(*misdeed) {
             return abi::DOORBELL_IDLE;
@@ -59,10 +66,18 @@ entry!(State, turn);
 
 /// Whether it answers requests all the same.
 const fn goes_on_serving(misdeed: Misdeed) -> bool {
-    use Misdeed::{AlwaysAwake, CallsTheHypervisor, OutputJumps, OutputWraps, TimeEnds, WakesAtTheEndOfTime};
+    use Misdeed::{
+        AlwaysAwake, CallsTheHypervisor, OutputJumps, OutputWraps, SendsUnasked, TimeEnds, WakesAtTheEndOfTime,
+    };
     matches!(
         misdeed,
-        AlwaysAwake | CallsTheHypervisor | OutputJumps | OutputWraps | TimeEnds | WakesAtTheEndOfTime
+        AlwaysAwake
+            | CallsTheHypervisor
+            | OutputJumps
+            | OutputWraps
+            | SendsUnasked
+            | TimeEnds
+            | WakesAtTheEndOfTime
     )
 }
 

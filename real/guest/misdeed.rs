@@ -82,11 +82,51 @@ pub enum Misdeed {
     TimeEnds,
     /// It never leaves.
     Spins,
+    /// Frames that nobody asked for, now and then: each has its number and something that no other machine would put there.
+    SendsUnasked,
+    /// As many of the longest frames as the queue holds, whenever it leaves.
+    FloodsTheNetwork,
+    /// Frames of each length, from none to more than there is a frame of.
+    FramesOfEveryLength,
+    /// Descriptors and rings of the card's queues are whatever comes to its mind, anew each time.
+    GarbageQueues,
+    /// A queue that ends behind its memory.
+    QueuesBeyondMemory,
+    /// A queue at the last address that there is.
+    QueuesAtTheEndOfNumbers,
+    /// Descriptors that lead back to themselves.
+    ChainsThatLoop,
+    /// A table of descriptors of its own, of thousands of buffers, which the card does not offer.
+    TablesOfDescriptors,
+    /// Buffers that lie in the queues themselves.
+    BuffersOverTheQueue,
+    /// Buffers to be sent that the card is to write to.
+    SendsWhatIsToBeWritten,
+    /// Buffers to be received into that the card is to read.
+    ReceivesIntoWhatIsToBeRead,
+    /// More buffers to be sent than a queue has.
+    AvailableJumps,
+    /// Fewer buffers to be sent than have been taken.
+    AvailableGoesBack,
+    /// A buffer to be sent of a number that none has.
+    HeadsBeyondTheQueue,
+    /// What the card gives back lies where it is said what there is to be sent.
+    UsedOverAvailable,
+    /// What the card gives back lies over the host's counters.
+    UsedOverTheCounters,
+    /// What the card gives back lies over the page tables.
+    UsedOverThePageTables,
+    /// It reads and writes every register of the card, and beside them, in every width and over and over in one instruction.
+    TouchesEveryRegister,
+    /// It resets the card with a queue full of frames to be sent, and begins anew, again and again.
+    ResetsInTheMiddle,
+    /// It says that it has taken more frames than there are, and so always has something to do.
+    NeverTakesFrames,
 }
 
 impl Misdeed {
     /// All of them; the guest is told the place in this list.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 58] = [
         Self::RepliesBeyondTheRing,
         Self::RepliesGoBack,
         Self::RepliesAtTheEndOfNumbers,
@@ -125,7 +165,32 @@ impl Misdeed {
         Self::WakesAtTheEndOfTime,
         Self::TimeEnds,
         Self::Spins,
+        Self::SendsUnasked,
+        Self::FloodsTheNetwork,
+        Self::FramesOfEveryLength,
+        Self::GarbageQueues,
+        Self::QueuesBeyondMemory,
+        Self::QueuesAtTheEndOfNumbers,
+        Self::ChainsThatLoop,
+        Self::TablesOfDescriptors,
+        Self::BuffersOverTheQueue,
+        Self::SendsWhatIsToBeWritten,
+        Self::ReceivesIntoWhatIsToBeRead,
+        Self::AvailableJumps,
+        Self::AvailableGoesBack,
+        Self::HeadsBeyondTheQueue,
+        Self::UsedOverAvailable,
+        Self::UsedOverTheCounters,
+        Self::UsedOverThePageTables,
+        Self::TouchesEveryRegister,
+        Self::ResetsInTheMiddle,
+        Self::NeverTakesFrames,
     ];
+
+    /// Whether it takes a network card: those stand behind all others.
+    pub const fn takes_a_card(self) -> bool {
+        self.number() >= Self::SendsUnasked.number()
+    }
 
     /// Its number: the place in the list.
     pub const fn number(self) -> u64 {

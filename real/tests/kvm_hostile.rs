@@ -9,10 +9,11 @@ mod common;
 use colo_protocol::{NodeName, Rules};
 use colo_real::abi;
 use colo_real::misdeed::{FIRST_TICK, Misdeed};
-use colo_real::vm::{Doorbell, Exit, Guest, Machine, Workload, decode, encode};
+use colo_real::vm::{Exit, Guest, MEMORY_MIB_MIN, Machine, MachineConfig, Workload, decode, encode};
 use colo_real::{Measured, RunError, RunOptions, RunOutcome, measure_pair};
 use colo_trace::NamedRules;
-use common::{ask, assert_same_memory, bare, kvm_or_skip, request, service};
+use common::{ask, assert_same_memory, kvm_or_skip, request, service};
+use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -88,6 +89,36 @@ fn expected(misdeed: Misdeed) -> Vec<Outcome> {
         | Misdeed::WakesAtTheEndOfTime
         | Misdeed::TimeEnds
         | Misdeed::Spins => vec![GoesOn],
+        with_a_card => expected_of_a_card(with_a_card),
+    }
+}
+
+/// The same of what is done to the network card.
+fn expected_of_a_card(misdeed: Misdeed) -> Vec<Outcome> {
+    use Outcome::GoesOn;
+    let refused = |what: &str| vec![Outcome::Refused(format!("the network card: {what}"))];
+    match misdeed {
+        // It may come to something that can be, or not.
+        Misdeed::GarbageQueues | Misdeed::TouchesEveryRegister => [vec![GoesOn], refused("")].concat(),
+        Misdeed::QueuesBeyondMemory => {
+            refused("a queue of 256 entries at 0x190000, 0xffffc0 and 0x192000, not ")
+        }
+        Misdeed::QueuesAtTheEndOfNumbers => {
+            refused("a queue of 256 entries at 0x190000, 0x191000 and 0xfffffffffffffffc, not ")
+        }
+        Misdeed::TablesOfDescriptors => refused("a chain of more than 256 buffers"),
+        Misdeed::ReceivesIntoWhatIsToBeRead => {
+            refused("a receive buffer of 0 bytes, for a frame and header of 72")
+        }
+        Misdeed::AvailableJumps | Misdeed::AvailableGoesBack => refused("invalid available ring index"),
+        Misdeed::HeadsBeyondTheQueue => refused("invalid descriptor index"),
+        Misdeed::UsedOverTheCounters => vec![Outcome::Refused("the request ring is corrupt: ".to_owned())],
+        // The processor may know for a while what they were.
+        Misdeed::UsedOverThePageTables => {
+            let fault = "the guest faulted: a fault without a handler (triple fault)";
+            vec![GoesOn, Outcome::Fails(fault.to_owned())]
+        }
+        _ => vec![GoesOn],
     }
 }
 
@@ -99,10 +130,16 @@ fn is_as_expected(outcome: &Outcome, expected: &Outcome) -> bool {
     }
 }
 
+/// A machine of the least memory, with a card if the guest takes one.
+fn blank(workload: &Workload) -> Machine {
+    let config = MachineConfig { memory_mib: MEMORY_MIB_MIN, prefault: false, card: workload.card() };
+    Machine::new(&config).unwrap()
+}
+
 /// A machine that has served until the tick with which its guest misbehaves.
 fn before(misdeed: Misdeed) -> Machine {
-    let mut machine = bare();
     let workload = Workload { guest: Guest::Hostile(misdeed), ..Workload::default() };
+    let mut machine = blank(&workload);
     machine.boot(workload.guest.image(), &workload.parameters()).unwrap();
     for tick in 1..FIRST_TICK {
         machine.tick().unwrap();
@@ -114,15 +151,19 @@ fn before(misdeed: Misdeed) -> Machine {
 }
 
 /// Lets the guest do it, as a node would: requests and time in, replies out, kicked now and then.
-fn outcome(machine: &mut Machine) -> Outcome {
+fn outcome(machine: &mut Machine, lengths: &mut BTreeSet<usize>) -> Outcome {
     let deadline = Instant::now() + A_WHILE;
-    let mut replies = Vec::new();
+    let (mut replies, mut frames) = (Vec::new(), Vec::new());
     if let Err(error) = machine.put_request(&request(1, FIRST_TICK, abi::OP_ADD, 7, 1)) {
         return Outcome::Refused(error.to_string());
     }
     while Instant::now() < deadline {
-        match kicked_after(machine, Duration::from_millis(5)) {
-            Exit::Doorbell(Doorbell::Idle | Doorbell::ReplyRingFull) | Exit::Kicked => {}
+        let exit = match kicked_after(machine, Duration::from_millis(5)) {
+            Ok(exit) => exit,
+            Err(error) => return Outcome::Refused(error.to_string()),
+        };
+        match exit {
+            Exit::Doorbell(_) | Exit::Kicked => {}
             Exit::Blocks => return Outcome::Fails("it asks for blocks of a disk".to_owned()),
             Exit::Shutdown => return Outcome::ShutsDown,
             Exit::Reset => panic!("no misdeed asks for a reset"),
@@ -131,10 +172,21 @@ fn outcome(machine: &mut Machine) -> Outcome {
         machine.pass_time(Duration::from_millis(5)).unwrap();
         machine.wakes_in().unwrap();
         let held = replies.len();
-        let looked = machine.take_replies(&mut replies).and_then(|_| machine.has_work());
+        let sent = machine.has_card().then(|| machine.output_end().unwrap());
+        let looked = machine.settle().and_then(|()| {
+            machine.take_replies(&mut replies)?;
+            machine.take_frames(&mut frames)?;
+            machine.put_frame(&[0xff; 60])?;
+            machine.has_work()
+        });
         if let Err(error) = looked {
             return Outcome::Refused(error.to_string());
         }
+        assert!(frames.len() <= usize::from(abi::CARD_QUEUE_ENTRIES), "never more than the queue has");
+        if let Some(sent) = sent {
+            assert_eq!(machine.output_end().unwrap(), sent + frames.len() as u64);
+        }
+        lengths.extend(frames.drain(..).map(|frame| frame.len()));
         assert!(replies.len() - held <= 1024, "never more than the ring has");
         replies.clear();
     }
@@ -142,15 +194,18 @@ fn outcome(machine: &mut Machine) -> Outcome {
 }
 
 /// Runs until an exit, or a kick that comes after `delay`. A kick ends it, whatever the guest does.
-fn kicked_after(machine: &mut Machine, delay: Duration) -> Exit {
+fn kicked_after(machine: &mut Machine, delay: Duration) -> colo_real::Result<Exit> {
     let kicker = machine.kicker();
     thread::scope(|scope| {
-        let run = scope.spawn(|| machine.run().unwrap());
+        let run = scope.spawn(|| machine.run());
         let kick_at = Instant::now() + delay;
         while !run.is_finished() && Instant::now() < kick_at {
             thread::sleep(Duration::from_micros(100));
         }
-        kicker.kick();
+        // One that comes too late would end the next run before it has begun.
+        if !run.is_finished() {
+            kicker.kick();
+        }
         run.join().unwrap()
     })
 }
@@ -163,14 +218,41 @@ fn whatever_a_guest_does_it_can_be_stopped_and_saved_and_no_other_notices() {
     let mut good = service(0, 0);
     for (sequence, misdeed) in (1..).zip(Misdeed::ALL) {
         let mut machine = before(misdeed);
-        let outcome = outcome(&mut machine);
+        let mut lengths = BTreeSet::new();
+        let outcome = outcome(&mut machine, &mut lengths);
         let expected = expected(misdeed);
         assert!(
             expected.iter().any(|one| is_as_expected(&outcome, one)),
             "{misdeed:?}: {outcome:?}, not {expected:?}"
         );
+        assert_frames(misdeed, &lengths);
         assert_can_be_moved(&mut machine, misdeed);
         assert_eq!(ask(&mut good, request(1, sequence, abi::OP_ADD, 3, 1))[0].value, sequence);
+    }
+}
+
+/// Of what frames lengths the card has sent, after this.
+fn assert_frames(misdeed: Misdeed, lengths: &BTreeSet<usize>) {
+    match misdeed {
+        Misdeed::SendsUnasked => assert_eq!(lengths, &BTreeSet::from([38])),
+        Misdeed::FloodsTheNetwork | Misdeed::BuffersOverTheQueue => {
+            assert_eq!(lengths, &BTreeSet::from([1514]), "{misdeed:?}");
+        }
+        Misdeed::FramesOfEveryLength => {
+            assert!(
+                lengths.iter().copied().eq(14..=1514),
+                "each that a frame may have, and no other: {lengths:?}"
+            );
+        }
+        Misdeed::ChainsThatLoop => {
+            assert_eq!(lengths, &BTreeSet::from([256 - 12]), "as long as there are buffers")
+        }
+        Misdeed::ResetsInTheMiddle | Misdeed::UsedOverAvailable => {
+            assert_eq!(lengths, &BTreeSet::from([60]), "{misdeed:?}");
+        }
+        // Chance has it.
+        Misdeed::GarbageQueues | Misdeed::TouchesEveryRegister | Misdeed::UsedOverThePageTables => {}
+        _ => assert_eq!(lengths, &BTreeSet::new(), "{misdeed:?}"),
     }
 }
 
@@ -179,7 +261,7 @@ fn assert_can_be_moved(machine: &mut Machine, misdeed: Misdeed) {
     let (mut state, mut blob) = (machine.state(), Vec::new());
     machine.save(&mut state).unwrap();
     encode(&state, 0, &[], &mut blob).unwrap();
-    let mut copy = bare();
+    let mut copy = blank(&Workload { guest: Guest::Hostile(misdeed), ..Workload::default() });
     for page in 0..machine.memory().pages() {
         copy.write_page(page, machine.page(page).unwrap()).unwrap();
     }

@@ -98,9 +98,9 @@ fn a_machine_moves_by_increments_and_goes_on_identically() {
             assert_eq!(finish(&mut left, &further), finish(&mut right, &further), "epoch {epoch}");
             assert_same_memory(&left, &right, &format!("epoch {epoch}, run on"));
             left.save(&mut state).unwrap();
-            let registers = *state.registers();
+            let registers = *state.cpu.registers();
             right.save(&mut state).unwrap();
-            assert_eq!(registers, *state.registers());
+            assert_eq!(registers, *state.cpu.registers());
         } else {
             left.take_replies(&mut Vec::new()).unwrap();
         }
@@ -165,7 +165,7 @@ fn registers_and_vectors_survive_the_move() {
     let pages: Vec<u64> = (0..left.memory().pages()).collect();
     let mut state = left.state();
     copy(&mut left, &mut right, &pages, &mut state);
-    assert!(state.msrs().count() > 10);
+    assert!(state.cpu.msrs().count() > 10);
     for machine in [&mut left, &mut right] {
         assert_eq!(machine.run().unwrap(), Exit::Doorbell(Doorbell::Idle));
         let mut dump = vec![0; programs::DUMP_BYTES];

@@ -1,12 +1,13 @@
 //! `colo run --listen` and `--connect`: one side of a pair whose other side is on another host.
 
-use super::{Arguments, COLUMNS, Unfinished, live::Live};
+use super::cable::Cable;
+use super::{Arguments, COLUMNS, Unfinished, Work, live::Live};
 use crate::interrupt;
 use crate::report::{Exit, Failure, counted, grouped, print, print_json, quoted, unwritable};
 use colo_protocol::{Fencing, NodeName};
 use colo_real::host::{Door, End, Meeting, SideError, SideEvent, SideOptions, SideOutcome, run_side};
 use colo_real::peer::{Address, Keys, Listener, PeerError};
-use colo_real::{CheckpointFigures, Latencies, RunError, RunOptions, kvm_usable};
+use colo_real::{CheckpointFigures, Latencies, Network, RunError, RunOptions, kvm_usable};
 use colo_trace::write_trace;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -51,12 +52,14 @@ pub(super) struct SideFlags {
     /// Where this side's clients find the guest's service, while it is here: HOST:PORT, or unix:PATH.
     #[arg(long, value_name = "ADDRESS")]
     service: Option<Address>,
+    #[command(flatten)]
+    cable: Cable,
 }
 
 impl SideFlags {
     /// Which side, if it is one of two hosts.
     pub(super) fn name(&self) -> Result<Option<NodeName>, Failure> {
-        let Self { listen, connect, keys, control, service } = self;
+        let Self { listen, connect, keys, control, service, cable: _ } = self;
         let name = match (listen, connect) {
             (Some(_), _) => Some(NodeName::Secondary),
             (None, Some(_)) => Some(NodeName::Primary),
@@ -70,6 +73,16 @@ impl SideFlags {
             ))),
             None => Ok(name),
         }
+    }
+
+    /// Where the machine is in its network, if the guest has one.
+    pub(super) fn network(&self) -> Network {
+        self.cable.network()
+    }
+
+    /// Refuses clients who cannot come to this guest by the way that was given.
+    pub(super) fn check(&self, work: &Work, name: Option<NodeName>) -> Result<(), Failure> {
+        self.cable.check(work, name, self.service.is_some())
     }
 
     /// How the peer is met; a socket that cannot be had is known at once.
@@ -114,8 +127,9 @@ pub(super) fn run(arguments: &Arguments, options: &RunOptions, name: NodeName) -
     let control = flags.control.clone().map(Address::Unix);
     let (control, service) =
         (control.as_ref().map(open).transpose()?, flags.service.as_ref().map(open).transpose()?);
+    let network = flags.cable.plug()?;
     let meeting = flags.meeting(name)?;
-    let options = RunOptions { stop: Some(stop), ..options.clone() };
+    let options = RunOptions { stop: Some(stop), network, ..options.clone() };
     let directory = TempDir::with_prefix("colo-")
         .map_err(|error| Failure::Environment(format!("no directory for the sockets: {error}")))?;
     let side = SideOptions { run: &options, name, meeting, control, service };

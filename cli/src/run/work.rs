@@ -33,6 +33,8 @@ enum GuestName {
     Mixed,
     /// It writes each operation to its disk, and reads the disk back.
     Journal,
+    /// A store that speaks the Redis protocol, on a network card.
+    Redis,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -49,7 +51,8 @@ enum PatternName {
 #[derive(clap::Args)]
 pub(crate) struct Work {
     /// The guest: it answers requests, and writes to memory (kv and clock: with each checkpoint; dirtier: at a rate; mixed: at a
-    /// rate, and reads and copies, too, by timers of its own; journal: to a disk, which it reads back).
+    /// rate, and reads and copies, too, by timers of its own; journal: to a disk, which it reads back; redis: what its clients say
+    /// over --tap, on a side of two hosts).
     #[arg(long, value_enum, default_value_t = GuestName::Kv)]
     guest: GuestName,
     /// Bytes that the guest dirties per checkpoint, besides those of its service.
@@ -213,6 +216,7 @@ impl Work {
                 GuestName::Dirtier => Guest::Dirtier,
                 GuestName::Mixed => Guest::Mixed,
                 GuestName::Journal => Guest::Journal,
+                GuestName::Redis => Guest::Redis,
             },
             pattern: match self.dirty_pattern {
                 None | Some(PatternName::Sequential) => Pattern::Sequential,
@@ -225,6 +229,11 @@ impl Work {
             disk_blocks: if self.has_disk() { JOURNAL_BLOCKS } else { 0 },
             divergence: self.divergence(),
         })
+    }
+
+    /// Whether its machine has a network card.
+    pub(super) fn has_card(&self) -> bool {
+        self.guest == GuestName::Redis
     }
 
     fn has_disk(&self) -> bool {
@@ -268,6 +277,9 @@ impl Work {
             GuestName::Kv | GuestName::Clock | GuestName::Journal if self.dirty_rate.is_some() => {
                 "--dirty-rate: this guest writes with checkpoints only, expected --guest dirtier, --guest mixed, \
                  or --dirty"
+            }
+            GuestName::Redis if !writes_nothing => {
+                "--dirty: this guest writes what its clients have it write, expected another --guest"
             }
             GuestName::Dirtier | GuestName::Mixed if self.dirty_rate.is_none() => {
                 "--guest: this one writes at a rate, expected --dirty-rate"

@@ -1,5 +1,7 @@
 //! What tests of the command share.
 
+#[allow(dead_code, reason = "not every test has hosts")]
+pub(crate) mod namespaces;
 #[allow(dead_code, reason = "not every test has sides")]
 pub(crate) mod side;
 

@@ -16,6 +16,7 @@ use colo_protocol::{Input, NodeName};
 use colo_trace::{Kind, Record, Trace};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant, SystemTime};
@@ -196,6 +197,8 @@ struct Side<'a> {
     name: NodeName,
     process: Process,
     disks: Option<Disks>,
+    /// The cable of the node's network card, if there is a network, until the node gets it.
+    port: Option<OwnedFd>,
     /// What carries the node's bytes, where there are keys.
     tunnels: Vec<Tunnel>,
     events: Receiver<Event>,
@@ -250,6 +253,7 @@ pub fn run_side(
         options,
         name,
         disks: Disks::of(options, directory)?,
+        port: options.port().map_err(RunError::from)?,
         process,
         tunnels: Vec::new(),
         events,
@@ -306,7 +310,7 @@ impl Side<'_> {
     /// The peer is there: the node can begin.
     fn met(&mut self, met: Met, tell: &mut dyn FnMut(&SideEvent)) {
         let config = self.options.node_config(self.name, self.disks.as_ref());
-        self.process.configure(config, Some(&met.connections), None);
+        self.process.configure(config, Some(&met.connections), self.port.take().as_ref());
         self.has_met = true;
         self.arbitration.belongs_to(&met.run);
         // What the node has been handed is not to be open here, too: its end would not be seen.
@@ -350,6 +354,11 @@ impl Side<'_> {
             }
             FromNode::EarlyOutput(place, unit) => {
                 self.tell_clients(&FromService::EarlyOutput(place, unit));
+                return;
+            }
+            // They are with their clients, over the network.
+            FromNode::Frames { first, count } => {
+                self.outcome.output = self.outcome.output.max(first.saturating_add(count));
                 return;
             }
             FromNode::Checkpoint(figures) => {

@@ -114,10 +114,11 @@ impl Driver {
     /// The secondary's output up to here goes to the primary.
     pub(super) fn redirect(&mut self, up_to: OutputOffset) {
         let Some(comparison) = &mut self.comparison else { return };
-        let from = std::mem::replace(&mut comparison.redirected, up_to).max(self.output.start());
-        let skipped = usize::try_from(from.0 - self.output.start().0).unwrap_or(usize::MAX);
+        let output = self.output.units();
+        let from = std::mem::replace(&mut comparison.redirected, up_to).max(output.start());
+        let skipped = usize::try_from(from.0 - output.start().0).unwrap_or(usize::MAX);
         let checkpoint = self.node.machine().serves_from();
-        let units = (from.0..up_to.0).zip(self.output.units().skip(skipped));
+        let units = (from.0..up_to.0).zip(output.units().skip(skipped));
         let parcels: Vec<_> =
             units.map(|(offset, unit)| of_unit(checkpoint, OutputOffset(offset), unit)).collect();
         self.put_on_mirror(parcels);
@@ -159,7 +160,9 @@ impl Driver {
         for parcel in parcels {
             // What it could not have been sent is not there; that something is missing shows.
             if is_primary {
-                to_unit(&parcel, has_card).into_iter().for_each(|unit| comparison.take(unit, released));
+                if let Some(unit) = to_unit(&parcel, has_card) {
+                    comparison.take(unit, released);
+                }
             } else if let Some((number, incoming)) = to_incoming(&parcel, has_card) {
                 self.vcpu.mirrored(number, incoming);
             }
@@ -169,7 +172,7 @@ impl Driver {
     /// One's own output up to here leaves, because it is the same or because a checkpoint covers it.
     pub(super) fn leaves(&mut self, up_to: OutputOffset) {
         if let Some(comparison) = &mut self.comparison {
-            comparison.peer.released(up_to, &self.output);
+            comparison.peer.released(up_to, self.output.units());
         }
     }
 
@@ -179,8 +182,9 @@ impl Driver {
             return Ok(false);
         }
         let released = self.node.machine().output().released();
-        let skipped = released.0.saturating_sub(self.output.start().0);
-        let own = self.output.units().skip(usize::try_from(skipped).unwrap_or(usize::MAX));
+        let output = self.output.units();
+        let skipped = released.0.saturating_sub(output.start().0);
+        let own = output.units().skip(usize::try_from(skipped).unwrap_or(usize::MAX));
         let Some(comparison) = self.comparison.as_mut().filter(|comparison| comparison.is_due) else {
             return Ok(false);
         };
@@ -211,7 +215,7 @@ impl Driver {
         figures.compared += same;
         figures.released += same;
         match input {
-            Input::OutputsMatch { end } => comparison.peer.released(end, &self.output),
+            Input::OutputsMatch { end } => comparison.peer.released(end, self.output.units()),
             Input::OutputsDiffer => {
                 figures.compared += 1;
                 figures.differences += 1;
@@ -232,11 +236,13 @@ impl Driver {
         is_primary && self.comparison.is_some() && self.node.machine().failover() == Failover::None
     }
 
-    /// When output has waited for its like for too long, if some waits.
+    /// When output has waited for its like for too long, if some waits, on either side.
     pub(super) fn held_until(&mut self, now: Instant) -> Option<Instant> {
         let output = self.node.machine().output();
-        let waits = self.compares() && output.released() < output.produced();
+        let compares = self.compares();
         let comparison = self.comparison.as_mut()?;
+        // What the secondary has sent, and the primary does not, is a difference as well: one by omission.
+        let waits = compares && (output.released() < output.produced() || comparison.peer.is_ahead());
         let unmoved = comparison.waits.filter(|(_, released)| *released == output.released());
         comparison.waits = waits.then(|| unmoved.unwrap_or((now, output.released())));
         comparison.held_until()

@@ -19,15 +19,16 @@ use super::silence::Silence;
 use super::staging::{Limits, RAM_BLOCK, StagedDevices, Staging};
 use super::unit::{Incoming, Unit};
 use super::vcpu::{VcpuThread, Wish};
+use super::withheld::Withheld;
 use super::{Control, NodeError, wait_for};
-use crate::abi::{Request, Slot};
+use crate::abi::Request;
 use crate::control::{FromNode, NodeConfig, ToNode};
 use crate::link::{Connections, Link};
 use crate::pace::Pace;
-use crate::vm::{BLOB_BYTES_MAX, Button, Machine, RunningMemory};
+use crate::vm::{Button, Machine, RunningMemory};
 use colo_protocol::wire::{BlockName, DEFAULT_RAM_SECTION_ID, Decoder, Encoder};
 use colo_protocol::{
-    Effect, Input, InputKind, Message, Node, NodeName, Operation, OutputBuffer, OutputOffset, ProtocolError,
+    Effect, Input, InputKind, Message, Node, NodeName, Operation, OutputOffset, ProtocolError,
 };
 use colo_trace::{Event, Kind, Moment, PlanCursor, Point, Record};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -35,12 +36,6 @@ use rustix::time::{ClockId, clock_gettime};
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
-
-/// Units of output that are withheld, beyond which the guest waits until some are released: a checkpoint carries them.
-const MAX_WITHHELD: usize = 1 << 17;
-
-// What comes before the guest stands still, and the processor, have room beside them.
-const _: () = assert!(2 * MAX_WITHHELD * size_of::<Slot>() < BLOB_BYTES_MAX);
 
 /// How long a guest that executes may take until it minds a button, before the node does something else meanwhile.
 const MINDS_WITHIN: Duration = Duration::from_millis(100);
@@ -92,7 +87,7 @@ pub(super) struct Driver {
     pub(super) loading: Option<(Staging, StagedDevices)>,
     /// The memory of the checkpoint that is loaded, where the guest executes beside it.
     pub(super) cache: Option<RamCache>,
-    pub(super) output: OutputBuffer<Unit>,
+    pub(super) output: Withheld,
     /// Where both VMs execute.
     pub(super) comparison: Option<Comparison>,
     /// What the guest is next asked to write is answered in a way that the comparison does not know.
@@ -239,7 +234,7 @@ impl Driver {
             staging: Staging::default(),
             staged: None,
             loading: None,
-            output: OutputBuffer::default(),
+            output: Withheld::default(),
             comparison: comparison.map(|link| Comparison::over(Mirror::new(link), has_card)),
             marks_next_write: false,
             marked: None,
@@ -558,7 +553,7 @@ impl Driver {
     ) -> Result<[bool; 8], NodeError> {
         // What waits at a gate, or finds no room, is looked at again when something else has happened.
         let outputs = self.node.queue().has_room()
-            && self.output.units().len() < MAX_WITHHELD
+            && self.output.has_room()
             && !self.input_would_wait(InputKind::GuestOutput);
         let paced = self.end.paced_until(Instant::now()).is_some();
         let sends = !self.outgoing.is_empty() && !paced && !self.transfer_is_held();

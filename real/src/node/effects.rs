@@ -237,7 +237,7 @@ impl Driver {
         self.tell_disk(control)?;
         self.leaves(up_to);
         let (first, units) = self.output.release(up_to);
-        send_off(first.0, units, self.port.as_mut(), control)
+        send_off(first.0, units.into_iter(), self.port.as_mut(), control)
     }
 }
 
@@ -253,8 +253,9 @@ impl Driver {
 
     /// The one unit before `up_to` leaves past what is withheld before it, and stays where it is, too.
     fn release_past(&mut self, up_to: OutputOffset, control: &mut Control) -> Result<(), NodeError> {
-        let Some(index) = up_to.0.checked_sub(self.output.start().0 + 1) else { return Ok(()) };
-        let unit = usize::try_from(index).ok().and_then(|index| self.output.units().nth(index));
+        let output = self.output.units();
+        let Some(index) = up_to.0.checked_sub(output.start().0 + 1) else { return Ok(()) };
+        let unit = usize::try_from(index).ok().and_then(|index| output.units().nth(index));
         match (unit, &mut self.port) {
             (Some(Unit::Reply(reply)), _) => {
                 control.tell(&FromNode::EarlyOutput(up_to.0 - 1, raw_reply(*reply)))?;

@@ -78,7 +78,10 @@ impl Inbox {
     /// Those that the guest has not been given, with their numbers.
     pub(super) fn waiting(&self) -> impl Iterator<Item = (u64, &Incoming)> {
         let skipped = usize::try_from(self.next.saturating_sub(self.first)).unwrap_or(usize::MAX);
-        (self.next.max(self.first)..).zip(self.requests.iter().skip(skipped))
+        // The first number is a peer's word: it may be the last that there is.
+        let first = self.next.max(self.first);
+        let numbers = (0..).map(move |behind| first.wrapping_add(behind));
+        numbers.zip(self.requests.iter().skip(skipped))
     }
 
     /// The guest has been given it.
@@ -168,6 +171,18 @@ mod tests {
         assert_eq!(inbox.next(), None);
         assert_eq!(inbox.push(request(20)), Some(0));
         assert_eq!(given(&mut inbox), [20]);
+    }
+
+    #[test]
+    fn a_peer_may_number_a_request_as_it_likes() {
+        let mut inbox = Inbox::keeping(MOST_KEPT);
+        inbox.mirrored(u64::MAX, request(1));
+        inbox.mirrored(u64::MAX, request(2));
+        let waiting: Vec<_> = inbox.waiting().map(|(number, _)| number).collect();
+        assert_eq!(waiting, [u64::MAX, 0]);
+        inbox.go_on_at(u64::MAX);
+        assert_eq!(given(&mut inbox), [1], "behind it there is no number");
+        assert_eq!(inbox.push(request(3)), Some(0), "and the next begins anew");
     }
 
     #[test]

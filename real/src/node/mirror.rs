@@ -189,7 +189,9 @@ mod tests {
     fn parcels_come_whole_however_the_bytes_come() {
         let [mut here, mut there] = pair();
         let parcels = [14, 300, 1514].map(|bytes| of_incoming(9, &Incoming::Frame(frame(bytes))));
-        parcels.iter().for_each(|parcel| there.put(parcel));
+        for parcel in &parcels {
+            there.put(parcel);
+        }
         let bytes = std::mem::take(&mut there.outgoing);
         let mut received = Vec::new();
         for piece in bytes.chunks(50) {

@@ -51,6 +51,7 @@ mod staging;
 mod stream;
 mod unit;
 mod vcpu;
+mod withheld;
 
 use crate::control::{FromNode, NodeConfig, ToNode, receive, send};
 use crate::handing::Receiving;

@@ -167,8 +167,8 @@ impl Driver {
         machine.save(&mut self.saved.state).map_err(|error| error.to_string())?;
         self.saved.begin_ram(&mut self.encoder);
         self.saved.output.clear();
-        encode_all(self.output.units(), &mut self.saved.output);
-        encode(&self.saved.state, self.output.end().0, &self.saved.output, &mut self.saved.blob)
+        encode_all(self.output.units().units(), &mut self.saved.output);
+        encode(&self.saved.state, self.output.units().end().0, &self.saved.output, &mut self.saved.blob)
             .map_err(|error| error.to_string())?;
         self.disk.iter().for_each(|disk| disk.captured(self.node.machine().checkpoint()));
         Ok(self.saved.blob.len() as u64)
@@ -190,7 +190,7 @@ impl Driver {
             // The initial state: both sides have booted the same program.
             None => (OutputBuffer::default(), 0),
         };
-        self.output = output;
+        self.output = output.into();
         if let Some(comparison) = &mut self.comparison {
             comparison.loaded(OutputOffset(end));
         }

@@ -46,7 +46,11 @@ impl PeerUnits {
         match self {
             Self::Replies(peer) if peer.len() >= MOST_REPLIES => return false,
             Self::Replies(peer) => peer.take(offset, unit),
-            Self::Frames { packets, .. } => packet(&unit).into_iter().for_each(|packet| packets.take(packet)),
+            Self::Frames { packets, .. } => {
+                if let Some(packet) = packet(&unit) {
+                    packets.take(packet);
+                }
+            }
         }
         true
     }
@@ -68,6 +72,12 @@ impl PeerUnits {
                 packets.compare_row(from, row.iter())
             }
         }
+    }
+
+    /// Whether the peer's guest has sent something that one's own has not. A reply that is missing will be missed by its client;
+    /// a frame need not be.
+    pub(super) fn is_ahead(&self) -> bool {
+        matches!(self, Self::Frames { packets, .. } if packets.is_ahead())
     }
 
     /// One's own output up to here leaves, which is still held in `own`.
@@ -123,7 +133,9 @@ mod tests {
     #[test]
     fn a_frame_that_has_left_finds_no_like_a_second_time() {
         let mut own = OutputBuffer::default();
-        (0..3).for_each(|_| drop(own.push(frame(1))));
+        for _ in 0..3 {
+            own.push(frame(1));
+        }
         let mut peer = PeerUnits::of(true);
         peer.take(OutputOffset(0), frame(1));
         peer.take(OutputOffset(1), frame(1));
@@ -136,6 +148,18 @@ mod tests {
         assert_eq!(peer.compare(OutputOffset(2), own.units()).end, OutputOffset(2));
         peer.take(OutputOffset(7), frame(1));
         assert_eq!(peer.compare(OutputOffset(2), own.units()).end, OutputOffset(3));
+    }
+
+    #[test]
+    fn a_frame_that_only_the_peer_sends_is_seen() {
+        let mut own = OutputBuffer::default();
+        let mut peer = PeerUnits::of(true);
+        assert!(!peer.is_ahead());
+        peer.take(OutputOffset(0), frame(1));
+        assert!(peer.is_ahead());
+        own.push(frame(1));
+        peer.released(OutputOffset(1), &own);
+        assert!(!peer.is_ahead());
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use super::inbound::Inbound;
 use super::unit::{Unit, decode_all};
 use crate::abi::PAGE_BYTES;
-use crate::vm::{BLOB_BYTES_MAX, Machine, MachineState, Page, decode};
+use crate::vm::{BLOB_BYTES_MAX, CardState, Machine, MachineState, Page, decode};
 use colo_protocol::OutputBuffer;
 use colo_protocol::wire::{BlockName, Body};
 use std::ops::Range;
@@ -146,12 +146,19 @@ impl Staging {
         Ok(())
     }
 
-    /// The device state, now that all of it is there.
-    pub(super) fn whole_devices(&self) -> Result<StagedDevices, String> {
+    /// The device state, now that all of it is there, if the machine can be in it as far as `fits` knows.
+    pub(super) fn whole_devices(
+        &self,
+        fits: impl Fn(&MachineState) -> crate::Result<()>,
+    ) -> Result<StagedDevices, String> {
         let decoded = decode(&self.blob).map_err(|error| error.to_string())?;
+        fits(&decoded.state).map_err(|error| error.to_string())?;
         let end = decoded.output_end;
         if end > OUTPUT_END_MAX {
             return Err(format!("{} bytes of withheld output that ends at {end}", decoded.output.len()));
+        }
+        if let Some(sent) = decoded.state.card.as_ref().map(CardState::sent).filter(|sent| *sent != end) {
+            return Err(format!("the network card has sent {sent} frames, the output ends at {end}"));
         }
         let output = decode_all(decoded.output, end, decoded.state.card.is_some())?;
         Ok(StagedDevices { state: Box::new(decoded.state), output_end: end, output })

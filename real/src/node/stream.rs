@@ -9,6 +9,7 @@ use super::saved::{PAGES_AT_ONCE, Source};
 use super::{Control, NodeError};
 use crate::control::FromNode;
 use crate::link::Moved;
+use crate::vm::MachineState;
 use colo_protocol::Operation;
 use colo_protocol::wire::Body;
 use colo_protocol::{Input, InputKind};
@@ -277,7 +278,9 @@ impl Driver {
             rest => self.inbound.leave(rest),
         }
         if found == Some(Input::DeviceStateReceived) {
-            self.staged = Some(self.staging.whole_devices()?);
+            let card = self.config.workload.card();
+            let fits = |state: &MachineState| self.running.fits(card.as_ref(), state);
+            self.staged = Some(self.staging.whole_devices(fits)?);
         }
         Ok(found)
     }

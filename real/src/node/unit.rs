@@ -66,6 +66,14 @@ impl Unit {
     }
 }
 
+/// How much of a checkpoint a unit of withheld output is, bytes.
+pub(super) fn carried_bytes(unit: &Unit) -> usize {
+    match unit {
+        Unit::Reply(_) => REPLY_BYTES,
+        Unit::Frame(frame) => LENGTH_BYTES + frame.len(),
+    }
+}
+
 /// Withheld output as it travels with a checkpoint, to the end of `bytes`: replies one behind the other, in front of each frame its
 /// length.
 pub(super) fn encode_all<'a>(units: impl Iterator<Item = &'a Unit>, bytes: &mut Vec<u8>) {

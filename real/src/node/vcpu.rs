@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Units of output that wait for the node, beyond which the guest does: it can produce them faster than anybody takes them.
-const MAX_WAITING_UNITS: usize = 4096;
+pub(super) const MAX_WAITING_UNITS: usize = 4096;
 
 /// The guest's thread, seen from the node.
 pub(super) struct VcpuThread {

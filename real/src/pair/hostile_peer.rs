@@ -7,11 +7,12 @@ use super::process::{Heard, NodeCommand, Process};
 use crate::abi::{OP_ADD, OP_GET, PAGE_BYTES, REPLIES_PUT, Request};
 use crate::control::{FromNode, NodeConfig, ToNode};
 use crate::link::{Connections, Link};
-use crate::vm::{Guest, Machine, MachineConfig, MachineState, Workload, encode};
+use crate::misdeed::{FIRST_TICK, Misdeed};
+use crate::vm::{CardState, Guest, Machine, MachineConfig, MachineState, Network, Workload, encode};
 use colo_protocol::wire::{BlockName, Encoder};
-use colo_protocol::{Dialect, Message, MessageKind, NodeName, Rules};
+use colo_protocol::{Dialect, Execution, Message, MessageKind, NodeName, Rules};
 use colo_trace::{Kind, Plan};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -20,6 +21,9 @@ use std::time::Duration;
 
 /// How long a node may take for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Long enough for it to have taken in what is there.
+const A_MOMENT: Duration = Duration::from_millis(50);
 
 /// What a node may hold, all in all: the guest's 16 MiB, a device state at its limit, the process itself.
 const MEMORY_MIB_MAX: u64 = 200;
@@ -62,6 +66,8 @@ struct Victim {
     process: Process,
     heard: Receiver<Heard>,
     link: UnixStream,
+    /// The connection of the comparison, if the rules have one.
+    mirror: UnixStream,
     encoder: Encoder,
     row: String,
     _directory: tempfile::TempDir,
@@ -75,18 +81,30 @@ impl Victim {
 
     /// The same, perhaps as a replacement.
     fn joining(name: NodeName, dialect: Dialect, row: &str, joins: bool) -> Self {
+        let rules = Rules { dialect, ..Rules::V12 };
+        Self::begin(name, rules, Workload::default(), row, joins)
+    }
+
+    /// The same with these rules, of a machine that does this.
+    fn begin(name: NodeName, rules: Rules, workload: Workload, row: &str, joins: bool) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (sender, heard) = channel();
         let mut process = Process::start(name, &node_command(), directory.path(), sender).unwrap();
         let (link, handed) = UnixStream::pair().unwrap();
         handed.set_nonblocking(true).unwrap();
-        let handed = Connections { link: Link::handed(handed.into()), comparison: None, replication: None };
+        let (mirror, handed_mirror) = UnixStream::pair().unwrap();
+        handed_mirror.set_nonblocking(true).unwrap();
+        let handed = Connections {
+            link: Link::handed(handed.into()),
+            comparison: rules.is_hybrid().then(|| Link::handed(handed_mirror.into())),
+            replication: None,
+        };
         process.configure(
             NodeConfig {
                 name,
-                rules: Rules { dialect, checkpoint_delay_ms: 100, ..Rules::V12 },
+                rules: Rules { checkpoint_delay_ms: 100, ..rules },
                 memory_mib: 16,
-                workload: Workload::default(),
+                workload,
                 plan: Plan::default(),
                 record: true,
                 link_rate: None,
@@ -100,8 +118,9 @@ impl Victim {
         );
         link.set_read_timeout(Some(PATIENCE)).unwrap();
         link.set_write_timeout(Some(PATIENCE)).unwrap();
-        let encoder = Encoder::new(dialect, 2);
-        let mut victim = Self { process, heard, link, encoder, row: row.to_owned(), _directory: directory };
+        let encoder = Encoder::new(rules.dialect, 2);
+        let mut victim =
+            Self { process, heard, link, mirror, encoder, row: row.to_owned(), _directory: directory };
         victim.hears(&|message| *message == FromNode::Started);
         victim
     }
@@ -169,6 +188,18 @@ impl Victim {
         self.holds_little();
     }
 
+    /// The same of a guest with a card: it sends on, from the withheld frames of the good checkpoint.
+    fn sends_on_alone(&mut self) {
+        self.process.tell(&ToNode::LostHeartbeat { planned: false });
+        self.hears(&|message| *message == FromNode::TookOver);
+        let frames = |message: &FromNode| matches!(message, FromNode::Frames { .. });
+        let said = self.hears(&frames);
+        assert!(matches!(said.last(), Some(FromNode::Frames { first: 0, count }) if *count >= 4), "{said:?}");
+        let said = self.hears(&frames);
+        assert!(matches!(said.last(), Some(FromNode::Frames { first, .. }) if *first >= 4), "{said:?}");
+        self.holds_little();
+    }
+
     /// The most that the process has ever held.
     fn holds_little(&self) {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id().unwrap())).unwrap();
@@ -180,9 +211,11 @@ impl Victim {
 
 /// A state of the guest in which [`GOOD`] is under [`KEY`]: its written pages, its processor, its one reply.
 struct State {
+    workload: Workload,
     pages: Vec<(u64, [u8; 4096])>,
     cpu: MachineState,
     output: Vec<u8>,
+    output_end: u64,
 }
 
 impl State {
@@ -197,12 +230,33 @@ impl State {
         let mut replies = Vec::new();
         assert_eq!(machine.take_replies(&mut replies).unwrap(), 1);
         let output = replies[0].to_slot().into_iter().flat_map(u64::to_le_bytes).collect();
+        Self::of(Workload::default(), machine, output, 1)
+    }
+
+    /// The same of a guest with a network card, which has sent four frames that are withheld, and goes on sending some.
+    fn with_a_card() -> Self {
+        let workload = sends_frames();
+        let mut machine =
+            Machine::new(&MachineConfig { memory_mib: 16, prefault: false, card: workload.card() }).unwrap();
+        machine.boot(workload.guest.image(), &workload.parameters()).unwrap();
+        machine.forget_dirty().unwrap();
+        (0..FIRST_TICK).for_each(|_| machine.tick().unwrap());
+        machine.run().unwrap();
+        let mut frames = Vec::new();
+        assert_eq!(machine.take_frames(&mut frames).unwrap(), 4);
+        let lengths = frames.iter().map(|frame| u32::try_from(frame.len()).unwrap().to_le_bytes());
+        let output =
+            lengths.zip(&frames).flat_map(|(length, frame)| [&length, &frame[..]].concat()).collect();
+        Self::of(workload, machine, output, 4)
+    }
+
+    fn of(workload: Workload, mut machine: Machine, output: Vec<u8>, output_end: u64) -> Self {
         let mut cpu = machine.state();
         machine.save(&mut cpu).unwrap();
         let mut dirty = Vec::new();
         machine.harvest(&mut dirty).unwrap();
         let pages = dirty.into_iter().map(|page| (page, *machine.page(page).unwrap())).collect();
-        Self { pages, cpu, output }
+        Self { workload, pages, cpu, output, output_end }
     }
 
     /// The RAM says that its output ends here.
@@ -213,7 +267,7 @@ impl State {
     }
 
     fn blob(&self) -> Vec<u8> {
-        self.blob_ending_at(1)
+        self.blob_ending_at(self.output_end)
     }
 
     fn blob_ending_at(&self, output_end: u64) -> Vec<u8> {
@@ -248,7 +302,8 @@ impl State {
 
 /// A secondary that has loaded a good checkpoint.
 fn protected(good: &State, row: &str) -> Victim {
-    let mut victim = Victim::start(NodeName::Secondary, Dialect::Current, row);
+    let rules = Rules { dialect: Dialect::Current, ..Rules::V12 };
+    let mut victim = Victim::begin(NodeName::Secondary, rules, good.workload, row, false);
     victim.expect(MessageKind::CheckpointReady);
     requested(&mut victim);
     let blob = good.blob();
@@ -533,6 +588,183 @@ fn a_state_whose_output_cannot_be_is_refused_before_it_is_loaded() {
         assert!(errors.iter().any(|error| error.contains(text)), "{row}: {errors:?}");
         assert!(!unusable, "{row}");
         victim.serves_alone(GOOD);
+    }
+}
+
+/// A guest that sends frames by itself.
+fn sends_frames() -> Workload {
+    Workload { guest: Guest::Hostile(Misdeed::SendsUnasked), ..Workload::default() }
+}
+
+/// A change to a state that is good, and why the secondary refuses what comes of it.
+type Spoilt = (&'static str, fn(&mut State), &'static str);
+
+/// The state's card, which it has.
+fn change_card(state: &mut State, change: impl Fn(CardState) -> CardState) {
+    state.cpu.card = state.cpu.card.map(change);
+}
+
+const CARDS: [Spoilt; 16] = [
+    ("no card", |state| state.cpu.card = None, "the machine has one, the state is that of a machine with no"),
+    (
+        "another card",
+        |state| {
+            let network = Network { hardware_address: [2; 6], ..Network::default() };
+            let card = Workload { network, ..state.workload }.card();
+            let config = MachineConfig { memory_mib: 16, prefault: false, card };
+            state.cpu.card = Machine::new(&config).unwrap().state().card;
+        },
+        "the state is that of a card with the configuration [02, 02, 02, 02, 02, 02",
+    ),
+    (
+        "a queue of seven entries",
+        |state| change_card(state, |card| card.with_queue_size(7)),
+        "invalid queue size",
+    ),
+    ("a queue of none", |state| change_card(state, |card| card.with_queue_size(0)), "invalid queue size"),
+    (
+        "a queue of more than there are",
+        |state| change_card(state, |card| card.with_queue_size(512)),
+        "invalid queue size",
+    ),
+    ("a queue that is ready twice", |state| change_card(state, |card| card.with_ready(2)), "ready 2 times"),
+    (
+        "a queue behind the memory",
+        |state| change_card(state, |card| card.with_queue_at([16 << 20, 0x1000, 0x2000])),
+        "a queue of 256 entries at 0x1000000, 0x1000 and 0x2000, not all of which is memory",
+    ),
+    (
+        "a queue at the end of numbers",
+        |state| change_card(state, |card| card.with_queue_at([0, 0x1000, u64::MAX - 3])),
+        "not all of which is memory",
+    ),
+    (
+        "frames sent up to the end of numbers",
+        |state| {
+            change_card(state, |card| card.with_counts([u64::MAX, 0, 0]));
+            state.output_end = u64::MAX;
+        },
+        "has sent 18446744073709551615 frames",
+    ),
+    (
+        "frames received up to the end of numbers",
+        |state| change_card(state, |card| card.with_counts([4, u64::MAX, 0])),
+        "received 18446744073709551615",
+    ),
+    (
+        "more received before than in all",
+        |state| change_card(state, |card| card.with_counts([4, 1, 2])),
+        "received 1, 2 of them before",
+    ),
+    (
+        "more sent than there is output",
+        |state| change_card(state, |card| card.with_counts([5, 0, 0])),
+        "the network card has sent 5 frames, the output ends at 4",
+    ),
+    (
+        "more withheld than was sent",
+        |state| {
+            change_card(state, |card| card.with_counts([3, 0, 0]));
+            state.output_end = 3;
+        },
+        "of withheld output that ends at 3: they are 4 units",
+    ),
+    (
+        "a frame of all numbers",
+        |state| state.output[..4].fill(0xff),
+        "that ends at 4: the last 168 are no unit",
+    ),
+    (
+        "a frame that is too short",
+        |state| state.output = [&[13, 0, 0, 0][..], &[7; 13]].concat(),
+        "17 bytes of withheld output that ends at 4: the last 17 are no unit",
+    ),
+    (
+        "a frame that is too long",
+        |state| state.output = [&1515_u32.to_le_bytes()[..], &[7; 1515]].concat(),
+        "1519 bytes of withheld output that ends at 4: the last 1519 are no unit",
+    ),
+];
+
+/// Nothing of it is loaded: the secondary goes on from the last good checkpoint, and sends what that withheld.
+#[test]
+fn a_state_whose_card_or_frames_cannot_be_is_refused_before_it_is_loaded() {
+    if !kvm_or_skip("a_state_whose_card_or_frames_cannot_be_is_refused_before_it_is_loaded") {
+        return;
+    }
+    let good = State::with_a_card();
+    for (row, spoil, text) in CARDS {
+        let mut other = State::with_a_card();
+        spoil(&mut other);
+        let (errors, unusable, mut victim) = refuses(&good, &other, row);
+        assert!(errors.iter().any(|error| error.contains(text)), "{row}: {errors:?}");
+        assert!(!unusable, "{row}");
+        victim.sends_on_alone();
+    }
+}
+
+#[test]
+fn a_machine_without_a_card_takes_no_state_of_one_that_has_one() {
+    if !kvm_or_skip("a_machine_without_a_card_takes_no_state_of_one_that_has_one") {
+        return;
+    }
+    let (good, mut other) = (State::good(), State::good());
+    other.cpu.card = State::with_a_card().cpu.card;
+    let (errors, unusable, mut victim) = refuses(&good, &other, "a card where there is none");
+    assert!(errors.iter().any(|error| error.contains("the machine has not one")), "{errors:?}");
+    assert!(!unusable);
+    victim.serves_alone(GOOD);
+}
+
+/// Behind a good checkpoint a secondary gets another state: what it says to that, and the secondary.
+fn refuses(good: &State, other: &State, row: &str) -> (Vec<String>, bool, Victim) {
+    let mut victim = protected(good, row);
+    requested(&mut victim);
+    let blob = other.blob();
+    let stream = other.stream(&mut victim.encoder, blob.len() as u64, &blob);
+    victim.send(&stream);
+    let (errors, unusable) = victim.exits();
+    (errors, unusable, victim)
+}
+
+/// A parcel of the connection of the comparison: two words, the length of the content as it is said to be, and the content.
+fn parcel(words: [u64; 2], announced: u32, content: &[u8]) -> Vec<u8> {
+    let words = words.map(u64::to_le_bytes).concat();
+    [&words, &announced.to_le_bytes()[..], content].concat()
+}
+
+/// What comes beside the link is for the comparison only: whatever it is, the node goes on without.
+#[test]
+fn a_node_whose_mirror_lies_goes_on_without_it() {
+    if !kvm_or_skip("a_node_whose_mirror_lies_goes_on_without_it") {
+        return;
+    }
+    // Whether the connection is ended for it; what is only missing or of no use is passed over.
+    let rows = [
+        ("a length of all numbers", true, parcel([0, 0], u32::MAX, &[7; 100])),
+        ("a byte more than a frame has", true, parcel([0, 0], 1515, &[7; 1515])),
+        ("garbage", true, vec![0xff; 1 << 16]),
+        ("a length that does not come", false, parcel([0, 0], 1514, &[7; 100])),
+        ("nothing in it", false, parcel([0, 0], 0, &[]).repeat(1000)),
+        ("half a request, half a reply", false, parcel([0, 0], 32, &[1; 32])),
+        ("the end of numbers", false, parcel([u64::MAX; 2], 64, &[0; 64]).repeat(100)),
+        ("more than anybody keeps", false, parcel([0, 7], 64, &[0; 64]).repeat(1 << 17)),
+    ];
+    for name in NodeName::ALL {
+        for (row, is_ended, bytes) in &rows {
+            let row = format!("{row}, to the {name}");
+            let rules = Rules { dialect: Dialect::Current, execution: Execution::Hybrid, ..Rules::V12 };
+            let mut victim = Victim::begin(name, rules, Workload::default(), &row, false);
+            // A node that has had enough takes no more.
+            let _ = victim.mirror.write_all(bytes);
+            victim.mirror.set_read_timeout(Some(if *is_ended { PATIENCE } else { A_MOMENT })).unwrap();
+            let waits =
+                victim.mirror.read(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+            assert_eq!(waits, !is_ended, "{}", victim.row);
+            victim.link.shutdown(Shutdown::Both).unwrap();
+            victim.exits();
+            victim.serves_alone(0);
+        }
     }
 }
 

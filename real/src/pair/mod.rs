@@ -642,6 +642,7 @@ impl<'a> Pair<'a> {
         self.outcome.claimed = self.outcome.violation.as_ref().is_none_or(|found| self.claims(found));
         self.end_pair();
         self.outcome.replies = self.clients.seen;
+        self.outcome.began_us = self.started_us;
         if self.options.record {
             let records = std::mem::take(&mut self.records);
             self.outcome.trace = Some(self.options.trace(records, self.started_us));

@@ -120,7 +120,7 @@ impl RunOptions {
     }
 
     /// The cable of a node's network card, if there is a network.
-    pub(super) fn port(&self) -> std::io::Result<Option<OwnedFd>> {
+    pub(crate) fn port(&self) -> std::io::Result<Option<OwnedFd>> {
         self.network.as_ref().map(|network| network.node_port()).transpose()
     }
 
@@ -198,6 +198,9 @@ pub struct RunOutcome {
     pub disk: DiskFigures,
     /// The records, if asked for.
     pub trace: Option<Trace>,
+    /// When the trace's times begin, by the machine's monotonic clock, microseconds: with it they can be compared with what was
+    /// seen elsewhere.
+    pub began_us: u64,
 }
 
 impl RunOutcome {
@@ -220,6 +223,7 @@ impl RunOutcome {
             closed: Vec::new(),
             disk: DiskFigures { writes: 0, reads: 0, errors: 0, replicated_bytes: 0 },
             trace: None,
+            began_us: 0,
         }
     }
 }

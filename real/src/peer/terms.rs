@@ -49,6 +49,12 @@ impl Terms {
         [Some(Connection::Link), comparison, replication].into_iter().flatten().collect()
     }
 
+    /// What tells images of the guest's program apart. Each side boots its own, and only what has changed since is sent: a pair
+    /// whose images differ by a byte, as those of two compilers do, would fail over to a machine that never was.
+    fn image(&self) -> u32 {
+        crc32fast::hash(self.workload.guest.image())
+    }
+
     /// As they are told to the peer.
     pub(super) fn told(&self) -> Told {
         let mut told = vec![("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
@@ -56,6 +62,7 @@ impl Terms {
         append(&mut told, "memory, MiB", self.memory_mib.into());
         append(&mut told, "arbiter", self.arbiter.as_deref().unwrap_or(NOTHING).into());
         append(&mut told, "workload", serde_json::to_value(self.workload).unwrap_or_default());
+        append(&mut told, IMAGE, format!("{:08x}", self.image()).into());
         Told(told)
     }
 }
@@ -74,6 +81,9 @@ fn append(told: &mut Vec<(String, String)>, name: &str, value: Value) {
 /// Terms as they are told: names and texts.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Told(Vec<(String, String)>);
+
+/// The name of what tells images of a program apart.
+const IMAGE: &str = "image of the guest, CRC-32";
 
 /// What stands where a side has nothing of a name.
 const NOTHING: &str = "nothing";
@@ -104,8 +114,9 @@ impl Told {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::vm::{Divergence, Guest};
+    use crate::vm::{Divergence, Guest, Network};
     use colo_protocol::{Detection, Dialect};
+    use std::net::Ipv4Addr;
 
     /// Terms of a pair with one connection.
     pub(in crate::peer) fn terms(side: NodeName) -> Terms {
@@ -139,6 +150,8 @@ pub(super) mod tests {
         let rules = |rules| Terms { rules, ..ours.clone() };
         let workload = |workload| Terms { workload, ..ours.clone() };
         let divergence = Some(Divergence { of: 10, lost: 1, seed: 7 });
+        let elsewhere = Network { address: Ipv4Addr::new(10, 66, 0, 3), ..Network::default() };
+        let at_another_port = Network { port: 6380, ..Network::default() };
         for (theirs, name, here, there) in [
             (rules(Rules { dialect: Dialect::Current, ..ours.rules }), "rules.dialect", "v12", "current"),
             (
@@ -152,6 +165,18 @@ pub(super) mod tests {
             (Terms { memory_mib: 32, ..ours.clone() }, "memory, MiB", "16", "32"),
             (workload(Workload { disk_blocks: 9, ..ours.workload }), "workload.disk_blocks", "0", "9"),
             (workload(Workload { guest: Guest::Mixed, ..ours.workload }), "workload.guest", "Kv", "Mixed"),
+            (
+                workload(Workload { network: elsewhere, ..ours.workload }),
+                "workload.network.address",
+                "10.66.0.2",
+                "10.66.0.3",
+            ),
+            (
+                workload(Workload { network: at_another_port, ..ours.workload }),
+                "workload.network.port",
+                "6379",
+                "6380",
+            ),
             (workload(Workload { divergence, ..ours.workload }), "workload.divergence", "null", "nothing"),
         ] {
             let said =
@@ -161,6 +186,17 @@ pub(super) mod tests {
                 assert_eq!(difference(&theirs, &ours), said(name, there, here));
             }
         }
+    }
+
+    #[test]
+    fn sides_that_boot_other_programs_do_not_agree_whatever_these_are_called() {
+        let ours = terms(NodeName::Primary).told();
+        let mut theirs = ours.clone();
+        let image = theirs.0.iter_mut().find(|(name, _)| name == IMAGE).unwrap();
+        assert_eq!(image.1, format!("{:08x}", crc32fast::hash(Guest::Kv.image())));
+        "0badc0de".clone_into(&mut image.1);
+        let error = ours.agree(&theirs).unwrap_err().to_string();
+        assert!(error.contains(IMAGE) && error.ends_with("the peer has \"0badc0de\""), "{error}");
     }
 
     #[test]

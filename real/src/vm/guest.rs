@@ -143,6 +143,7 @@ impl Workload {
     pub const fn card(&self) -> Option<CardConfig> {
         match self.guest {
             Guest::Redis => Some(self.network.card()),
+            Guest::Hostile(misdeed) if misdeed.takes_a_card() => Some(self.network.card()),
             _ => None,
         }
     }

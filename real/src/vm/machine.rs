@@ -16,7 +16,7 @@ use super::exit::{Exit, translate};
 use super::host::{check_extended_state, kvm_error, open_kvm};
 use super::kick::{KickTarget, Kicker};
 use super::memory::{Memory, Page};
-use super::network::{CardConfig, CardState, NetworkCard};
+use super::network::{CardConfig, CardState, NetworkCard, check_card};
 use super::running::RunningMemory;
 use super::state::MachineState;
 use crate::abi::{CARD, PAGE_BYTES, Parameters};
@@ -24,6 +24,9 @@ use crate::{Error, Result};
 
 /// The one memory slot.
 pub(super) const SLOT: u32 = 0;
+
+/// The most accesses to the card that one instruction makes before it can be interrupted: KVM looks at each 1,024 repetitions.
+const MOST_ACCESSES: usize = 4096;
 
 /// How to make a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -180,20 +183,18 @@ impl Machine {
             return Ok(());
         }
         self.restored = None;
-        self.vcpu.set_kvm_immediate_exit(1);
-        let outcome = self.vcpu.run().map(|exit| format!("{exit:?}"));
-        self.vcpu.set_kvm_immediate_exit(0);
-        match outcome {
-            Err(error) if error.errno() == libc::EINTR => {
+        // One access of the guest's to the card may be several to the host, each half done before the next.
+        for _ in 0..MOST_ACCESSES {
+            self.vcpu.set_kvm_immediate_exit(1);
+            let outcome = settled(self.vcpu.run(), self.card.as_mut().map(|(card, _)| card), &self.memory);
+            self.vcpu.set_kvm_immediate_exit(0);
+            if outcome? {
                 self.settled = true;
-                Ok(())
-            }
-            Err(error) => Err(kvm_error("KVM_RUN (settling)")(error)),
-            Ok(exit) => {
-                let source = std::io::Error::other(format!("instead of being interrupted it exited: {exit}"));
-                Err(Error::Kvm { call: "KVM_RUN (settling)", source })
+                return Ok(());
             }
         }
+        let source = std::io::Error::other("an access to the card that does not end");
+        Err(Error::Kvm { call: "KVM_RUN (settling)", source })
     }
 
     /// An empty state to save into, again and again.
@@ -221,15 +222,9 @@ impl Machine {
     /// [`Error::Kvm`], [`Error::Msr`] when the state comes from an unlike processor, [`Error::Card`] when it comes from a machine
     /// with another card.
     pub fn restore(&mut self, state: &MachineState) -> Result<()> {
-        match (&mut self.card, &state.card) {
-            (Some((card, _)), Some(state)) => card.restore(state)?,
-            (None, None) => {}
-            (own, _) => {
-                let [has, lacks] = if own.is_some() { ["has", "no"] } else { ["has not", "one"] };
-                return Err(Error::Card(format!(
-                    "the machine {has} one, the state is that of a machine with {lacks}"
-                )));
-            }
+        check_card(self.card.as_ref().map(|(_, config)| config), state.card.as_ref(), &self.memory)?;
+        if let (Some((card, _)), Some(state)) = (&mut self.card, &state.card) {
+            card.restore(state, self.memory.mapping())?;
         }
         let state = &state.cpu;
         let before = self.restored.take();
@@ -295,6 +290,25 @@ impl Machine {
     /// [`Error::Address`] beyond the end; then nothing is written.
     pub fn write(&mut self, address: u64, bytes: &[u8]) -> Result<()> {
         self.memory.write(address, bytes)
+    }
+}
+
+/// Whether nothing is half done any more, by how `KVM_RUN` ended that was to execute nothing.
+fn settled(
+    ended: std::result::Result<VcpuExit<'_>, kvm_ioctls::Error>,
+    card: Option<&mut NetworkCard>,
+    memory: &Memory,
+) -> Result<bool> {
+    match ended {
+        Err(error) if error.errno() == libc::EINTR => Ok(true),
+        Err(error) => Err(kvm_error("KVM_RUN (settling)")(error)),
+        Ok(mut exit) => {
+            if serve_registers(card, &mut exit, memory)? {
+                return Ok(false);
+            }
+            let source = std::io::Error::other(format!("instead of being interrupted it exited: {exit:?}"));
+            Err(Error::Kvm { call: "KVM_RUN (settling)", source })
+        }
     }
 }
 

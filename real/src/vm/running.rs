@@ -12,6 +12,8 @@ use kvm_ioctls::VmFd;
 use super::dirty::DirtyLog;
 use super::machine::SLOT;
 use super::memory::{Memory, Page};
+use super::network::{CardConfig, check_card};
+use super::state::MachineState;
 use crate::Result;
 use crate::abi::PAGE_BYTES;
 
@@ -42,6 +44,14 @@ impl RunningMemory {
     /// As for [`super::Machine::harvest`].
     pub fn harvest(&mut self, pages: &mut Vec<u64>) -> Result<()> {
         self.dirty.harvest(&self.vm, SLOT, &self.memory, pages)
+    }
+
+    /// Whether a machine with this memory and such a card, or none, can be in this state, as far as it can be told before it is.
+    ///
+    /// # Errors
+    /// [`crate::Error::Card`] when it cannot.
+    pub fn fits(&self, card: Option<&CardConfig>, state: &MachineState) -> Result<()> {
+        check_card(card, state.card.as_ref(), &self.memory)
     }
 
     /// Copies a page as it is just now.

@@ -7,7 +7,7 @@ use super::port::{Attachment, Came, Port, PortFigures, PortNumber, Side};
 use super::recent::Recent;
 use super::{Observer, SwitchFigures};
 use crate::net::faults::{Copy, Direction, FrameFaults};
-use crate::net::frame::Frame;
+use crate::net::frame::{Frame, MacAddress};
 use crate::net::seen::Seen;
 use crate::net::waking::{Waker, interest, wait};
 use rustix::event::{PollFd, PollFlags};
@@ -129,8 +129,9 @@ impl Fabric {
     fn came(&mut self, from: PortNumber, place: Option<u64>, frame: Frame) {
         let Some(side) = self.ports.get(&from).map(Port::side) else { return };
         self.addresses.learn(frame.source(), from);
-        // What has a place may have been on its way when its node died. A survivor announces itself.
-        if side == Side::Node && (place.is_none() || self.service_at.is_none()) {
+        // Anything else may have been on its way when its node died. A survivor announces itself, to everybody.
+        let announces = place.is_none() && frame.destination() == MacAddress::BROADCAST;
+        if side == Side::Node && (announces || self.service_at.is_none()) {
             self.service_is_at(from);
         }
         let Some(port) = self.ports.get_mut(&from) else { return };

@@ -112,6 +112,6 @@ fn a_device_state_that_is_none_is_refused_when_it_is_whole() {
     ] {
         let mut staging = Staging::default();
         staged(&Body::DeviceState { position: 0, bytes, last: true }, &mut staging).unwrap();
-        assert_eq!(staging.whole_devices().err().unwrap(), text);
+        assert_eq!(staging.whole_devices(|_| Ok(())).err().unwrap(), text);
     }
 }

@@ -8,18 +8,19 @@
 //! Queues lie where the guest says that they do, and hold what it has written there: every access is checked, and a queue that
 //! cannot be true is an error, with which the guest is not to be trusted any more.
 
+mod buffers;
 mod registers;
 mod state;
 #[cfg(test)]
 mod tests;
 
-use super::memory::Mapping;
+use super::memory::{Mapping, Memory};
 use crate::abi::{CARD_QUEUE_ENTRIES, CardParameters, FRAME_BYTES_MAX};
 use crate::net::Frame;
 use crate::{Error, Result};
 use registers::Registers;
 pub use state::CardState;
-use std::io::{Read, Write};
+pub(super) use state::check_card;
 use virtio_bindings::virtio_net::virtio_net_hdr_v1;
 use virtio_queue::{DescriptorChain, Queue, QueueOwnedT, QueueT};
 
@@ -72,9 +73,14 @@ impl NetworkCard {
 
     /// The guest writes a register.
     pub(super) fn write(&mut self, register: u64, from: &[u8], memory: &Mapping) -> Result<()> {
-        let was_ready = self.is_ready();
+        let (was_ready, before) = (self.is_ready(), self.registers);
         self.registers.write(register, from, &mut self.queues);
         if self.is_ready() && !was_ready {
+            if let Err(refused) = self.queues.iter().try_for_each(|queue| check_place(queue, memory)) {
+                // It is not ready: there is no such card.
+                self.registers = before;
+                return Err(refused);
+            }
             self.received_before = self.received;
             self.queues
                 .iter_mut()
@@ -113,46 +119,49 @@ impl NetworkCard {
         let Some(chain) = next(queue, memory)? else { return Ok(false) };
         let head = chain.head_index();
         let header = virtio_net_hdr_v1 { num_buffers: 1, ..virtio_net_hdr_v1::default() };
-        let mut writer = chain.writer(memory).map_err(corrupt)?;
-        if writer.available_bytes() < HEADER_BYTES + frame.len() {
-            return Err(Error::Card(format!(
-                "a receive buffer of {} bytes, for a frame of {} behind a header of {HEADER_BYTES}",
-                writer.available_bytes(),
-                frame.len()
-            )));
-        }
-        writer
-            .write_all(header_bytes(header).as_slice())
-            .and_then(|()| writer.write_all(frame))
-            .map_err(corrupt)?;
-        let length = u32::try_from(HEADER_BYTES + frame.len()).unwrap_or(u32::MAX);
-        queue.add_used(memory, head, length).map_err(corrupt)?;
+        let bytes = [header_bytes(header).as_slice(), frame].concat();
+        buffers::write(chain, memory, &bytes)?;
+        queue.add_used(memory, head, u32::try_from(bytes.len()).unwrap_or(u32::MAX)).map_err(corrupt)?;
         self.received = self.received.wrapping_add(1);
         Ok(true)
     }
 
-    /// Takes all frames out of the transmit queue, in order, to the end of `frames`; says how many. What is no frame is sent by no
-    /// card, and lost. Their offsets in the output stream end at [`Self::sent`].
+    /// Takes the frames out of the transmit queue, in order, to the end of `frames`; says how many: at most as many as it has entries,
+    /// which is all of them. What is no frame is sent by no card, and lost. Their offsets in the output stream end at [`Self::sent`].
     pub(super) fn take(&mut self, memory: &Mapping, frames: &mut Vec<Frame>) -> Result<u64> {
         if !self.is_ready() {
             return Ok(0);
         }
         let before = self.sent;
         let queue = &mut self.queues[TRANSMIT];
-        while let Some(chain) = next(queue, memory)? {
+        // Not for as long as there are some: what is given back may lie where it is said what there is.
+        for _ in 0..queue.size() {
+            let Some(chain) = next(queue, memory)? else { break };
             let head = chain.head_index();
-            let mut frame = vec![0; HEADER_BYTES + FRAME_BYTES_MAX + 1];
-            let mut reader = chain.reader(memory).map_err(corrupt)?;
-            let length = reader.available_bytes().min(frame.len());
-            reader.read_exact(&mut frame[..length]).map_err(corrupt)?;
+            let mut bytes = [0; HEADER_BYTES + FRAME_BYTES_MAX + 1];
+            let length = buffers::read(chain, memory, &mut bytes)?;
             queue.add_used(memory, head, 0).map_err(corrupt)?;
-            if let Ok(frame) = Frame::new(frame.get(HEADER_BYTES..length).unwrap_or_default()) {
+            if let Ok(frame) = Frame::new(bytes.get(HEADER_BYTES..length).unwrap_or_default()) {
                 frames.push(frame);
                 self.sent = self.sent.wrapping_add(1);
             }
         }
         Ok(self.sent.wrapping_sub(before))
     }
+}
+
+/// A queue in use lies in memory, all of it.
+fn check_place(queue: &Queue, memory: &Mapping) -> Result<()> {
+    if queue.is_valid(memory) {
+        return Ok(());
+    }
+    Err(Error::Card(format!(
+        "a queue of {} entries at {:#x}, {:#x} and {:#x}, not all of which is memory",
+        queue.size(),
+        queue.desc_table(),
+        queue.avail_ring(),
+        queue.used_ring()
+    )))
 }
 
 fn fresh_queue() -> Result<Queue> {

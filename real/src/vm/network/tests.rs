@@ -9,7 +9,9 @@ use virtio_bindings::virtio_config::{
     VIRTIO_CONFIG_S_FEATURES_OK,
 };
 use virtio_bindings::virtio_mmio as mmio;
-use virtio_bindings::virtio_ring::{VRING_DESC_F_NEXT, VRING_DESC_F_WRITE, VRING_USED_F_NO_NOTIFY};
+use virtio_bindings::virtio_ring::{
+    VRING_DESC_F_INDIRECT, VRING_DESC_F_NEXT, VRING_DESC_F_WRITE, VRING_USED_F_NO_NOTIFY,
+};
 
 const ENTRIES: u16 = 8;
 /// Where a queue lies: its descriptors, behind them what is available, behind that what is used.
@@ -235,7 +237,7 @@ fn a_card_goes_on_elsewhere_where_it_was() {
     one.send(1, &[3; 60]);
     let state = one.card.state();
     let mut other = NetworkCard::new(&config()).unwrap();
-    other.restore(&state).unwrap();
+    other.restore(&state, one.memory.mapping()).unwrap();
     assert_eq!(other.state(), state);
     assert_eq!((other.sent(), other.received(), other.given()), (1, 1, 1));
     one.card = other;
@@ -256,7 +258,7 @@ fn a_card_that_is_reset_knows_no_queue_and_counts_on() {
     driver.put(&[1; 60]).unwrap();
     driver.set(mmio::VIRTIO_MMIO_STATUS, 0);
     assert!(!driver.card.is_ready());
-    assert_eq!(driver.put(&[1; 60]).unwrap(), false);
+    assert!(!driver.put(&[1; 60]).unwrap());
     assert_eq!((driver.card.sent(), driver.card.received()), (1, 1));
     driver.available = [0; 2];
     driver.memory.write(QUEUES[TRANSMIT] + AVAILABLE, &[0; 64]).unwrap();
@@ -269,20 +271,107 @@ fn a_card_that_is_reset_knows_no_queue_and_counts_on() {
 
 #[test]
 fn a_state_that_cannot_be_is_refused() {
-    let good = Driver::ready().card.state();
+    let driver = Driver::ready();
+    let (good, memory) = (driver.card.state(), &driver.memory);
     let another = CardConfig { hardware_address: [1; 6], ..config() };
-    let error = NetworkCard::new(&another).unwrap().restore(&good).unwrap_err().to_string();
+    let error = check_card(Some(&another), Some(&good), memory).unwrap_err().to_string();
     assert!(error.contains("02, 00, 00, 00, 66, 02"), "{error}");
-    // Neither a power of two, nor so large, nor there at all.
-    for size in [7, 512, 0] {
+    let behind = memory.bytes();
+    let table = [
+        // Neither a power of two, nor so large, nor there at all.
+        ("invalid queue size", good.with_queue_size(7)),
+        ("invalid queue size", good.with_queue_size(512)),
+        ("invalid queue size", good.with_queue_size(0)),
+        ("a queue that is ready 2 times", good.with_ready(2)),
+        ("not all of which is memory", good.with_queue_at([behind, 0x1000, 0x2000])),
+        ("not all of which is memory", good.with_queue_at([0x1000, behind - 2, 0x2000])),
+        ("not all of which is memory", good.with_queue_at([0x1000, 0x2000, u64::MAX - 3])),
+        ("align", good.with_queue_at([1, 2, 4])),
+        ("sent 18446744073709551615 frames", good.with_counts([u64::MAX, 0, 0])),
+        ("received 18446744073709551615", good.with_counts([0, u64::MAX, 0])),
+        ("received 1, 2 of them before", good.with_counts([0, 1, 2])),
+    ];
+    for (words, state) in table {
+        let error = check_card(Some(&config()), Some(&state), memory).unwrap_err();
+        assert!(format!("{error} {error:?}").contains(words), "{words}: {error}");
         let mut card = NetworkCard::new(&config()).unwrap();
-        assert!(card.restore(&good.with_queue_size(size)).is_err(), "{size}");
+        let before = card.state();
+        assert!(card.restore(&state, memory.mapping()).is_err(), "{words}");
+        assert_eq!(card.state(), before, "{words}: nothing of it is taken");
     }
+    // One that nobody drives may say of its queues what it likes.
+    let cold = NetworkCard::new(&config()).unwrap().state().with_queue_at([behind, 2, 4]);
+    check_card(Some(&config()), Some(&cold), memory).unwrap();
+}
+
+#[test]
+fn a_machine_without_a_card_takes_no_state_of_one_and_the_other_way_round() {
+    let driver = Driver::ready();
+    let state = driver.card.state();
+    for (own, state, words) in [
+        (None, Some(&state), "has not one"),
+        (Some(&config()), None, "the state is that of a machine with no"),
+    ] {
+        let error = check_card(own, state, &driver.memory).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+    check_card(None, None, &driver.memory).unwrap();
+}
+
+/// The used ring lies where it is said what is available, and is a step ahead: there is always one more.
+#[test]
+fn no_more_is_taken_at_once_than_a_queue_holds() {
+    let mut driver = Driver::ready();
+    for index in 0..ENTRIES {
+        driver.send(index, &[1; 60]);
+    }
+    driver.card.queues[TRANSMIT].set_used_ring_address(Some(0x2_1000), None);
+    driver.card.queues[TRANSMIT].set_next_used(1);
+    for taken in 1..4 {
+        assert_eq!(driver.take().unwrap().len(), usize::from(ENTRIES));
+        assert_eq!(driver.card.sent(), taken * u64::from(ENTRIES));
+    }
+}
+
+/// A table of descriptors beside the queue's, which the card does not offer, could make each chain a long way.
+#[test]
+fn a_chain_of_more_buffers_than_a_queue_has_is_refused() {
+    let mut driver = Driver::ready();
+    let table = Driver::buffer(TRANSMIT, 20);
+    for index in 0..1000_u16 {
+        let [next, flags] = [index + 1, u16::try_from(VRING_DESC_F_NEXT).unwrap()].map(u16::to_le_bytes);
+        let words = [&BUFFERS.to_le_bytes()[..], &1_u32.to_le_bytes(), &flags, &next].concat();
+        driver.memory.write(table + u64::from(index) * 16, &words).unwrap();
+    }
+    driver.describe(TRANSMIT, 0, (table, 16 * 1000), (VRING_DESC_F_INDIRECT, 0));
+    driver.make_available(TRANSMIT, 0);
+    let error = driver.take().unwrap_err().to_string();
+    assert!(error.contains("a chain of more than 256 buffers"), "{error}");
+}
+
+#[test]
+fn a_driver_that_puts_a_queue_beyond_memory_is_told_so_when_it_says_that_it_is_ready() {
+    let mut driver = Driver::ready();
+    driver.set(mmio::VIRTIO_MMIO_STATUS, 0);
+    driver.card.queues[RECEIVE].set_desc_table_address(Some(0xffff_f000), Some(7));
+    let begun = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER;
+    driver.set(mmio::VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1);
+    driver.set(mmio::VIRTIO_MMIO_DRIVER_FEATURES, 1);
+    for queue in 0..2 {
+        driver.set(mmio::VIRTIO_MMIO_QUEUE_SEL, queue);
+        driver.set(mmio::VIRTIO_MMIO_QUEUE_READY, 1);
+    }
+    let ready = begun | VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK;
+    let said =
+        driver.card.write(mmio::VIRTIO_MMIO_STATUS.into(), &ready.to_le_bytes(), driver.memory.mapping());
+    let error = said.unwrap_err().to_string();
+    assert!(error.contains("at 0x7fffff000"), "{error}");
 }
 
 #[test]
 fn a_queue_that_cannot_be_is_an_error_and_no_access_beyond_memory() {
-    let spoil: [(&str, fn(&mut Driver)); 5] = [
+    type Row = (&'static str, fn(&mut Driver));
+    let spoil: [Row; 5] = [
         ("more available than there are entries", |driver| {
             driver.memory.write(QUEUES[TRANSMIT] + AVAILABLE + 2, &999_u16.to_le_bytes()).unwrap();
         }),
@@ -313,7 +402,7 @@ fn a_queue_that_cannot_be_is_an_error_and_no_access_beyond_memory() {
     driver.bring_up([0, 1], ENTRIES);
     driver.offer(RECEIVE, 0, 20, VRING_DESC_F_WRITE);
     let error = driver.put(&[1; 60]).unwrap_err().to_string();
-    assert!(error.contains("a receive buffer of 20 bytes, for a frame of 60"), "{error}");
+    assert!(error.contains("a receive buffer of 20 bytes, for a frame and header of 72"), "{error}");
 }
 
 #[test]
