@@ -126,9 +126,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         }
     };
     if arguments.json {
-        print_json(&end.document())?
+        print_json(&end.document())?;
     } else {
-        print(&end.summary())?
+        print(&end.summary())?;
     }
     if let (Some(file), Some(opened)) = (&arguments.trace, trace) {
         end.write_trace(opened).map_err(|error| unwritable(file, &error))?;
@@ -142,13 +142,13 @@ fn serve<'a>(options: &'a mut RunOptions, door: Door, watched: Watched<'_>) -> R
     let mut pauses = Latencies::default();
     let mut progress = |figures: &CheckpointFigures| pauses.record(Duration::from_micros(figures.pause_us));
     let (measured, connections, campaign) = std::thread::scope(|scope| {
-        let watcher = scope.spawn(move || watched.watch());
+        let told = scope.spawn(move || watched.watch());
         let measured = measure_once(options, unprotected, &mut progress);
         // The watcher ends when nobody has anything more to tell, and its clients when nobody is there who would answer.
         options.events = None;
         let connections = door.close();
         let panicked = |_| Err(Failure::Environment("a thread panicked".into()));
-        (measured, connections, watcher.join().unwrap_or_else(panicked))
+        (measured, connections, told.join().unwrap_or_else(panicked))
     });
     let (outcome, measured) = measured?;
     let campaign = match campaign {

@@ -39,12 +39,11 @@ impl End<'_> {
                 counted(pauses.count(), "checkpoint", "checkpoints")
             );
         }
-        match campaign {
-            Some(campaign) => out.push_str(&campaign.table()),
-            None => {
-                let failovers = measured.failovers.iter().take(LISTED);
-                failovers.for_each(|times| out.push_str(&crate::run::latency::parts(times)));
-            }
+        if let Some(campaign) = campaign {
+            out.push_str(&campaign.table());
+        } else {
+            let failovers = measured.failovers.iter().take(LISTED);
+            failovers.for_each(|times| out.push_str(&crate::run::latency::parts(times)));
         }
         if let Some(figures) = connections {
             let _ = writeln!(

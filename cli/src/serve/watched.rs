@@ -82,6 +82,7 @@ impl Watched<'_> {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn of_clients(error: io::Error) -> Failure {
     Failure::Environment(format!("the clients: {error}"))
 }
