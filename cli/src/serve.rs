@@ -5,30 +5,26 @@ mod door;
 mod end;
 mod failovers;
 mod told;
+mod watched;
 
 use crate::interrupt;
 use crate::report::{Exit, Failure, print, print_json, unwritable};
-
 use crate::run::work::{Lost, parse_divergence};
 use crate::run::{Unfinished, measure_once, node_command};
 use crate::sim::{drawn_seed, parse_time};
 use colo_real::net::{FrameFaults, Switch};
-use colo_real::{
-    CheckpointFigures, Guest, Latencies, LinkKind, Network, PairEvent, RunOptions, Workload, kvm_usable,
-};
-use colo_trace::{Plan, load_rules, write_trace};
+use colo_real::{CheckpointFigures, Guest, Latencies, LinkKind, Network, RunOptions, Workload, kvm_usable};
+use colo_trace::{Plan, load_rules};
 use door::Door;
 use end::End;
-use failovers::{Campaign, Killing};
 use std::fs::File;
-use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 use told::Told;
+use watched::Watched;
 
 /// Serve Redis from a pair that does not stop.
 #[derive(clap::Args)]
@@ -96,147 +92,71 @@ fn parse_address(text: &str) -> Result<(Ipv4Addr, u8), String> {
     let expected = || format!("expected an IPv4 address and a prefix, for instance 10.66.0.2/24, got {text}");
     let (address, bits) = text.split_once('/').ok_or_else(expected)?;
     let bits = bits.parse().ok().filter(|bits| (1..=30).contains(bits)).ok_or_else(expected)?;
-    Ok((address.parse().map_err(|_| expected())?, bits))
+    let address = address.parse().map_err(|_| expected())?;
+    if is_host(address, bits) { Ok((address, bits)) } else { Err(format!("{text} is no address of a host")) }
+}
+
+/// Whether a machine of a network with this prefix can have this address.
+fn is_host(address: Ipv4Addr, bits: u8) -> bool {
+    let of_hosts = u32::MAX >> bits;
+    let host = u32::from(address) & of_hosts;
+    let is_special = address.is_loopback() || address.is_multicast() || address.octets()[0] == 0;
+    !is_special && address.octets()[0] < 240 && host != 0 && host != of_hosts
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
-    kvm_usable().map_err(|error| Failure::Environment(error.to_string()))?;
-    let network = |error: std::io::Error| Failure::Environment(format!("the machines' network: {error}"));
-    let switch = Arc::new(Switch::start(arguments.faults.clone()).map_err(network)?);
     let options = arguments.options()?;
-    if !arguments.no_resend {
-        let interval = Duration::from_millis(options.rules.rules.checkpoint_delay_ms.into());
-        switch.send_again(2 * interval + FINDS_OUT_WITHIN).map_err(network)?;
-    }
-    let door = Door::open(arguments, &switch)?;
     let create = |file: &PathBuf| File::create(file).map_err(|error| unwritable(file, &error));
     let trace = arguments.trace.as_ref().map(create).transpose()?;
+    kvm_usable().map_err(|error| Failure::Environment(error.to_string()))?;
+    let switch = arguments.switch(&options)?;
+    let door = Door::open(arguments, &switch)?;
     let (events, heard) = channel();
-    let stop = interrupt::watch();
-    let mut options = RunOptions { network: Some(switch), events: Some(events), stop: Some(stop), ..options };
+    let mut options =
+        RunOptions { network: Some(switch), events: Some(events), stop: Some(&watched::IS_OVER), ..options };
     let told = Told { begun: Instant::now(), json: arguments.json };
     told.serving(&door, &options, arguments.unprotected)?;
-    let watched = Watched { arguments, told, address: door.address() };
-    let mut pauses = Latencies::default();
-    let mut progress = |figures: &CheckpointFigures| pauses.record(Duration::from_micros(figures.pause_us));
-    let (measured, campaign) = std::thread::scope(|scope| {
-        let watcher = scope.spawn(move || watched.watch(&heard, stop));
-        let measured = measure_once(&options, arguments.unprotected, &mut progress);
-        // The watcher ends when nobody has anything more to tell.
-        options.events = None;
-        let campaign =
-            watcher.join().unwrap_or_else(|_| Err(Failure::Environment("a thread panicked".into())));
-        (measured, campaign)
-    });
-    let (outcome, measured) = match measured {
-        Ok(measured) => measured,
+    let watched = Watched { arguments, told, address: door.address(), heard, stop: interrupt::watch() };
+    let end = match serve(&mut options, door, watched) {
+        Ok(end) => end,
         Err(Unfinished::Failure(failure)) => return Err(failure),
         Err(Unfinished::Wrong(problem)) => {
             eprintln!("colo: {problem}");
             return Ok(Exit::Violated);
         }
     };
-    let campaign = campaign?;
-    let end = End {
-        options: &options,
-        outcome: &outcome,
-        measured: &measured,
-        pauses: &pauses,
-        door: &door,
-        campaign: campaign.as_ref(),
-    };
     if arguments.json {
-        print_json(&end.document())?
+        print_json(&end.document())?;
     } else {
-        print(&end.summary())?
+        print(&end.summary())?;
     }
-    if let (Some(file), Some(mut opened), Some(recorded)) = (&arguments.trace, trace, &outcome.trace) {
-        let mut bytes = Vec::new();
-        write_trace(recorded, &mut bytes).map_err(|error| Failure::Input(error.to_string()))?;
-        opened.write_all(&bytes).map_err(|error| unwritable(file, &error))?;
+    if let (Some(file), Some(opened)) = (&arguments.trace, trace) {
+        end.write_trace(opened).map_err(|error| unwritable(file, &error))?;
     }
-    let is_wrong =
-        outcome.violation.is_some() && outcome.claimed || campaign.as_ref().is_some_and(Campaign::is_wrong);
-    let failovers = arguments.failovers.unwrap_or_default();
-    let is_whole = campaign.as_ref().is_none_or(|campaign| campaign.failovers() == failovers);
-    Ok(match (is_wrong, is_whole) {
-        (true, _) => Exit::Violated,
-        (false, true) => Exit::Holds,
-        (false, false) => Exit::Incomplete,
-    })
+    Ok(end.exit(arguments.failovers.unwrap_or_default()))
 }
 
-/// Clients of its own, if no number is said.
-const CLIENTS: u32 = 8;
-
-/// How often it is looked whether Ctrl-C was pressed.
-const LOOKS_EVERY: Duration = Duration::from_millis(50);
-
-fn of_clients(error: std::io::Error) -> Failure {
-    Failure::Environment(format!("the clients: {error}"))
-}
-
-/// What happens next; nothing when the time is over, somebody has had enough, or nothing more can happen.
-fn next_event(
-    heard: &Receiver<(Instant, PairEvent)>,
-    until: Option<Instant>,
-    stop: &AtomicBool,
-) -> Option<(Instant, PairEvent)> {
-    loop {
-        match heard.recv_timeout(LOOKS_EVERY) {
-            Ok(event) => return Some(event),
-            Err(RecvTimeoutError::Disconnected) => return None,
-            Err(RecvTimeoutError::Timeout) if stop.load(Ordering::Relaxed) => return None,
-            Err(RecvTimeoutError::Timeout) => {}
-        }
-        if until.is_some_and(|until| Instant::now() >= until) {
-            return None;
-        }
-    }
-}
-
-/// What happens, as it is told and as it is answered.
-struct Watched<'a> {
-    arguments: &'a Arguments,
-    told: Told,
-    address: SocketAddr,
-}
-
-impl Watched<'_> {
-    /// Until nothing more happens. Of a campaign what it came to, at whose end the service is stopped.
-    fn watch(
-        &self,
-        heard: &Receiver<(Instant, PairEvent)>,
-        stop: &AtomicBool,
-    ) -> Result<Option<Campaign>, Failure> {
-        let mut killing = None;
-        let until = self.arguments.lasts.filter(|_| self.arguments.has_clients());
-        let until = until.map(|lasts| Instant::now() + lasts);
-        while let Some((at, event)) = next_event(heard, until, stop) {
-            if self.arguments.failovers.is_none() || self.arguments.json {
-                self.told.event(at, &event)?;
-            }
-            if killing.is_none() {
-                killing = self.begin()?;
-            }
-            if killing.as_mut().is_some_and(|killing| !killing.event(at, &event)) {
-                break;
-            }
-        }
-        let campaign = killing.map(Killing::finish).transpose().map_err(of_clients);
-        stop.store(true, Ordering::Relaxed);
-        heard.iter().for_each(drop);
-        campaign
-    }
-
-    /// The clients of its own begin to ask, if there are any.
-    fn begin(&self) -> Result<Option<Killing>, Failure> {
-        if !self.arguments.has_clients() {
-            return Ok(None);
-        }
-        let load = (self.arguments.clients.unwrap_or(CLIENTS), self.arguments.seed());
-        Killing::begin(self.address, self.arguments.failovers, load).map(Some).map_err(of_clients)
-    }
+/// Serves until it is over.
+fn serve<'a>(options: &'a mut RunOptions, door: Door, watched: Watched<'_>) -> Result<End<'a>, Unfinished> {
+    let unprotected = watched.arguments.unprotected;
+    let mut pauses = Latencies::default();
+    let mut progress = |figures: &CheckpointFigures| pauses.record(Duration::from_micros(figures.pause_us));
+    let (measured, connections, campaign) = std::thread::scope(|scope| {
+        let told = scope.spawn(move || watched.watch());
+        let measured = measure_once(options, unprotected, &mut progress);
+        // The watcher ends when nobody has anything more to tell, and its clients when nobody is there who would answer.
+        options.events = None;
+        let connections = door.close();
+        let panicked = |_| Err(Failure::Environment("a thread panicked".into()));
+        (measured, connections, told.join().unwrap_or_else(panicked))
+    });
+    let (outcome, measured) = measured?;
+    let campaign = match campaign {
+        // Clients of a service that has come to its end have no other trouble.
+        Err(_) if outcome.violation.is_some() => None,
+        campaign => campaign?,
+    };
+    Ok(End { options, outcome, measured, pauses, connections, campaign })
 }
 
 impl Arguments {
@@ -247,6 +167,17 @@ impl Arguments {
     /// Whether clients of its own ask.
     const fn has_clients(&self) -> bool {
         self.clients.is_some() || self.failovers.is_some()
+    }
+
+    /// The machines' network.
+    fn switch(&self, options: &RunOptions) -> Result<Arc<Switch>, Failure> {
+        let network = |error: std::io::Error| Failure::Environment(format!("the machines' network: {error}"));
+        let switch = Arc::new(Switch::start(self.faults.clone()).map_err(network)?);
+        if !self.no_resend {
+            let interval = Duration::from_millis(options.rules.rules.checkpoint_delay_ms.into());
+            switch.send_again(2 * interval + FINDS_OUT_WITHIN).map_err(network)?;
+        }
+        Ok(switch)
     }
 
     fn options(&self) -> Result<RunOptions, Failure> {

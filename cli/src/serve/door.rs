@@ -3,7 +3,7 @@
 use super::Arguments;
 use crate::report::Failure;
 use colo_real::Network;
-use colo_real::net::{Forwarder, ForwarderOptions, Switch, Tap};
+use colo_real::net::{Forwarder, ForwarderFigures, ForwarderOptions, Switch, Tap};
 use std::net::SocketAddr;
 
 /// How clients come in.
@@ -38,6 +38,13 @@ impl Door {
         match self {
             Self::Forwarded(forwarder) => forwarder.address(),
             Self::Tap { address, .. } => *address,
+        }
+    }
+    /// Nobody comes in any more, and whoever is in is let go. What there was of connections, if that is known here.
+    pub(super) fn close(self) -> Option<ForwarderFigures> {
+        match self {
+            Self::Forwarded(forwarder) => Some(forwarder.figures()),
+            Self::Tap { .. } => None,
         }
     }
 }

@@ -1,25 +1,29 @@
 //! What a service came to, for a person and as JSON.
 
-use super::door::Door;
 use super::failovers::Campaign;
-use crate::report::{counted, grouped};
+use crate::report::{Exit, counted, grouped};
+use colo_real::net::ForwarderFigures;
 use colo_real::{Latencies, Measured, RunOptions, RunOutcome};
+use colo_trace::write_trace;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Write as _};
 
 /// What a service came to.
 pub(super) struct End<'a> {
     pub(super) options: &'a RunOptions,
-    pub(super) outcome: &'a RunOutcome,
-    pub(super) measured: &'a Measured,
-    pub(super) pauses: &'a Latencies,
-    pub(super) door: &'a Door,
-    pub(super) campaign: Option<&'a Campaign>,
+    pub(super) outcome: RunOutcome,
+    pub(super) measured: Measured,
+    pub(super) pauses: Latencies,
+    /// None over a TAP device, behind which nobody here looks.
+    pub(super) connections: Option<ForwarderFigures>,
+    pub(super) campaign: Option<Campaign>,
 }
 
 impl End<'_> {
     pub(super) fn summary(&self) -> String {
-        let Self { options, outcome, measured, pauses, door, campaign } = self;
+        let Self { options, outcome, measured, pauses, connections, campaign } = self;
         let mut out = format!(
             "served       {} of output, {}, protected again {}\n",
             counted(outcome.replies, "frame", "frames"),
@@ -35,15 +39,13 @@ impl End<'_> {
                 counted(pauses.count(), "checkpoint", "checkpoints")
             );
         }
-        match campaign {
-            Some(campaign) => out.push_str(&campaign.table()),
-            None => {
-                let failovers = measured.failovers.iter().take(LISTED);
-                failovers.for_each(|times| out.push_str(&crate::run::latency::parts(times)));
-            }
+        if let Some(campaign) = campaign {
+            out.push_str(&campaign.table());
+        } else {
+            let failovers = measured.failovers.iter().take(LISTED);
+            failovers.for_each(|times| out.push_str(&crate::run::latency::parts(times)));
         }
-        if let Door::Forwarded(forwarder) = door {
-            let figures = forwarder.figures();
+        if let Some(figures) = connections {
             let _ = writeln!(
                 out,
                 "connections  {} accepted, {} reset by the guest",
@@ -59,14 +61,10 @@ impl End<'_> {
     }
 
     pub(super) fn document(&self) -> Value {
-        let Self { options, outcome, pauses, door, campaign, .. } = self;
-        let connections = match door {
-            Door::Forwarded(forwarder) => {
-                let figures = forwarder.figures();
-                json!({ "accepted": figures.accepted, "reset": figures.reset_by_guest })
-            }
-            Door::Tap { .. } => Value::Null,
-        };
+        let Self { options, outcome, pauses, connections, campaign, .. } = self;
+        let connections = connections.map(|ForwarderFigures { accepted, reset_by_guest, .. }| {
+            json!({ "accepted": accepted, "reset": reset_by_guest })
+        });
         json!({
             "event": "ended",
             "frames": outcome.replies,
@@ -77,9 +75,28 @@ impl End<'_> {
             "takeover_us": outcome.takeover_us,
             "connections": connections,
             "comparison": crate::run::comparison::document(options, outcome),
-            "campaign": campaign.map(Campaign::document),
+            "campaign": campaign.as_ref().map(Campaign::document),
             "violation": outcome.violation.as_ref().map(ToString::to_string),
         })
+    }
+
+    /// Writes the record, if there is one.
+    pub(super) fn write_trace(&self, mut file: File) -> io::Result<()> {
+        let Some(recorded) = &self.outcome.trace else { return Ok(()) };
+        let mut bytes = Vec::new();
+        write_trace(recorded, &mut bytes).map_err(io::Error::other)?;
+        file.write_all(&bytes)
+    }
+
+    /// How the command ends that was to see so many failovers.
+    pub(super) fn exit(&self, failovers: u64) -> Exit {
+        let campaign = self.campaign.as_ref();
+        let is_broken = self.outcome.violation.is_some() && self.outcome.claimed;
+        if is_broken || campaign.is_some_and(Campaign::is_wrong) {
+            return Exit::Violated;
+        }
+        let is_whole = campaign.is_none_or(|campaign| campaign.failovers() == failovers);
+        if is_whole { Exit::Holds } else { Exit::Incomplete }
     }
 }
 

@@ -23,7 +23,7 @@ const CALMS_DOWN: Duration = Duration::from_millis(50);
 /// A primary that has been killed, and what came of it, as far as it has come.
 #[derive(Clone, Copy)]
 struct Killed {
-    killed: Instant,
+    at: Instant,
     /// When the harness had found out.
     died: Option<Instant>,
     took_over: Option<Instant>,
@@ -67,7 +67,7 @@ impl Killing {
                     return false;
                 }
                 *left -= 1;
-                self.killed.push(Killed { killed: Instant::now(), died: None, took_over: None });
+                self.killed.push(Killed { at: Instant::now(), died: None, took_over: None });
                 kill(*primary);
             }
             PairEvent::Died { .. } => self.latest(|killed| killed.died = killed.died.or(Some(at))),
@@ -122,7 +122,7 @@ impl Campaign {
     fn parts(&self) -> [(&'static str, Latencies); 4] {
         let mut parts =
             ["found out", "took over", "answered", "longest wait"].map(|name| (name, Latencies::default()));
-        for Killed { killed, died, took_over } in &self.killed {
+        for Killed { at: killed, died, took_over } in &self.killed {
             let (Some(died), Some(took_over)) = (died, took_over) else { continue };
             let wait = self.outcome.longest_wait_between(*killed, *took_over);
             let answered = self.outcome.last_answer_of_who_waited(*took_over);

@@ -130,6 +130,8 @@ struct Course {
     is_empty: bool,
     /// The survivor's end of the link to a replacement that has not started.
     introduces: Option<Connections>,
+    /// When this pair began, on the clock of the records; that of the first is before all of them.
+    began_us: u64,
 }
 
 /// A run in progress.
@@ -547,7 +549,7 @@ impl<'a> Pair<'a> {
         if !endures {
             return Err(RunError::Node(name, how));
         }
-        self.note(Some(name), Kind::Fault, how.clone());
+        self.note_end(name, &how);
         self.tell(PairEvent::Died { node: name, process: number, how });
         self.kill(name);
         self.manage();
@@ -586,6 +588,17 @@ impl<'a> Pair<'a> {
         if self.options.record {
             self.records.push(Record::other(monotonic_us(), node, 0, kind, text));
         }
+    }
+
+    /// A process of this pair has ended that nobody here has killed. What its peer saw of that may have been recorded by now; so
+    /// its end stands where it was, behind the last that it has told.
+    fn note_end(&mut self, name: NodeName, how: &str) {
+        if !self.options.record {
+            return;
+        }
+        let last = self.records.iter().rev().find(|record| record.node == Some(name));
+        let time_us = last.map_or(0, |record| record.time_us).max(self.course.began_us);
+        self.records.push(Record::other(time_us, Some(name), 0, Kind::Fault, format!("crash: {how}")));
     }
 
     /// Ends both nodes, and takes in what they have recorded until then: a record that is cut where somebody stopped

@@ -5,6 +5,7 @@ use super::options::RunError;
 use super::process::Process;
 use super::{Course, Pair};
 use crate::control::ToNode;
+use crate::node::monotonic_us;
 use colo_protocol::NodeName;
 use colo_trace::{Fault, Plan};
 use std::time::Instant;
@@ -61,7 +62,7 @@ impl Pair<'_> {
         self.joins = true;
         self.joins_since = Instant::now();
         self.manager.begin_pair();
-        self.course = Course { is_empty: true, ..Course::default() };
+        self.course = Course { is_empty: true, began_us: monotonic_us(), ..Course::default() };
         let plan = self.plan().clone();
         let [survivors, replacements] = self.connections()?;
         let mut config = self.options.node_config(NodeName::Secondary, self.disks.as_ref());
