@@ -95,7 +95,7 @@ impl End<'_> {
         if is_broken || campaign.is_some_and(Campaign::is_wrong) {
             return Exit::Violated;
         }
-        let is_whole = campaign.is_none_or(|campaign| campaign.failovers() == failovers);
+        let is_whole = campaign.map_or(failovers == 0, |campaign| campaign.failovers() == failovers);
         if is_whole { Exit::Holds } else { Exit::Incomplete }
     }
 }

@@ -18,6 +18,9 @@ struct Growth {
     back: usize,
 }
 
+/// Sequence numbers for which a window may have room though it holds none.
+const SPARE: usize = 1024;
+
 impl Window {
     /// Sequence numbers that it holds, gaps among them.
     pub(super) fn len(&self) -> usize {
@@ -89,6 +92,7 @@ impl Window {
             let count = count_of(count).min(self.len());
             self.symbols.drain(..count);
             self.start = self.start.advance(number_of(count));
+            self.give_back();
         }
     }
 
@@ -97,6 +101,14 @@ impl Window {
         while !self.is_empty() && is_done(self.start) {
             self.symbols.pop_front();
             self.start = self.start.advance(1);
+        }
+        self.give_back();
+    }
+
+    /// Memory that is not needed any more: what is counted is what is held, and the one is not to be many times the other.
+    fn give_back(&mut self) {
+        if self.symbols.capacity() > 4 * self.len() + SPARE {
+            self.symbols.shrink_to(2 * self.len());
         }
     }
 }
@@ -174,6 +186,17 @@ mod tests {
             window.slide(Serial(first), symbols(text), MOST);
             assert_eq!(held(&window), (start, expected.into()), "{text} at {first}");
         }
+    }
+
+    #[test]
+    fn what_is_not_needed_is_given_back() {
+        let mut window = Window::default();
+        window.put(Serial(0), symbols("a"), 1 << 20);
+        window.put(Serial(300_000), symbols("b"), 1 << 20);
+        assert!(window.symbols.capacity() >= 300_000);
+        window.drop_before(Serial(300_000));
+        assert_eq!(held(&window), (300_000, "b".into()));
+        assert!(window.symbols.capacity() <= 4 + SPARE, "{}", window.symbols.capacity());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::disk::{Disk, device, tell};
 use super::divergence::OwnWay;
 use super::effects::send_off;
 use super::inbox::Inbox;
-use super::port::Port;
+use super::port::{FRAMES_AT_ONCE, Port};
 use super::unit::Incoming;
 use super::vcpu::VcpuThread;
 use super::{Control, NodeError, wait_for};
@@ -50,7 +50,8 @@ pub(super) fn run(
             polled.push(PollFd::from_borrowed_fd(port.as_fd(), PollFlags::IN | out));
         }
         wait_for(&mut polled, None)?;
-        while let Some(frame) = port.as_mut().and_then(Port::receive) {
+        for _ in 0..FRAMES_AT_ONCE {
+            let Some(frame) = port.as_mut().and_then(Port::receive) else { break };
             let _number = vcpu.comes_in(Incoming::Frame(frame));
         }
         port.iter_mut().for_each(Port::flush);

@@ -17,6 +17,10 @@ use std::time::{Duration, Instant};
 /// How long output may wait for its like from the secondary; as in QEMU (`compare_timeout`).
 const HELD_TOO_LONG: Duration = Duration::from_secs(3);
 
+/// Frames that a secondary keeps of what its guest has sent, in case it has to send them itself. What is older has left with the
+/// primary's, or its client asks for it.
+const MOST_FRAMES_KEPT: usize = 4096;
+
 /// A node's part in a comparison.
 #[derive(Default)]
 pub(super) struct Comparison {
@@ -122,6 +126,9 @@ impl Driver {
         let parcels: Vec<_> =
             units.map(|(offset, unit)| of_unit(checkpoint, OutputOffset(offset), unit)).collect();
         self.put_on_mirror(parcels);
+        if self.port.is_some() {
+            self.output.keep_latest(MOST_FRAMES_KEPT);
+        }
     }
 
     fn put_on_mirror(&mut self, parcels: impl IntoIterator<Item = Parcel>) {

@@ -500,7 +500,9 @@ impl Driver {
         let sends_part = self.introduction.is_some() && self.outgoing.is_empty() && self.saved.has_more();
         let part = sends_part.then(Instant::now);
         let last_word = self.last_word_until().filter(|_| !stalled);
-        let deadlines = [part, timer, self.stalled_until, silence, paced, held, suspended, last_word];
+        let announces = self.port.as_ref().and_then(Port::announces_at);
+        let deadlines =
+            [announces, part, timer, self.stalled_until, silence, paced, held, suspended, last_word];
         let deadline = deadlines.into_iter().flatten().min();
         let timeout = deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
         let [harness, guest, link_in, link_out, mirror_in, mirror_out, port_in, port_out] =
@@ -523,6 +525,7 @@ impl Driver {
         if mirror_in {
             self.read_mirror();
         }
+        self.port.iter_mut().for_each(|port| port.announce_if_due(Instant::now()));
         if port_out {
             self.flush_port();
         }

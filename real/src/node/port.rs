@@ -5,9 +5,14 @@ use super::unit::Incoming;
 use crate::net::{Frame, MAX_FRAME_BYTES, PortEnd, Received};
 use crate::vm::CardConfig;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+/// How often a survivor says where it is; and what is between the first two, and longer each time.
+const ANNOUNCEMENTS: u32 = 5;
+const BETWEEN_ANNOUNCEMENTS: Duration = Duration::from_millis(50);
 
 /// Frames that are taken in before anything else is looked at.
-const AT_ONCE: usize = 64;
+pub(super) const FRAMES_AT_ONCE: usize = 64;
 
 /// The node's end of it.
 pub(super) struct Port {
@@ -16,13 +21,16 @@ pub(super) struct Port {
     /// Frames are told their places in the output stream. Where both VMs execute they are not: what the one puts into a frame the
     /// other may put into two, so an equal place says nothing of what stands there.
     has_places: bool,
+    /// Announcements that are still to be made, and when the next one is.
+    announcements: (u32, Instant),
     /// The other end is there.
     is_plugged: bool,
 }
 
 impl Port {
-    pub(super) const fn new(end: PortEnd, card: CardConfig, both_execute: bool) -> Self {
-        Self { end, card, has_places: !both_execute, is_plugged: true }
+    pub(super) fn new(end: PortEnd, card: CardConfig, both_execute: bool) -> Self {
+        let announcements = (0, Instant::now());
+        Self { end, card, has_places: !both_execute, announcements, is_plugged: true }
     }
 
     /// A frame at a place in the output stream leaves.
@@ -35,10 +43,27 @@ impl Port {
         self.end.has_waiting()
     }
 
-    /// The network is told where the guest is now. Nothing of the guest's is in it, so it need not wait for anything. (QEMU:
-    /// `qemu_announce_self`, which does not know the guest's address and sends RARP.)
+    /// The network is told where the guest is now, and then a few times more, because a network may lose that. Nothing of the guest's
+    /// is in it, so it need not wait for anything. (QEMU: `qemu_announce_self`, which does not know the guest's address and sends
+    /// RARP, five times.)
     pub(super) fn announce(&mut self) {
-        self.end.send(None, &announcement(&self.card));
+        self.announcements = (ANNOUNCEMENTS, Instant::now());
+        self.announce_if_due(Instant::now());
+    }
+
+    /// When the next announcement is due, if there is to be one.
+    pub(super) fn announces_at(&self) -> Option<Instant> {
+        let (left, next) = self.announcements;
+        (left > 0).then_some(next)
+    }
+
+    /// The next announcement, if it is due by now.
+    pub(super) fn announce_if_due(&mut self, now: Instant) {
+        if self.announces_at().is_some_and(|at| now >= at) {
+            self.end.send(None, &announcement(&self.card));
+            let (left, _) = self.announcements;
+            self.announcements = (left - 1, now + BETWEEN_ANNOUNCEMENTS * (ANNOUNCEMENTS - left + 1));
+        }
     }
 
     /// Sends on what waits, as far as there is room.
@@ -75,7 +100,7 @@ impl Driver {
     /// Takes in what has come from the network. What is not for this node's guest is lost on it.
     pub(super) fn read_port(&mut self) {
         let hears = self.node.machine().hears_network();
-        for _ in 0..AT_ONCE {
+        for _ in 0..FRAMES_AT_ONCE {
             let Some(frame) = self.port.as_mut().and_then(Port::receive) else { break };
             if hears {
                 self.comes_in(Incoming::Frame(frame));

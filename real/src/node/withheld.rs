@@ -59,6 +59,12 @@ impl Withheld {
         (first, units)
     }
 
+    /// Of the units only the latest so many are kept. Whoever has lost one sends it again, if it is a frame of a guest with a stack.
+    pub(super) fn keep_latest(&mut self, kept: usize) {
+        let surplus = self.units.units().len().saturating_sub(kept);
+        self.release(OutputOffset(self.units.start().0 + surplus as u64));
+    }
+
     /// The units themselves.
     pub(super) const fn units(&self) -> &OutputBuffer<Unit> {
         &self.units

@@ -112,6 +112,10 @@ impl Alone<'_> {
                 self.disk = figures;
                 Ok(Ok(()))
             }
+            Heard::Message(_, FromNode::Frames { count, .. }) => {
+                self.clients.seen += count;
+                Ok(Ok(()))
+            }
             Heard::Message(_, FromNode::Output(first, units)) => {
                 Ok(self.clients.output(first, &units).map(drop))
             }

@@ -171,6 +171,10 @@ struct Pair<'a> {
     /// Nodes that have started.
     started: usize,
     watch: Watch,
+    /// The end of the frames that have left, as far as there are any.
+    frames_end: u64,
+    /// Before that no replacement is tried again.
+    no_replacement_before: Option<Instant>,
 }
 
 impl<'a> Pair<'a> {
@@ -203,6 +207,8 @@ impl<'a> Pair<'a> {
             disks: Disks::of(options, directory)?,
             started: 0,
             watch: Watch::default(),
+            frames_end: 0,
+            no_replacement_before: None,
         };
         for (name, connections) in NodeName::ALL.into_iter().zip(&pair.connections()?) {
             let config = options.node_config(name, pair.disks.as_ref());
@@ -369,7 +375,13 @@ impl<'a> Pair<'a> {
     fn hear(&mut self, heard: Heard, progress: &mut dyn FnMut(&CheckpointFigures)) -> Result<(), RunError> {
         match heard {
             Heard::Gone(number) => self.gone(self.role(number))?,
-            Heard::Garbled(number, error) => return Err(garbled(self.role(number), &error)),
+            Heard::Garbled(number, error) => {
+                let name = self.role(number);
+                match garbled(name, &error) {
+                    RunError::Node(_, problem) => self.fails(name, problem)?,
+                    other => return Err(other),
+                }
+            }
             Heard::Message(number, message) => self.told(self.role(number), message, progress)?,
             Heard::Arbiter(told) => self.arbiter_says(told),
         }
@@ -391,7 +403,7 @@ impl<'a> Pair<'a> {
     ) -> Result<(), RunError> {
         match message {
             FromNode::Output(first, units) => self.output(name, first, &units),
-            FromNode::Frames { count, .. } => self.frames_left(name, count),
+            FromNode::Frames { first, count } => self.frames_left(name, first + count, count),
             FromNode::EarlyOutput(place, unit) => {
                 if let Err(violation) = self.clients.early_output(place, unit) {
                     self.violate(violation);
@@ -437,7 +449,7 @@ impl<'a> Pair<'a> {
             }
             FromNode::IsDeaf => self.is_deaf(name),
             FromNode::Record(record) => self.records.push(record),
-            FromNode::Failed(problem) => return Err(RunError::Node(name, problem)),
+            FromNode::Failed(problem) => self.fails(name, problem)?,
             FromNode::Started => self.started(),
             FromNode::Disk(figures) => self.disks.iter_mut().for_each(|disks| disks.told(name, figures)),
             FromNode::Joined => self.joined(),
@@ -449,10 +461,14 @@ impl<'a> Pair<'a> {
         Ok(())
     }
 
-    /// Frames have left for the network.
-    fn frames_left(&mut self, name: NodeName, count: u64) {
+    /// Frames have left for the network that end there in the output. What a survivor sends again answers nobody; and where both
+    /// VMs execute, a place in the one's output says nothing of the other's.
+    fn frames_left(&mut self, name: NodeName, end: u64, count: u64) {
         self.clients.seen += count;
-        self.has_replied(name);
+        if end > self.frames_end && !self.options.rules.rules.is_hybrid() {
+            self.frames_end = end;
+            self.has_replied(name);
+        }
     }
 
     /// Output has left that nobody has seen before: after a failover, that is its end.
@@ -540,15 +556,24 @@ impl<'a> Pair<'a> {
     /// A process is dead. If nobody here has killed it then this is no fault of the plan.
     fn gone(&mut self, name: NodeName) -> Result<(), RunError> {
         self.course.ended[name as usize] = true;
-        let endures = self.options.endures;
         let process = self.process(name);
         if !process.is_alive() {
             return Ok(());
         }
-        let (number, how) = (process.number(), process.ended());
-        if !endures {
+        let how = process.ended();
+        self.fails(name, how)
+    }
+
+    /// A node has died, or says why it will, and nobody here has seen to that. A service that endures goes on with the other.
+    fn fails(&mut self, name: NodeName, how: String) -> Result<(), RunError> {
+        if !self.options.endures {
             return Err(RunError::Node(name, how));
         }
+        let process = self.process(name);
+        if !process.is_alive() {
+            return Ok(());
+        }
+        let number = process.number();
         self.note_end(name, &how);
         self.tell(PairEvent::Died { node: name, process: number, how });
         self.kill(name);

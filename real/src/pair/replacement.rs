@@ -8,7 +8,10 @@ use crate::control::ToNode;
 use crate::node::monotonic_us;
 use colo_protocol::NodeName;
 use colo_trace::{Fault, Plan};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// A replacement that could not be started is tried again after so long.
+const TRIES_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 impl Pair<'_> {
     /// What is to go wrong in this pair.
@@ -29,7 +32,8 @@ impl Pair<'_> {
             // It hangs. Its survivor finds out, and there is another.
             self.kill(NodeName::Secondary);
         }
-        let wanted = self.has_replacements() && !self.joins && !self.has_done_enough();
+        let is_too_early = self.no_replacement_before.is_some_and(|before| Instant::now() < before);
+        let wanted = self.has_replacements() && !self.joins && !self.has_done_enough() && !is_too_early;
         let Some((_, replies)) = self.latest_failover.filter(|_| wanted) else {
             return Ok(());
         };
@@ -48,6 +52,18 @@ impl Pair<'_> {
     }
 
     fn begin_pair(&mut self, survivor: NodeName) -> Result<(), RunError> {
+        let sender = self.sender.clone();
+        let started = Process::start(NodeName::Secondary, &self.options.node, &self.directory, sender);
+        let parts = started.and_then(|process| Ok((process, self.connections()?, self.options.port()?)));
+        let (replacement, [survivors, replacements], port) = match parts {
+            Ok(parts) => parts,
+            Err(error) if self.options.endures => {
+                (self.options.warn)(&format!("no replacement can be started: {error}; it is tried again"));
+                self.no_replacement_before = Some(Instant::now() + TRIES_AGAIN_AFTER);
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
         self.end_pair();
         self.change_disks(survivor, self.pairs + 1)?;
         if survivor == NodeName::Secondary {
@@ -55,8 +71,7 @@ impl Pair<'_> {
         }
         let [primary, secondary] = &mut self.processes;
         primary.becomes(NodeName::Primary);
-        let sender = self.sender.clone();
-        *secondary = Process::start(NodeName::Secondary, &self.options.node, &self.directory, sender)?;
+        *secondary = replacement;
         self.serving = NodeName::Primary;
         self.pairs += 1;
         self.joins = true;
@@ -64,10 +79,8 @@ impl Pair<'_> {
         self.manager.begin_pair();
         self.course = Course { is_empty: true, began_us: monotonic_us(), ..Course::default() };
         let plan = self.plan().clone();
-        let [survivors, replacements] = self.connections()?;
         let mut config = self.options.node_config(NodeName::Secondary, self.disks.as_ref());
         (config.joins, config.plan, config.pair) = (true, plan, self.pairs);
-        let port = self.options.port()?;
         self.process(NodeName::Secondary).configure(config, Some(&replacements), port.as_ref());
         self.course.introduces = Some(survivors);
         Ok(())

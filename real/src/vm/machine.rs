@@ -137,6 +137,9 @@ impl Machine {
     /// As for [`Machine::boot`].
     pub fn reset(&mut self, image: &[u8], parameters: &Parameters) -> Result<()> {
         self.boot(image, parameters)?;
+        if let Some((card, _)) = &mut self.card {
+            card.reset();
+        }
         self.memory.empty_requests()
     }
 
@@ -223,6 +226,10 @@ impl Machine {
     /// with another card.
     pub fn restore(&mut self, state: &MachineState) -> Result<()> {
         check_card(self.card.as_ref().map(|(_, config)| config), state.card.as_ref(), &self.memory)?;
+        if self.restored.is_none() {
+            // What is half done is the old guest's, on the old guest's card.
+            self.settle()?;
+        }
         if let (Some((card, _)), Some(state)) = (&mut self.card, &state.card) {
             card.restore(state, self.memory.mapping())?;
         }
@@ -231,7 +238,6 @@ impl Machine {
         if let Some(before) = before {
             state.write_over(&before, &mut self.changed_msrs, &self.vcpu)?;
         } else {
-            self.settle()?;
             self.settled = false;
             state.write(&self.vcpu)?;
         }

@@ -90,6 +90,11 @@ impl NetworkCard {
         Ok(())
     }
 
+    /// Nobody drives it any more, as after power on; what has been counted is counted on.
+    pub(super) fn reset(&mut self) {
+        self.registers.reset(&mut self.queues);
+    }
+
     /// Whether the guest has a driver for it that is ready.
     pub(super) fn is_ready(&self) -> bool {
         self.registers.is_driven() && self.queues.iter().all(QueueT::ready)

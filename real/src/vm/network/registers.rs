@@ -113,11 +113,16 @@ impl Registers {
         self.driver_features |= (value as u64) << shift;
     }
 
+    /// As after power on.
+    pub(super) fn reset(&mut self, queues: &mut [Queue; 2]) {
+        queues.iter_mut().for_each(QueueT::reset);
+        *self = Self { configuration: self.configuration, ..Self::default() };
+    }
+
     /// Zero resets the card. What a driver has chosen beyond what the card can is not agreed to.
     fn set_status(&mut self, status: u32, queues: &mut [Queue; 2]) {
         if status == 0 {
-            queues.iter_mut().for_each(QueueT::reset);
-            *self = Self { configuration: self.configuration, ..Self::default() };
+            self.reset(queues);
             return;
         }
         let agrees =

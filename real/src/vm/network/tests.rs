@@ -270,6 +270,19 @@ fn a_card_that_is_reset_knows_no_queue_and_counts_on() {
 }
 
 #[test]
+fn a_machine_that_is_reset_has_a_card_that_nobody_drives() {
+    let mut driver = Driver::ready();
+    driver.send(0, &[1; 60]);
+    driver.take().unwrap();
+    driver.put(&[1; 60]).unwrap();
+    driver.card.reset();
+    assert!(!driver.card.is_ready());
+    assert!(!driver.put(&[1; 60]).unwrap(), "it waits for the next driver");
+    assert_eq!((driver.card.sent(), driver.card.received()), (1, 1));
+    assert_eq!(driver.get(mmio::VIRTIO_MMIO_STATUS), 0);
+}
+
+#[test]
 fn a_state_that_cannot_be_is_refused() {
     let driver = Driver::ready();
     let (good, memory) = (driver.card.state(), &driver.memory);
