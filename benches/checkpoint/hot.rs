@@ -49,7 +49,6 @@ fn workload(mib: u64) -> Workload {
         area_pages,
         pages_per_tick: 0,
         pages_per_second: writes * 1_000 / u64::from(delay_ms(mib)),
-        disk_blocks: 0,
-        divergence: None,
+        ..Workload::default()
     }
 }
