@@ -45,8 +45,8 @@ pub(crate) struct Arguments {
     /// Milliseconds from one checkpoint to the next; without, what the rules have.
     #[arg(long, value_name = "MS", conflicts_with = "unprotected", value_parser = clap::value_parser!(u32).range(1..))]
     interval_ms: Option<u32>,
-    /// Guest memory, MiB.
-    #[arg(long, default_value_t = 64, value_name = "MIB", value_parser = clap::value_parser!(u64).range(16..=4096))]
+    /// Guest memory, MiB. How many connections there may be depends on it: 112 in 96 MiB, 128 at most.
+    #[arg(long, default_value_t = 96, value_name = "MIB", value_parser = clap::value_parser!(u64).range(16..=4096))]
     memory_mib: u64,
     /// What befalls frames between the clients and the machines: `loss=1%,delay=1..5ms@10%,duplicate=1%,reorder=1%,seed=7`.
     #[arg(long, value_name = "FAULTS", default_value = "none")]
