@@ -64,7 +64,7 @@ impl RedisClients {
         for _ in 0..load.connections {
             connections.push(RedisConnection::connect(address, load.patience)?);
         }
-        let tickets = Arc::new(Tickets::new(load.seed, load.counters));
+        let tickets = Arc::new(Tickets::new(load.seed, load.counters, load.connections));
         if let Some(connection) = connections.first_mut() {
             for counter in 0..load.counters {
                 connection.ask(&["DEL", &tickets.counter_name(counter)])?;
@@ -91,7 +91,7 @@ impl RedisClients {
         self.is_over.store(true, Ordering::Relaxed);
         let clients: Result<Vec<Client>, _> = threads.into_iter().map(JoinHandle::join).collect();
         let mut clients = clients.map_err(|_| io::Error::other("a client has panicked"))?;
-        let tickets = Tickets::new(self.load.seed, self.load.counters);
+        let tickets = Tickets::new(self.load.seed, self.load.counters, self.load.connections);
         let finals = self.finals(&mut clients, &tickets);
         Ok(RedisOutcome::judge(clients, &self.records, finals))
     }

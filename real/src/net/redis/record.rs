@@ -2,7 +2,7 @@
 
 use super::connection::{RedisConnection, Value};
 use super::outcome::RedisViolation;
-use super::tickets::{ASKED_PER_KEY, Ticket, Tickets, Wish};
+use super::tickets::{Ticket, Tickets, Wish};
 use colo_oracle::{Operation, RealTime, Reply, Request};
 use std::collections::BTreeMap;
 use std::io;
@@ -44,11 +44,11 @@ impl Records {
 }
 
 impl Keys {
-    /// A request of a key is answered. Whether it was the last one.
-    fn is_last(&mut self, key: u64) -> bool {
+    /// A request of a key is answered. Whether it was the last one, of so many.
+    fn is_last(&mut self, key: u64, of: u64) -> bool {
         let answered = self.answered.entry(key).or_default();
         *answered += 1;
-        let is_last = *answered == ASKED_PER_KEY;
+        let is_last = *answered == of;
         if is_last {
             self.answered.remove(&key);
         }
@@ -85,7 +85,7 @@ impl Client {
     pub(super) fn exchange(&mut self, tickets: &Tickets, records: &Records) -> bool {
         match tickets.next() {
             Ticket::Count { counter } => self.count(counter, &tickets.counter_name(counter)),
-            Ticket::Key { key, wish } => self.wish(key, wish, &tickets.key_name(key), records),
+            Ticket::Key { key, wish } => self.wish((key, wish), tickets, records),
         }
     }
 
@@ -99,7 +99,8 @@ impl Client {
         true
     }
 
-    fn wish(&mut self, key: u64, wish: Wish, name: &str, records: &Records) -> bool {
+    fn wish(&mut self, (key, wish): (u64, Wish), tickets: &Tickets, records: &Records) -> bool {
+        let name = &tickets.key_name(key);
         let (client, sequence) = (self.number, self.exchanges.len() as u64 + 1);
         let asked = |operation| records.keys().history.asked(Request { client, sequence, operation });
         let written;
@@ -128,7 +129,7 @@ impl Client {
             }
             _ => return self.unexpected(words[0], &answer),
         }
-        let is_last = keys.is_last(key);
+        let is_last = keys.is_last(key, tickets.asked_per_key());
         drop(keys);
         // Nobody asks for it again: it is not to be kept.
         !is_last || self.ask(&["DEL", name]).is_some()

@@ -5,7 +5,12 @@ use rand_chacha::ChaCha8Rng;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How often each key that is no counter is asked for: not more than the tester of the oracle looks at.
-pub(super) const ASKED_PER_KEY: u64 = 16;
+const ASKED_PER_KEY: u64 = 16;
+
+/// Likewise where there are more connections than [`FEW`]: as many may ask for it at the same time, and in how many orders they may
+/// have been answered, all of which are tried, grows with the factorial.
+const ASKED_BY_MANY: u64 = 6;
+const FEW: u32 = 8;
 
 /// What is asked of the service.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,12 +34,19 @@ pub(super) enum Wish {
 pub(super) struct Tickets {
     seed: u64,
     counters: u64,
+    asked_per_key: u64,
     given: AtomicU64,
 }
 
 impl Tickets {
-    pub(super) const fn new(seed: u64, counters: u64) -> Self {
-        Self { seed, counters, given: AtomicU64::new(0) }
+    pub(super) const fn new(seed: u64, counters: u64, connections: u32) -> Self {
+        let asked_per_key = if connections > FEW { ASKED_BY_MANY } else { ASKED_PER_KEY };
+        Self { seed, counters, asked_per_key, given: AtomicU64::new(0) }
+    }
+
+    /// How often each key is asked for that is no counter.
+    pub(super) const fn asked_per_key(&self) -> u64 {
+        self.asked_per_key
     }
 
     pub(super) fn next(&self) -> Ticket {
@@ -45,7 +57,7 @@ impl Tickets {
         let half = number / 2;
         match half.checked_rem(self.counters) {
             Some(counter) if number.is_multiple_of(2) => Ticket::Count { counter },
-            _ => Ticket::Key { key: half / ASKED_PER_KEY, wish: self.wish(number) },
+            _ => Ticket::Key { key: half / self.asked_per_key, wish: self.wish(number) },
         }
     }
 
