@@ -191,6 +191,16 @@ fn under_every_good_rules_a_campaign_of_failovers_breaks_nothing() {
 }
 
 #[test]
+fn the_histories_of_many_clients_are_judged_as_well() {
+    if no_kvm() {
+        return;
+    }
+    let (_, end, code) = ended("fast --interval-ms 20 --clients 14 --for 2s --seed 1");
+    assert_eq!((code, &end["campaign"]["violations"]), (Some(0), &serde_json::json!([])), "{end}");
+    assert!(count(&end["campaign"]["answered"]) > 100, "{end}");
+}
+
+#[test]
 fn two_guests_that_are_alike_are_never_forced_to_a_checkpoint() {
     if no_kvm() {
         return;
