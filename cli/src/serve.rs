@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     /// The port of the loopback interface at which it is served, by a forwarder; 0 picks one.
     #[arg(long, default_value_t = 6379, value_name = "PORT", conflicts_with = "tap")]
     port: u16,
-    /// Plug this TAP device into the machines' network, instead of a forwarder: whoever is behind it reaches the guest itself. For
+    /// Plug this TAP device, which is made if there is none, into the machines' network, instead of a forwarder: whoever is behind it reaches the guest itself. For
     /// that it takes root, or a device that is one's own.
     #[arg(long, value_name = "DEVICE")]
     tap: Option<String>,

@@ -153,7 +153,7 @@ fn redis_cli_keeps_its_connection_while_three_primaries_are_killed() {
     service.signal(Signal::INT);
     let end = service.wait("an end", |event| event["event"] == "ended");
     assert_eq!((count(&end["failovers"]), service.code()), (3, Some(0)), "{end}");
-    assert_eq!(end["connections"], serde_json::json!({ "accepted": 1, "reset": 0 }), "{end}");
+    assert_eq!(end["connections"], serde_json::json!({ "accepted": 1, "refused": 0, "reset": 0 }), "{end}");
 }
 
 /// The clients are the command's own, whose histories are judged.
@@ -281,6 +281,49 @@ fn a_tap_device_that_cannot_be_had_is_said_with_what_helps() {
     let (printed, code) = said(serve("fast --memory-mib 16 --tap colo-tests --for 1s"));
     assert_eq!(code, Some(3), "{printed}");
     assert!(printed.contains("cannot be") && printed.contains("as root"), "{printed}");
+}
+
+/// A survivor whose replacement dies before it has joined gets another, whenever that was.
+#[test]
+fn a_replacement_that_dies_while_it_joins_is_replaced() {
+    if no_kvm() {
+        return;
+    }
+    let mut service = Telling::start(small("fast --interval-ms 20"));
+    let mut known = Vec::new();
+    for (time, delay) in (1..).zip([0, 10, 30]) {
+        let pair = protected(&mut service, time);
+        known.extend(["primary", "secondary"].map(|node| count(&pair[node])));
+        kill(&pair["primary"]);
+        let deadline = Instant::now() + PATIENCE;
+        let joins = loop {
+            let children = children(service.id());
+            if let Some(child) = children.into_iter().find(|child| !known.contains(child)) {
+                break child;
+            }
+            assert!(Instant::now() < deadline, "no replacement is started");
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        known.push(joins);
+        std::thread::sleep(Duration::from_millis(delay));
+        kill(&joins.into());
+    }
+    protected(&mut service, 4);
+}
+
+/// The processes that a process has started and that live.
+fn children(parent: u32) -> Vec<u64> {
+    let pids = std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let is_child = |pid: &u64| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // Behind the name, which may have anything in it: the state, and the parent.
+        let behind = stat.rsplit_once(") ").map(|(_, behind)| behind.to_owned()).unwrap_or_default();
+        let mut words = behind.split(' ');
+        words.next() != Some("Z") && words.next() == Some(&parent.to_string())
+    };
+    pids.filter(is_child).collect()
 }
 
 /// Who is still asking then is not kept waiting.

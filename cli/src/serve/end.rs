@@ -48,8 +48,9 @@ impl End<'_> {
         if let Some(figures) = connections {
             let _ = writeln!(
                 out,
-                "connections  {} accepted, {} reset by the guest",
+                "connections  {} accepted, {} of them refused by the guest, {} reset by it",
                 grouped(figures.accepted),
+                grouped(figures.refused),
                 grouped(figures.reset_by_guest)
             );
         }
@@ -62,8 +63,8 @@ impl End<'_> {
 
     pub(super) fn document(&self) -> Value {
         let Self { options, outcome, pauses, connections, campaign, .. } = self;
-        let connections = connections.map(|ForwarderFigures { accepted, reset_by_guest, .. }| {
-            json!({ "accepted": accepted, "reset": reset_by_guest })
+        let connections = connections.map(|ForwarderFigures { accepted, refused, reset_by_guest, .. }| {
+            json!({ "accepted": accepted, "refused": refused, "reset": reset_by_guest })
         });
         json!({
             "event": "ended",

@@ -2,6 +2,7 @@
 
 use super::door::Door;
 use crate::report::{Failure, print, print_json};
+use colo_protocol::NodeName;
 use colo_real::{PairEvent, RunOptions};
 use serde_json::json;
 use std::time::Instant;
@@ -28,7 +29,10 @@ impl Told {
             ),
             PairEvent::TookOver { node, process } => (
                 "took over",
-                format!("the {node}, process {process}, serves alone"),
+                match node {
+                    NodeName::Primary => format!("the primary, process {process}, goes on alone"),
+                    NodeName::Secondary => format!("the secondary, process {process}, serves alone"),
+                },
                 json!({ "node": node.name(), "process": process }),
             ),
         };

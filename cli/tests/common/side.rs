@@ -49,6 +49,11 @@ impl Telling {
         Self { child, lines, said: Vec::new() }
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has said until now.
     pub(crate) fn said(&mut self) -> &[Value] {
         self.said.extend(self.lines.try_iter());

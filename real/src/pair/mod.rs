@@ -577,6 +577,10 @@ impl<'a> Pair<'a> {
         self.note_end(name, &how);
         self.tell(PairEvent::Died { node: name, process: number, how });
         self.kill(name);
+        if name == NodeName::Secondary && self.course.introduces.take().is_some() {
+            // A replacement that its survivor has not heard of: nobody else says that it will not join.
+            self.joins = false;
+        }
         self.manage();
         Ok(())
     }

@@ -135,8 +135,10 @@ impl Process {
             .process_group(0)
             .spawn()?;
         let mut child = Running(child);
-        let control = accept(&listener, &mut child.0)?;
+        let control = accept(&listener, &mut child.0);
+        // Also if nobody came: another may be started in its place.
         std::fs::remove_file(&path)?;
+        let control = control?;
         let reader = BufReader::new(control.try_clone()?);
         let control = Channel::new(control, DEAF_FOR)?;
         let number = child.0.id();
