@@ -248,7 +248,8 @@ impl Driver {
         let output = self.node.machine().output();
         let compares = self.compares();
         let comparison = self.comparison.as_mut()?;
-        // What the secondary has sent, and the primary does not, is a difference as well: one by omission.
+        // What the secondary has sent, and the primary does not, is a difference as well: one by omission. It is found out here
+        // only where nothing else leaves meanwhile.
         let waits = compares && (output.released() < output.produced() || comparison.peer.is_ahead());
         let unmoved = comparison.waits.filter(|(_, released)| *released == output.released());
         comparison.waits = waits.then(|| unmoved.unwrap_or((now, output.released())));
