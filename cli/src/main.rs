@@ -18,6 +18,7 @@ mod ctl;
 mod decode;
 mod explore;
 mod failovers;
+mod guest_address;
 mod interrupt;
 mod look;
 mod mutations;

@@ -7,6 +7,7 @@ mod failovers;
 mod told;
 mod watched;
 
+use crate::guest_address::parse_address;
 use crate::interrupt;
 use crate::report::{Exit, Failure, print, print_json, unwritable};
 use crate::run::work::{Lost, parse_divergence};
@@ -87,22 +88,6 @@ pub(crate) struct Arguments {
 /// How long it may take from a death to the survivor's announcement. What went to the service in that time, and between two
 /// checkpoints before it, may be news to the survivor.
 const FINDS_OUT_WITHIN: Duration = Duration::from_millis(200);
-
-fn parse_address(text: &str) -> Result<(Ipv4Addr, u8), String> {
-    let expected = || format!("expected an IPv4 address and a prefix, for instance 10.66.0.2/24, got {text}");
-    let (address, bits) = text.split_once('/').ok_or_else(expected)?;
-    let bits = bits.parse().ok().filter(|bits| (1..=30).contains(bits)).ok_or_else(expected)?;
-    let address = address.parse().map_err(|_| expected())?;
-    if is_host(address, bits) { Ok((address, bits)) } else { Err(format!("{text} is no address of a host")) }
-}
-
-/// Whether a machine of a network with this prefix can have this address.
-fn is_host(address: Ipv4Addr, bits: u8) -> bool {
-    let of_hosts = u32::MAX >> bits;
-    let host = u32::from(address) & of_hosts;
-    let is_special = address.is_loopback() || address.is_multicast() || address.octets()[0] == 0;
-    !is_special && address.octets()[0] < 240 && host != 0 && host != of_hosts
-}
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let options = arguments.options()?;

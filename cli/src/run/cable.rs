@@ -2,6 +2,7 @@
 //! devices of both hosts reaches the guest, wherever it is.
 
 use super::Work;
+use crate::guest_address::parse_address;
 use crate::report::Failure;
 use colo_protocol::NodeName;
 use colo_real::Network;
@@ -19,13 +20,6 @@ pub(super) struct Cable {
     /// The guest's address and its network's prefix, the same on both sides.
     #[arg(long, default_value = "10.66.0.2/24", value_name = "ADDRESS/BITS", value_parser = parse_address, requires = "tap")]
     address: (Ipv4Addr, u8),
-}
-
-fn parse_address(text: &str) -> Result<(Ipv4Addr, u8), String> {
-    let expected = || format!("expected an IPv4 address and a prefix, for instance 10.66.0.2/24, got {text}");
-    let (address, bits) = text.split_once('/').ok_or_else(expected)?;
-    let bits = bits.parse().ok().filter(|bits| (1..=30).contains(bits)).ok_or_else(expected)?;
-    Ok((address.parse().map_err(|_| expected())?, bits))
 }
 
 impl Cable {

@@ -178,6 +178,10 @@ impl Driver {
 
     /// One's own output up to here leaves, because it is the same or because a checkpoint covers it.
     pub(super) fn leaves(&mut self, up_to: OutputOffset) {
+        if !self.compares() {
+            // Nobody will ask what it was.
+            return;
+        }
         if let Some(comparison) = &mut self.comparison {
             comparison.peer.released(up_to, self.output.units());
         }

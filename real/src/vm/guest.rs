@@ -4,6 +4,7 @@
 use super::network::CardConfig;
 use crate::abi::{self, CardParameters, Parameters};
 use crate::misdeed::Misdeed;
+use crate::net::{Endpoint, PREFIX_BITS};
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 
@@ -81,9 +82,9 @@ pub struct Network {
 impl Default for Network {
     fn default() -> Self {
         Self {
-            hardware_address: [0x02, 0, 0, 0, 0x66, 0x02],
-            address: Ipv4Addr::new(10, 66, 0, 2),
-            prefix_bits: 24,
+            hardware_address: Endpoint::GUEST.mac.0,
+            address: Endpoint::GUEST.ip,
+            prefix_bits: PREFIX_BITS,
             port: 6379,
             seed: 0,
         }

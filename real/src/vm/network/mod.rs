@@ -16,7 +16,7 @@ mod tests;
 
 use super::memory::{Mapping, Memory};
 use crate::abi::{CARD_QUEUE_ENTRIES, CardParameters, FRAME_BYTES_MAX};
-use crate::net::Frame;
+use crate::net::{Frame, MAX_FRAME_BYTES};
 use crate::{Error, Result};
 use registers::Registers;
 pub use state::CardState;
@@ -26,6 +26,9 @@ use virtio_queue::{DescriptorChain, Queue, QueueOwnedT, QueueT};
 
 /// What stands before each frame in a queue.
 const HEADER_BYTES: usize = size_of::<virtio_net_hdr_v1>();
+
+// The guest is told how long a frame may be, and the network has its own word for it.
+const _: () = assert!(FRAME_BYTES_MAX == MAX_FRAME_BYTES);
 
 /// The queue of frames to the guest.
 const RECEIVE: usize = 0;
